@@ -1,0 +1,330 @@
+"""What the models of both frameworks share: the keywords, a client of their own, and how a call is made of both."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from pydantic import PrivateAttr
+
+from .arrange import arrange, quieted
+from .assets import Asset
+from .chat import Call
+from .client import Client, models
+from .decode import Reading
+from .errors import InvalidRequestError
+from .exchange import Flow
+from .http import Wiring
+from .judge import Judge
+from .keys import Access
+from .media import Placements, media_kind, place, with_parsed_tags
+from .messages import Media, Message
+from .models import ModelSpec, spec_for
+from .parameters import check_settings, parameters
+from .retry import Retry
+from .settings import NVCF_URL, Settings, checked_root, is_nvidia
+from .sources import opened
+from .tools import ToolNames
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FUNCTION_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+class Adapter(Settings):
+    """The base of `ChatNVCF`, `NVCFLLM` and `NVCF`, beside that of their framework."""
+
+    _client: Client | None = PrivateAttr(default=None)
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**data)
+        # Here and not in a validator: pydantic would wrap the error.
+        check_settings(dict(self), self._judge(self._spec(), self.validation))
+        for name in ("base_url", "nvcf_url"):
+            if getattr(self, name) is not None:
+                checked_root(getattr(self, name), name)
+        _checked_headers(self.default_headers)
+        for name in ("max_retries", "requests_per_minute", "max_connections"):
+            self._at_least(name, 0 if name == "max_retries" else 1)
+
+    def available_models(self) -> list[str]:
+        """The ids of the models that the service lists, sorted. Listed does not mean entitled.
+
+        Raises:
+            NVCFError: the service could not be asked.
+        """
+        return self._core.run(self._listing(), self.timeout)
+
+    async def aavailable_models(self) -> list[str]:
+        """As `available_models`."""
+        return await self._core.arun(self._listing(), self.timeout)
+
+    def close(self) -> None:
+        """Delete the assets that this object uploaded, and close its connections. It can be used again."""
+        if self._client is not None:
+            self._client.close()
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def _core(self) -> Client:
+        if self._client is None:
+            wiring = Wiring(
+                verify=self.verify,
+                max_connections=self.max_connections,
+                http_client=self.http_client,
+                http_async_client=self.http_async_client,
+            )
+            self._client = Client(wiring, self._access(), self.requests_per_minute)
+        return self._client
+
+    def _spec(self, given: Mapping[str, Any] | None = None) -> ModelSpec:
+        """The row of the model that a call asks."""
+        model = (given or {}).get("model") or self.model
+        if not isinstance(model, str) or not model.strip() or not model.isprintable():
+            raise InvalidRequestError(f"model is no model id: {model!r}", field="model")
+        return spec_for(model)
+
+    def _prepare(
+        self, messages: Sequence[Message], given: Mapping[str, Any], *, stream: bool
+    ) -> Call:
+        """Everything about one call, checked, before anything is sent.
+
+        Args:
+            messages: the conversation.
+            given: the call's own keywords; see `Settings.effective`.
+            stream: whether the answer is to be streamed.
+
+        Raises:
+            InvalidRequestError: something in it cannot be sent.
+        """
+        values, extra = self.effective(given)
+        spec = self._spec(given)
+        judge = self._judge(spec, values["validation"])
+        streaming = stream or (values["streaming"] and int(extra.get("n") or 1) < 2)
+        asked = parameters(values, extra, judge, stream=streaming)
+        arranged = arrange(messages, judge)
+        if values["media_tags"] == "parse":
+            arranged = with_parsed_tags(arranged)
+        arranged = quieted(arranged, asked.body, values["reasoning_effort"], judge)
+        base_url, nvcf_url = self._roots(spec)
+        placements = place(arranged, judge, can_upload=nvcf_url is not None)
+        names = _tool_names(arranged, asked.body)
+        about = _with_safe_names(asked.body, names)
+        return Call(
+            spec=spec,
+            messages=arranged,
+            about={
+                **({"model": spec.id} if spec.model_in_body else {}),
+                **about,
+                "stream": streaming,
+            },
+            stream=streaming,
+            url=self._url(spec, values, base_url, nvcf_url),
+            base_url=base_url,
+            nvcf_url=nvcf_url,
+            headers=_checked_headers(values["default_headers"]),
+            placements=placements,
+            digest_uploads=_digesting(placements, judge),
+            names=names,
+            reading=Reading(stops=asked.stops, names=names, single_call=asked.single_call),
+            retry=Retry(max_retries=values["max_retries"]),
+            poll_timeout=values["poll_timeout"],
+            on_progress=values["on_progress"],
+            timeout=values["timeout"],
+            stream_chunk_timeout=values["stream_chunk_timeout"],
+        )
+
+    def _upload_media(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        mime_type: str | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> Media:
+        """Upload a file as an asset, and return the medium that refers to it."""
+        media, uploading = self._uploading(source, mime_type, progress)
+        return replace(media, source=None, asset_id=self._core.run(uploading, self.timeout).id)
+
+    async def _aupload_media(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        mime_type: str | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> Media:
+        """As `_upload_media`."""
+        media, uploading = self._uploading(source, mime_type, progress)
+        asset = await self._core.arun(uploading, self.timeout)
+        return replace(media, source=None, asset_id=asset.id)
+
+    def _uploading(
+        self,
+        file: str | os.PathLike[str] | BinaryIO,
+        mime_type: str | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> tuple[Media, Flow[Asset]]:
+        _, root = self._roots(self._spec())
+        if root is None:
+            raise InvalidRequestError(
+                "there is no asset API to upload to: nvcf_url is not set, and base_url is not NVIDIA's",
+                field="nvcf_url",
+            )
+        source = opened(file, field="path_or_file")
+        kind, mime = media_kind(source, mime_type, field="path_or_file")
+        media = Media(kind=kind, source=source, mime=mime)
+        return media, self._core.uploading(
+            source, mime, root, Retry(max_retries=self.max_retries), progress
+        )
+
+    def _judge(self, spec: ModelSpec, validation: Any) -> Judge:
+        return Judge(spec, validation, self.warn)
+
+    def _roots(self, spec: ModelSpec) -> tuple[str, str | None]:
+        """Where this model is asked, and where its assets lie."""
+        base_url = checked_root(self.base_url, "base_url") if self.base_url else spec.base_url
+        if self.nvcf_url:
+            return base_url, checked_root(self.nvcf_url, "nvcf_url")
+        return base_url, NVCF_URL if is_nvidia(base_url) else None
+
+    def _url(
+        self, spec: ModelSpec, values: Mapping[str, Any], base_url: str, nvcf_url: str | None
+    ) -> str:
+        function, version = values["function_id"], values["function_version"]
+        if function is None:
+            return f"{base_url}/{spec.path}"
+        if nvcf_url is None:
+            raise InvalidRequestError(
+                "function_id needs nvcf_url, the root of the function API", field="nvcf_url"
+            )
+        for name, part in (("function_id", function), ("function_version", version)):
+            if part is not None and not _FUNCTION_PART.fullmatch(part):
+                raise InvalidRequestError(f"{name}={part!r} is no id", field=name)
+        return f"{nvcf_url}/pexec/functions/{function}" + (
+            f"/versions/{version}" if version else ""
+        )
+
+    def _access(self) -> Access:
+        hosts = [spec_for(self.model).base_url]
+        roots = [self.base_url] if self.base_url else hosts
+        _, nvcf_url = self._roots(self._spec())
+        access = Access(self.api_key, tuple(root for root in (*roots, nvcf_url) if root))
+        if self.api_key is not None and (plain := access.unprotected()):
+            self.warn(
+                "http",
+                f"the API key goes to {plain} without TLS, where anyone on the way can read it",
+            )
+        return access
+
+    def _listing(self) -> Flow[list[str]]:
+        base_url, _ = self._roots(self._spec())
+        return models(
+            base_url, _checked_headers(self.default_headers), Retry(max_retries=self.max_retries)
+        )
+
+    def _at_least(self, name: str, low: int) -> None:
+        value = getattr(self, name)
+        if value is not None and value < low:
+            raise InvalidRequestError(f"{name}={value} must be at least {low}", field=name)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """What pickling keeps: not the key, which the other side reads from its environment, nor pools.
+
+        Raises:
+            InvalidRequestError: a client was injected, which cannot travel.
+        """
+        for name in ("http_client", "http_async_client"):
+            if getattr(self, name) is not None:
+                raise InvalidRequestError(
+                    f"a model with an injected {name} cannot be pickled", field=name
+                )
+        state = dict(super().__getstate__())
+        state["__dict__"] = {
+            key: value for key, value in state["__dict__"].items() if key != "api_key"
+        }
+        private = state.get("__pydantic_private__") or {}
+        state["__pydantic_private__"] = {**private, "_client": None}
+        return state
+
+
+def _tool_names(messages: Sequence[Message], body: Mapping[str, Any]) -> ToolNames:
+    names = [name for tool in body.get("tools") or () if (name := _function_name(tool))]
+    names += [call.name for message in messages for call in message.tool_calls]
+    return ToolNames(names)
+
+
+def _function_name(tool: Any) -> str | None:
+    function = tool.get("function") if isinstance(tool, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
+def _with_safe_names(body: dict[str, Any], names: ToolNames) -> dict[str, Any]:
+    """The body with the tools under names that the service accepts."""
+    changed = dict(body)
+    if "tools" in body:
+        changed["tools"] = [_renamed(tool, names) for tool in body["tools"]]
+    if "tool_choice" in body:
+        changed["tool_choice"] = _renamed(body["tool_choice"], names)
+    return changed
+
+
+def _renamed(tool: Any, names: ToolNames) -> Any:
+    name = _function_name(tool)
+    if name is None or names.safe(name) == name:
+        return tool
+    return {**tool, "function": {**tool["function"], "name": names.safe(name)}}
+
+
+def _digesting(placements: Placements, judge: Judge) -> Callable[[], None]:
+    return lambda: placements.digest_uploads(judge)
+
+
+def _checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Headers under lower-case names.
+
+    Raises:
+        InvalidRequestError: a name or value is none, or would break out of its line.
+    """
+    checked = {}
+    for name, value in (headers or {}).items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise InvalidRequestError(
+                f"default_headers: {name!r} is no header name", field="default_headers"
+            )
+        if (
+            not isinstance(value, str)
+            or not value.isascii()
+            or not (value.isprintable() or not value)
+        ):
+            raise InvalidRequestError(
+                f"default_headers: the value of {name} is no header value", field="default_headers"
+            )
+        checked[name.lower()] = value
+    return checked

@@ -1,0 +1,169 @@
+"""A conversation put into the form that the model's page wants: roles, order, joined and folded messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from .judge import Judge
+from .messages import Media, Message, Part
+
+_GAP = "\n\n"
+"""Between texts that are joined into one message."""
+
+
+def arrange(messages: Sequence[Message], judge: Judge) -> tuple[Message, ...]:
+    """The messages to send.
+
+    Raises:
+        InvalidRequestError: there are none, or the model cannot take them.
+    """
+    if not messages:
+        raise judge.refusal("messages", "there are no messages to send")
+    spec = judge.spec
+    arranged = _media_out_of_tools(messages)
+    if spec.single_message:
+        arranged = [_folded(arranged, judge)]
+    if spec.alternating:
+        arranged = _alternating(arranged)
+    for place, message in enumerate(arranged):
+        _check(place, message, judge)
+    if spec.last_roles is not None and arranged[-1].role not in spec.last_roles:
+        allowed = " or ".join(sorted(spec.last_roles))
+        last = f"messages[{len(messages) - 1}]"
+        judge.broken(
+            last, f"the last message has role {arranged[-1].role}; the page wants {allowed}"
+        )
+    return tuple(arranged)
+
+
+def _check(place: int, message: Message, judge: Judge) -> None:
+    field, spec = f"messages[{place}]", judge.spec
+    if spec.roles is not None and message.role not in spec.roles:
+        allowed = ", ".join(sorted(spec.roles))
+        judge.broken(field, f"{field} has role {message.role!r}; the page allows {allowed}")
+    if message.role == "tool" and not message.tool_call_id:
+        raise judge.refusal(field, f"{field} is a tool's result, and has no tool_call_id")
+    if message.role != "user" and any(isinstance(part, Media) for part in message.parts):
+        raise judge.refusal(
+            field, f"{field} has role {message.role}: only user messages may have media"
+        )
+
+
+def _media_out_of_tools(messages: Sequence[Message]) -> list[Message]:
+    """Media that tools returned, in a user message right after the results: tool messages are text."""
+    arranged: list[Message] = []
+    waiting: list[Part] = []
+    for message in messages:
+        if message.role != "tool" and waiting:
+            arranged.append(Message(role="user", parts=tuple(waiting)))
+            waiting = []
+        if message.role == "tool" and any(isinstance(part, Media) for part in message.parts):
+            waiting += [part for part in message.parts if isinstance(part, Media)]
+            texts = tuple(part for part in message.parts if isinstance(part, str))
+            message = replace(message, parts=texts)
+        arranged.append(message)
+    if waiting:
+        arranged.append(Message(role="user", parts=tuple(waiting)))
+    return arranged
+
+
+def _folded(messages: Sequence[Message], judge: Judge) -> Message:
+    """One user message, led by the text of the system messages."""
+    system = [message for message in messages if message.role == "system"]
+    others = [message for message in messages if message.role != "system"]
+    if len(others) != 1 or others[0].role != "user":
+        roles = ", ".join(message.role for message in messages)
+        raise judge.refusal("messages", f"the model takes exactly one user message, not: {roles}")
+    for message in system:
+        if any(isinstance(part, Media) for part in message.parts):
+            raise judge.refusal("messages", "a system message has media: only user messages may")
+    text = _GAP.join(text for message in system if (text := text_of(message)))
+    return replace(
+        others[0], parts=_joined_parts((text,), others[0].parts) if text else others[0].parts
+    )
+
+
+def _alternating(messages: Sequence[Message]) -> list[Message]:
+    """System first and once; later system texts as the user's; neighbours of one role joined."""
+    arranged: list[Message] = []
+    for message in messages:
+        leading = all(earlier.role == "system" for earlier in arranged)
+        if message.role == "system" and not leading:
+            message = replace(message, role="user")
+        if arranged and arranged[-1].role == message.role != "tool":
+            arranged[-1] = _joined(arranged[-1], message)
+        else:
+            arranged.append(message)
+    return arranged
+
+
+def _joined(first: Message, second: Message) -> Message:
+    reasoning = _GAP.join(part for part in (first.reasoning, second.reasoning) if part)
+    return replace(
+        first,
+        parts=_joined_parts(first.parts, second.parts),
+        name=first.name if first.name == second.name else None,
+        tool_calls=first.tool_calls + second.tool_calls,
+        reasoning=reasoning or None,
+    )
+
+
+def _joined_parts(first: tuple[Part, ...], second: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Both, in order; where two texts meet they become one."""
+    if not first or not second:
+        return first + second
+    end, start = first[-1], second[0]
+    if isinstance(end, str) and isinstance(start, str):
+        both = _GAP.join(text for text in (end, start) if text)
+        return (*first[:-1], both, *second[1:])
+    return first + second
+
+
+def text_of(message: Message) -> str:
+    """The text of a message whose content goes as text. An answer's pieces belong together; others are lines."""
+    texts = [part for part in message.parts if isinstance(part, str)]
+    return ("" if message.role == "assistant" else "\n").join(texts)
+
+
+def quieted(
+    messages: tuple[Message, ...], body: dict[str, Any], effort: str | None, judge: Judge
+) -> tuple[Message, ...]:
+    """Switch thinking off where the page wants that for the media in the messages.
+
+    A caller who asked for thinking, by setting or by a word in the system message, keeps it, and is warned.
+    """
+    spec = judge.spec
+    kinds = {part.kind for message in messages for part in message.parts if isinstance(part, Media)}
+    if not kinds & spec.quiet_media or spec.efforts is None or spec.quiet_word is None:
+        return messages
+    off = spec.efforts["none"]["chat_template_kwargs"]
+    template = body.setdefault("chat_template_kwargs", {})
+    system = "\n".join(text_of(message) for message in messages if message.role == "system")
+    switched_off = _has_word(system, spec.quiet_word)
+    asked = effort in ("low", "high") or any(template.get(name) for name in off)
+    if asked or (_has_word(system, spec.think_word) and not switched_off):
+        if not template:
+            del body["chat_template_kwargs"]
+        media = " and ".join(sorted(kinds & spec.quiet_media))
+        judge.warn(
+            "quiet_media",
+            f"{spec.id} should not think about {media}: its page asks for {spec.quiet_word}",
+        )
+        return messages
+    body["chat_template_kwargs"] = {**off, **template}
+    return messages if switched_off else _with_word(messages, spec.quiet_word)
+
+
+def _has_word(text: str, word: str | None) -> bool:
+    return word is not None and re.search(rf"(?<![\w/]){re.escape(word)}\b", text) is not None
+
+
+def _with_word(messages: tuple[Message, ...], word: str) -> tuple[Message, ...]:
+    for place, message in enumerate(messages):
+        if message.role == "system":
+            text = f"{text_of(message)} {word}".strip()
+            return (*messages[:place], replace(message, parts=(text,)), *messages[place + 1 :])
+    return (Message(role="system", parts=(word,)), *messages)

@@ -1,0 +1,235 @@
+"""Assets, their whole life: created, put, referenced, used again, deleted."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic_core import from_json
+
+from .encode import dump
+from .errors import APIStatusError, AssetUploadError, NVCFError
+from .exchange import Flow, Reply, Request, Step
+from .retry import Retry, attempt
+from .sources import Source
+
+T = TypeVar("T")
+
+LIFE = 23 * 3600.0
+"""Seconds that an uploaded asset is used again. The service keeps it for 24 hours."""
+
+_DESCRIPTION = "chat input"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """An asset that this client created."""
+
+    id: str
+    root: str
+    """The API it lies at (`nvcf_url`)."""
+    at: float
+    """When it was created, by a steady clock."""
+
+
+_Key = tuple[str, str, str]
+"""API root, SHA-256 of the bytes, media type."""
+
+
+class Ledger:
+    """What one client uploaded, safe to share between threads and event loops.
+
+    The same bytes are uploaded once: whoever comes second waits for the first.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._created: dict[str, Asset] = {}
+        self._known: dict[_Key, Asset | Future[None]] = {}
+        self._pid = os.getpid()
+
+    def claim(self, key: _Key, now: float) -> Asset | Future[None] | None:
+        """The asset with these bytes; or what to wait for; or None: the caller is to upload it."""
+        with self._lock:
+            known = self._known.get(key)
+            if isinstance(known, Asset) and now - known.at > LIFE:
+                known = None
+            if known is None:
+                self._known[key] = Future()
+            return known
+
+    def settle(self, key: _Key, asset: Asset | None) -> None:
+        """Tell those who wait that an upload is done, or None: that it failed."""
+        with self._lock:
+            waiting = self._known.pop(key, None)
+            if asset is not None:
+                self._known[key] = asset
+        if isinstance(waiting, Future):
+            waiting.set_result(None)  # Drivers never cancel it: see their shield.
+
+    def created(self, asset: Asset) -> None:
+        """Note an asset that exists from now on, whatever becomes of it."""
+        with self._lock:
+            self._created[asset.id] = asset
+
+    def forget(self, asset_id: str) -> None:
+        """Note that an asset is no more."""
+        with self._lock:
+            self._created.pop(asset_id, None)
+            for key, known in list(self._known.items()):
+                if isinstance(known, Asset) and known.id == asset_id:
+                    del self._known[key]
+
+    def mentioned(self, text: str) -> list[str]:
+        """Which of our assets a text names."""
+        with self._lock:
+            return [asset_id for asset_id in self._created if asset_id in text]
+
+    def drain(self) -> list[Asset]:
+        """Every asset that is still there, to be deleted now. A forked child has none of its parent's."""
+        with self._lock:
+            assets = list(self._created.values()) if self._pid == os.getpid() else []
+            self._created.clear()
+            self._known = {
+                key: known for key, known in self._known.items() if isinstance(known, Future)
+            }
+            return assets
+
+    def __len__(self) -> int:
+        return len(self._created) if self._pid == os.getpid() else 0
+
+
+def upload(
+    source: Source,
+    mime: str,
+    root: str,
+    retry: Retry,
+    ledger: Ledger,
+    progress: Callable[[int, int], None] | None = None,
+) -> Flow[Asset]:
+    """Create an asset and put its bytes. A failure halfway deletes it again.
+
+    Raises:
+        AssetUploadError: names the stage.
+    """
+    asset, url = yield from _create(mime, root, retry, ledger)
+    # The url is signed for these headers: one more, above all the key, and it is refused.
+    headers = {
+        "content-type": mime,
+        "content-length": str(source.length),
+        "x-amz-meta-nvcf-asset-description": _DESCRIPTION,
+    }
+    put = Request("put", "PUT", url, headers, source, authorized=False, progress=progress)
+    try:
+        yield from attempt(put, retry)
+    except NVCFError as error:
+        failure = _failed("put", asset.id, error)
+        try:
+            yield from delete(asset, retry, ledger)
+        except AssetUploadError as left:
+            failure.add_note(f"and it could not be deleted: {left}")
+        raise failure from error
+    return asset
+
+
+def _create(mime: str, root: str, retry: Retry, ledger: Ledger) -> Flow[tuple[Asset, str]]:
+    about = dump({"contentType": mime, "description": _DESCRIPTION})
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    create = Request("create", "POST", f"{root}/assets", headers, about)
+    try:
+        reply: Reply = yield from attempt(create, retry)
+    except NVCFError as error:
+        raise _failed("create", None, error) from error
+    asset_id, url = _created(reply)
+    if asset_id is None:
+        raise AssetUploadError("the service created an asset without an id", stage="create")
+    asset = Asset(asset_id, root, reply.at)
+    ledger.created(asset)
+    if url is None or not _may_follow(url, root):
+        yield from delete(asset, retry, ledger)
+        raise AssetUploadError(
+            f"asset {asset_id} was created without a usable upload url",
+            stage="create",
+            asset_id=asset_id,
+        )
+    return asset, url
+
+
+def _created(reply: Reply) -> tuple[str | None, str | None]:
+    try:
+        body = from_json(reply.body)
+    except ValueError:
+        body = None
+    body = body if isinstance(body, dict) else {}
+    found = [body.get("assetId"), body.get("uploadUrl")]
+    asset_id, url = (value if isinstance(value, str) and value else None for value in found)
+    if asset_id is not None and not asset_id.replace("-", "").isalnum():
+        asset_id = None  # It goes into a path and a header.
+    return asset_id, url
+
+
+def _may_follow(url: str, root: str) -> bool:
+    """Whether an url that the service named may be used: never one less protected than the service itself."""
+    try:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+    except ValueError:
+        return False
+    return bool(host) and (scheme == "https" or (scheme == "http" and root.startswith("http://")))
+
+
+def delete(asset: Asset, retry: Retry, ledger: Ledger) -> Flow[None]:
+    """Delete an asset. One that is gone already is no failure.
+
+    Raises:
+        AssetUploadError: stage "delete". The asset stays in the ledger.
+    """
+    try:
+        yield from attempt(Request("delete", "DELETE", f"{asset.root}/assets/{asset.id}"), retry)
+    except APIStatusError as error:
+        if error.status != 404:
+            ledger.created(asset)
+            raise _failed("delete", asset.id, error) from error
+    except NVCFError as error:
+        ledger.created(asset)
+        raise _failed("delete", asset.id, error) from error
+    ledger.forget(asset.id)
+
+
+def _failed(
+    stage: Literal["create", "put", "delete"], asset_id: str | None, error: NVCFError
+) -> AssetUploadError:
+    what = f"asset {asset_id}" if asset_id else "an asset"
+    failure = AssetUploadError(
+        f"could not {stage} {what}: {error}",
+        stage=stage,
+        asset_id=asset_id,
+        retryable=error.retryable,
+    )
+    failure.request_id = error.request_id
+    return failure
+
+
+def together(flows: list[Flow[T]]) -> Flow[list[T | NVCFError]]:
+    """Run conversations side by side, each step of all in one. A failed one leaves its error in the list."""
+    results: list[Any] = [None] * len(flows)
+    waiting: list[tuple[int, Any]] = [(number, None) for number in range(len(flows))]
+    while waiting:
+        steps: dict[int, Step] = {}
+        for number, reply in waiting:
+            flow = flows[number]
+            try:
+                steps[number] = (
+                    flow.throw(reply) if isinstance(reply, NVCFError) else flow.send(reply)
+                )
+            except StopIteration as stop:
+                results[number] = stop.value
+            except NVCFError as error:
+                results[number] = error
+        replies = (yield tuple(steps.values())) if steps else ()
+        waiting = list(zip(steps, replies, strict=True))
+    return results

@@ -1,0 +1,459 @@
+"""What the service answers, decoded: bytes in, `Chunk`s out, whatever shape they came in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic_core import from_json
+
+from .errors import InvalidResponseError, StreamInterruptedError, explain
+from .exchange import Reply
+from .messages import Chunk, ToolCall, Usage
+from .sse import EventTooLong, SSEDecoder
+from .stops import StopFilter
+from .thinking import ThinkFilter
+from .tools import ToolCallAssembler, ToolNames
+
+LONGEST_ANSWER = 256 * 1024 * 1024
+"""Bytes of a whole answer, past which it is refused."""
+
+_NO_CALLS: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How one answer is to be read."""
+
+    stops: Sequence[str] = ()
+    """Stop sequences that the client enforces."""
+    names: ToolNames = field(default_factory=lambda: ToolNames(()))
+    single_call: bool = False
+    """Whether every tool call but the first is left out."""
+
+
+class Decoder(Protocol):
+    """Takes the bytes of an answer's body as they arrive."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer is whole, should nothing more arrive."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last chunk has been returned."""
+        ...
+
+    @property
+    def cut(self) -> bool:
+        """Whether the client itself ended the answer, so that the rest need not be read."""
+        ...
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Take the next bytes; return the chunks that they complete."""
+        ...
+
+    def end(self) -> list[Chunk]:
+        """Return what is left when the body has ended."""
+        ...
+
+    def answer(self) -> Chunk:
+        """All that has arrived, as one chunk."""
+        ...
+
+
+def decoder_for(reply: Reply, reading: Reading) -> Decoder:
+    """What the service sent decides, not what was asked: it may answer a stream whole."""
+    kind = reply.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() == "text/event-stream":
+        return EventDecoder(reply, reading)
+    return WholeDecoder(reply, reading)
+
+
+class _Choice:
+    """One choice of an answer, growing: reasoning apart, calls put together, cut at a stop sequence."""
+
+    __slots__ = (
+        "_reading",
+        "_reasonings",
+        "_stop",
+        "_texts",
+        "_think",
+        "calls",
+        "finish_reason",
+        "logprobs",
+        "refusals",
+    )
+
+    def __init__(self, reading: Reading, answer_id: str | None) -> None:
+        self._reading = reading
+        self._think = ThinkFilter()
+        self._stop = StopFilter(reading.stops) if reading.stops else None
+        self._texts: list[str] = []
+        self._reasonings: list[str] = []
+        self.refusals: list[str] = []
+        self.calls = ToolCallAssembler(reading.names, answer_id)
+        self.finish_reason: str | None = None
+        self.logprobs: dict[str, Any] | None = None
+
+    @property
+    def cut(self) -> bool:
+        return self._stop is not None and self._stop.hit
+
+    def feed(self, said: Mapping[str, Any], raw: dict[str, Any]) -> Chunk | None:
+        """Take a delta, or a whole message. None: nothing to tell came of it."""
+        text = _content(said.get("content"))
+        reasoning = said.get("reasoning_content") or said.get("reasoning")
+        reasoning = reasoning if isinstance(reasoning, str) else ""
+        if text:
+            thought, text = self._think.feed(text)
+            reasoning += thought
+            text = self._stop.feed(text) if self._stop else text
+        pieces = said.get("tool_calls")
+        calls = self._calls(pieces) if pieces and not self.cut else _NO_CALLS
+        refusal = said.get("refusal")
+        refusal = refusal if isinstance(refusal, str) else ""
+        if not (text or reasoning or calls or refusal):
+            return None
+        return self._keep(Chunk(text, reasoning, calls, refusal, raw=raw))
+
+    def end(self) -> Chunk:
+        """What was held back until the end."""
+        reasoning, text = self._think.end()
+        if self._stop:
+            text = self._stop.feed(text) + self._stop.end()
+        return self._keep(Chunk(text, reasoning))
+
+    def whole(self) -> Chunk:
+        """All that has arrived."""
+        return Chunk(
+            text="".join(self._texts),
+            reasoning="".join(self._reasonings),
+            tool_calls=self._allowed(self.calls.calls()),
+            refusal="".join(self.refusals),
+            logprobs=self.logprobs,
+        )
+
+    def _calls(self, pieces: object) -> tuple[ToolCall, ...]:
+        return self._allowed(self.calls.feed(pieces)) if isinstance(pieces, list) else _NO_CALLS
+
+    def _allowed(self, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+        if not self._reading.single_call:
+            return calls
+        return tuple(call for call in calls if call.index == 0)
+
+    def _keep(self, chunk: Chunk) -> Chunk:
+        if chunk.text:
+            self._texts.append(chunk.text)
+        if chunk.reasoning:
+            self._reasonings.append(chunk.reasoning)
+        if chunk.refusal:
+            self.refusals.append(chunk.refusal)
+        return chunk
+
+
+class EventDecoder:
+    """Decodes a stream of events."""
+
+    def __init__(self, reply: Reply, reading: Reading) -> None:
+        self._events = SSEDecoder()
+        self._request_id = reply.headers.get("nvcf-reqid")
+        self._choice = _Choice(reading, None)
+        self._usage: Mapping[str, Any] | None = None
+        self._id: str | None = None
+        self._model: str | None = None
+        self._done = False
+        self._last: Chunk | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer is whole, should nothing more arrive."""
+        return self._done or self._choice.finish_reason is not None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last chunk has been returned."""
+        return self._last is not None
+
+    @property
+    def cut(self) -> bool:
+        """Whether the client itself ended the answer at a stop sequence."""
+        return self._choice.cut
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Take the next bytes; return the chunks that they complete.
+
+        Raises:
+            StreamInterruptedError: the service says that it failed, or the bytes make no sense.
+        """
+        if self._last is not None:
+            return []
+        try:
+            events = self._events.feed(data)
+        except EventTooLong as error:
+            raise self._interrupted(str(error)) from None
+        return self._chunks(events)
+
+    def end(self) -> list[Chunk]:
+        """Return what is left when the body has ended.
+
+        Raises:
+            StreamInterruptedError: it ended before the answer was whole.
+        """
+        if self._last is not None:
+            return []
+        chunks = self._chunks(self._events.end())
+        if self._last is None:
+            if not self.complete:
+                raise self._interrupted("the stream ended before the answer was whole")
+            chunks.append(self._final())
+        return chunks
+
+    def answer(self) -> Chunk:
+        """All that has arrived, as one chunk."""
+        whole = self._choice.whole()
+        if self._last is None:
+            whole.id, whole.model, whole.request_id = self._id, self._model, self._request_id
+            return whole
+        # What the last chunk held back is in the choice already; the rest it alone knows.
+        whole.finish_reason = self._last.finish_reason
+        whole.usage, whole.raw = self._last.usage, self._last.raw
+        whole.id, whole.model, whole.request_id = (
+            self._last.id,
+            self._last.model,
+            self._last.request_id,
+        )
+        whole.last = True
+        return whole
+
+    def _chunks(self, events: list[tuple[bytes, bytes]]) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        for name, data in events:
+            if data == b"[DONE]" or data.strip() == b"[DONE]":
+                self._done = True
+            else:
+                self._event(name, data, chunks)
+            if self._done or self._choice.cut:
+                chunks.append(self._final())
+                break
+        return chunks
+
+    def _event(self, name: bytes, data: bytes, chunks: list[Chunk]) -> None:
+        body = self._parse(name, data)
+        if name == b"error" or "error" in body or "choices" not in body:
+            self._judge(name, body)
+        usage = body.get("usage")
+        if usage:
+            self._usage = usage
+        if self._id is None and isinstance(body.get("id"), str):
+            self._id = body["id"]
+            self._choice.calls.named(body["id"])
+        self._model = self._model or body.get("model")
+        for choice in body.get("choices") or ():
+            if isinstance(choice, dict) and not choice.get("index"):
+                self._delta(choice, body, chunks)
+
+    def _delta(self, choice: dict[str, Any], body: dict[str, Any], chunks: list[Chunk]) -> None:
+        said = choice.get("delta") or choice.get("message")
+        chunk = self._choice.feed(said, body) if isinstance(said, dict) else None
+        logprobs = choice.get("logprobs")
+        if logprobs:
+            chunk = chunk or Chunk(raw=body)
+            chunk.logprobs = logprobs
+            self._choice.logprobs = (
+                Chunk(logprobs=self._choice.logprobs) + Chunk(logprobs=logprobs)
+            ).logprobs
+        if chunk is not None:
+            chunks.append(chunk)
+        self._choice.finish_reason = choice.get("finish_reason") or self._choice.finish_reason
+
+    def _parse(self, name: bytes, data: bytes) -> dict[str, Any]:
+        try:
+            body = _from_json(data)
+        except ValueError as error:
+            if name == b"error":
+                raise self._interrupted(
+                    f"the service said: {data.decode(errors='replace')[:500]}"
+                ) from None
+            reason = f"an event of the stream is no JSON ({error}): {data[:200]!r}"
+            raise self._interrupted(reason) from None
+        if isinstance(body, dict):
+            return body
+        raise self._interrupted(f"an event of the stream is no JSON object: {data[:200]!r}")
+
+    def _judge(self, name: bytes, body: dict[str, Any]) -> None:
+        """Raise what an event that is no ordinary piece of an answer says."""
+        problem = body.get("object") == "error" or (
+            ("title" in body or "detail" in body) and "choices" not in body
+        )
+        if name == b"error" or body.get("error") or problem:
+            said = ": ".join(part for part in explain(body) if part)
+            raise self._interrupted(
+                f"the service failed in the middle of the stream: {said[:2000]}"
+            )
+
+    def _final(self) -> Chunk:
+        chunk = self._choice.end()
+        chunk.finish_reason = "stop" if self._choice.cut else self._choice.finish_reason
+        chunk.usage = usage_of(self._usage)
+        chunk.id, chunk.model, chunk.request_id = self._id, self._model, self._request_id
+        chunk.last = True
+        facts = {"id": self._id, "model": self._model, "usage": self._usage}
+        chunk.raw = {name: fact for name, fact in facts.items() if fact is not None}
+        self._last = chunk
+        return chunk
+
+    def _interrupted(self, reason: str) -> StreamInterruptedError:
+        return StreamInterruptedError(reason, partial=self.answer(), request_id=self._request_id)
+
+
+class WholeDecoder:
+    """Decodes an answer that comes as one JSON text."""
+
+    def __init__(self, reply: Reply, reading: Reading) -> None:
+        self._request_id = reply.headers.get("nvcf-reqid")
+        self._reading = reading
+        self._pieces: list[bytes] = []
+        self._length = 0
+        self._answer: Chunk | None = None
+
+    complete = False
+    cut = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last chunk has been returned."""
+        return self._answer is not None
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Take the next bytes. The chunks come at the end.
+
+        Raises:
+            InvalidResponseError: it is longer than `LONGEST_ANSWER`.
+        """
+        self._pieces.append(data)
+        self._length += len(data)
+        if self._length > LONGEST_ANSWER:
+            raise self._invalid(f"the answer is longer than {LONGEST_ANSWER} bytes")
+        return []
+
+    def end(self) -> list[Chunk]:
+        """Return the answer: its content, and what is said once.
+
+        Raises:
+            InvalidResponseError: the body is no answer.
+        """
+        whole = self._answer = self._decode(b"".join(self._pieces))
+        facts = Chunk(
+            finish_reason=whole.finish_reason, usage=whole.usage, id=whole.id, model=whole.model,
+            request_id=whole.request_id, last=True, raw=whole.raw, others=whole.others,
+        )  # fmt: skip
+        said = Chunk(
+            whole.text,
+            whole.reasoning,
+            whole.tool_calls,
+            whole.refusal,
+            whole.logprobs,
+            raw=whole.raw,
+        )
+        return [said, facts]
+
+    def answer(self) -> Chunk:
+        """The whole answer; before the end, an empty chunk."""
+        return self._answer or Chunk(request_id=self._request_id)
+
+    def _decode(self, data: bytes) -> Chunk:
+        if not data.strip():
+            raise self._invalid("the service answered 200 with an empty body")
+        try:
+            body = _from_json(data)
+        except ValueError as error:
+            raise self._invalid(f"the answer is no JSON ({error}): {data[:200]!r}") from None
+        if not isinstance(body, dict):
+            raise self._invalid(f"the answer is no JSON object: {data[:200]!r}")
+        choices = [choice for choice in body.get("choices") or () if isinstance(choice, dict)]
+        if not choices:
+            said = ": ".join(part for part in explain(body) if part)
+            raise self._invalid(f"the answer has no choices: {said[:500]}")
+        first, *others = [self._choice(choice, body) for choice in choices]
+        first.usage = usage_of(body.get("usage"))
+        first.others = tuple(others)
+        return first
+
+    def _choice(self, choice: dict[str, Any], body: dict[str, Any]) -> Chunk:
+        growing = _Choice(self._reading, _text(body.get("id")) or self._request_id)
+        said = choice.get("message") or choice.get("delta")
+        if not isinstance(said, dict):
+            raise self._invalid("a choice of the answer has no message")
+        growing.feed(said, body)
+        growing.end()
+        growing.logprobs = choice.get("logprobs") or None
+        whole = growing.whole()
+        whole.finish_reason = "stop" if growing.cut else choice.get("finish_reason")
+        whole.id, whole.model = body.get("id"), body.get("model")
+        whole.request_id, whole.raw, whole.last = self._request_id, body, True
+        return whole
+
+    def _invalid(self, reason: str) -> InvalidResponseError:
+        beginning = b"".join(self._pieces[:8])[:2000]
+        return InvalidResponseError(reason, body=beginning, request_id=self._request_id)
+
+
+def usage_of(usage: object) -> Usage | None:
+    """Token counts, from the service's own object. None where it said nothing."""
+    if not isinstance(usage, Mapping) or not usage:
+        return None
+    prompt, completion = (
+        _count(usage, "prompt_tokens") or 0,
+        _count(usage, "completion_tokens") or 0,
+    )
+    prompt_details, details = (
+        usage.get("prompt_tokens_details"),
+        usage.get("completion_tokens_details"),
+    )
+    return Usage(
+        prompt,
+        completion,
+        _count(usage, "total_tokens") or prompt + completion,
+        _count(prompt_details, "cached_tokens"),
+        _first(_count(details, "reasoning_tokens"), _count(usage, "reasoning_tokens")),
+        _count(prompt_details, "audio_tokens"),
+        _count(details, "audio_tokens"),
+        dict(usage),
+    )
+
+
+def _count(usage: object, name: str) -> int | None:
+    value = usage.get(name) if isinstance(usage, Mapping) else None
+    return value if type(value) is int else None
+
+
+def _first(*values: int | None) -> int | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _content(content: object) -> str:
+    """The text of a content, which is a string, or on some servers a list of parts."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
+
+
+def _from_json(data: bytes) -> Any:
+    """Parse JSON. Escaped halves of a character that stand alone, which the fast parser refuses, are replaced."""
+    try:
+        return from_json(data)
+    except ValueError:
+        if b"\\ud" not in data.lower():
+            raise
+        text = json.dumps(json.loads(data), ensure_ascii=False)
+        return from_json(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))

@@ -1,0 +1,474 @@
+"""Two thin drivers that send what a conversation yields, one sync and one async. They alone wait and do I/O."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import SecretStr
+
+from .errors import (
+    APIConnectionError,
+    APITimeoutError,
+    InvalidRequestError,
+    InvalidResponseError,
+    NVCFError,
+    masked_reply,
+)
+from .exchange import Flow, Reply, Request, Step
+from .http import Http, Limits, Wiring
+from .keys import Access, key_digest, origin
+from .pace import Pace, pace_for
+
+T = TypeVar("T")
+
+_LONGEST_PROBLEM = 1 << 20
+"""Bytes of an error's body that are read."""
+_LONGEST_BODY = 256 << 20
+"""Bytes of any other body that is read at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What one conversation is subject to: who may ask, how long it may take, how often."""
+
+    access: Access
+    timeout: Any = None
+    """Seconds for each phase, an httpx.Timeout, or None: an injected client's own, or else the defaults."""
+    chunk_timeout: float | None = None
+    """Seconds between two chunks of a body that is left open. None: as `timeout` has it."""
+    requests_per_minute: int | None = None
+
+
+@dataclass(slots=True)
+class Answered(Generic[T]):
+    """The end of a conversation: what it returned, and the response that was left open for reading."""
+
+    result: T
+    response: Any = None
+    http: Http | None = None
+    limits: Limits = field(default_factory=dict[str, "float | None"])
+    key: SecretStr | None = None
+
+    def failure(self, error: Exception) -> NVCFError:
+        """Our name for what went wrong while the body was read."""
+        if self.http is not None and isinstance(error, self.http.library.TimeoutException):
+            return pause_too_long(self.limits.get("read"))
+        return APIConnectionError(
+            f"the connection failed: {type(error).__name__}: {error}", at=time.monotonic()
+        )
+
+
+def pause_too_long(limit: float | None) -> APITimeoutError:
+    """The error for an answer that stands still."""
+    return APITimeoutError(
+        f"nothing arrived for {limit} s (stream_chunk_timeout)", at=time.monotonic()
+    )
+
+
+def _refused(error: Exception, request: Request) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{request.stage}: the request cannot be sent: {error}", field="http_client"
+    )
+
+
+def _reply(response: Any, body: bytes, key: SecretStr | None) -> Reply:
+    reply = Reply(response.status_code, dict(response.headers), body, time.monotonic())
+    return masked_reply(reply, key.get_secret_value()) if key and reply.status >= 300 else reply
+
+
+def _stays_open(request: Request, response: Any) -> bool:
+    return request.live and bool(response.status_code == 200)
+
+
+def _await_chunks(built: Any, chunk_timeout: float | None) -> Limits:
+    """From the headers on, the wait is for chunks: httpx reads the limit anew when the body begins."""
+    limits: Limits = built.extensions.get("timeout", {})
+    if chunk_timeout is not None and "read" in limits:
+        limits["read"] = chunk_timeout
+    return limits
+
+
+class _Collector:
+    """A body that is read whole, within bounds. Of an error only the beginning counts."""
+
+    def __init__(self, status: int) -> None:
+        self._limit = _LONGEST_BODY if status < 300 else _LONGEST_PROBLEM
+        self._may_cut = status >= 300
+        self._pieces: list[bytes] = []
+        self._length = 0
+
+    def add(self, data: bytes) -> bool:
+        """Keep a piece; return whether that is enough."""
+        self._pieces.append(data)
+        self._length += len(data)
+        if self._length > self._limit and not self._may_cut:
+            raise InvalidResponseError(
+                f"the reply is longer than {self._limit} bytes", body=self._pieces[0]
+            )
+        return self._length > self._limit
+
+    def body(self) -> bytes:
+        """What was kept."""
+        return b"".join(self._pieces)[: self._limit]
+
+
+def _pace(request: Request, terms: Terms, key: SecretStr | None) -> Pace | None:
+    if terms.requests_per_minute is None or request.stage != "ask":
+        return None
+    return pace_for(key_digest(key), origin(request.url)[1])
+
+
+def _note(pace: Pace | None, status: int) -> None:
+    if pace is not None and status == 429:
+        pace.slow_down()
+    elif pace is not None and status < 400:
+        pace.recover()
+
+
+def _counted(request: Request, length: int) -> Callable[[bytes], bytes]:
+    """Passes pieces of a body on, and tells how far it is."""
+    sent = 0
+
+    def count(piece: bytes) -> bytes:
+        nonlocal sent
+        sent += len(piece)
+        if request.progress is not None:
+            request.progress(sent, length)
+        return piece
+
+    return count
+
+
+class Driver:
+    """Pumps conversations for synchronous callers. Safe to share between threads, and across forks."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._lock = threading.Lock()
+        self._http: Http | None = None
+        self._pid = os.getpid()
+        self._finalizer: weakref.finalize[..., Driver] | None = None
+
+    def run(self, flow: Flow[T], terms: Terms) -> Answered[T]:
+        """Send what the conversation yields until it returns.
+
+        Raises:
+            NVCFError: what the conversation raises.
+        """
+        answered: Answered[Any] = Answered(None)
+        resume: Callable[[Any], Step] = flow.send
+        value: Any = None
+        try:
+            while True:
+                step = resume(value)
+                try:
+                    value, resume = self._take(step, terms, answered), flow.send
+                except NVCFError as error:
+                    value, resume = error, flow.throw
+        except StopIteration as stop:
+            answered.result = stop.value
+            return answered
+        except BaseException:
+            self.leave(answered)
+            raise
+        finally:
+            flow.close()
+
+    def read(self, answered: Answered[Any]) -> Iterator[bytes]:
+        """The body of a response that was left open.
+
+        Raises:
+            APIConnectionError: it broke off, or stood still for too long.
+        """
+        http = answered.http
+        if http is None:
+            return
+        try:
+            yield from answered.response.iter_bytes()
+        except (http.library.RequestError, http.library.StreamError) as error:
+            raise answered.failure(error) from error
+
+    def leave(self, answered: Answered[Any]) -> None:
+        """Close the response, and with it a connection whose body was not read to its end."""
+        if answered.response is not None:
+            answered.response.close()
+
+    def close(self) -> None:
+        """Close the pool. The next request opens another."""
+        with self._lock:
+            finalizer, self._finalizer, self._http = self._finalizer, None, None
+        if finalizer is not None:
+            finalizer()
+
+    def _open(self) -> Http:
+        with self._lock:
+            if self._pid != os.getpid():
+                # The parent's connections are the parent's: they are neither used nor closed here.
+                self._pid, self._http = os.getpid(), None
+                if self._finalizer is not None:
+                    self._finalizer.detach()
+            if self._http is None:
+                self._http = self._wiring.client()
+                if self._http.own:
+                    self._finalizer = weakref.finalize(self, self._http.client.close)
+            return self._http
+
+    def _take(self, step: Step, terms: Terms, answered: Answered[Any]) -> Any:
+        if isinstance(step, Request):
+            return self._send(step, terms, answered)
+        if isinstance(step, Future):
+            return step.result()
+        return tuple(self._try(request, terms, answered) for request in step)
+
+    def _try(self, step: Any, terms: Terms, answered: Answered[Any]) -> Any:
+        try:
+            return self._take(step, terms, answered)
+        except NVCFError as error:
+            return error
+
+    def _send(self, request: Request, terms: Terms, answered: Answered[Any]) -> Reply:
+        if request.after > 0:
+            time.sleep(request.after)
+        key = terms.access.find() if terms.access.allows(request) else None
+        pace = _pace(request, terms, key)
+        if pace is not None and terms.requests_per_minute is not None:
+            ticket = pace.reserve(terms.requests_per_minute)
+            while (wait := pace.wait(ticket)) > 0:
+                time.sleep(wait)
+        http = self._open()
+        built: Any = None
+        response: Any = None
+        try:
+            built = http.build(request, self._content(request), key, terms.timeout)
+            auth = http.auth(request, key)
+            response = http.client.send(built, stream=True, auth=auth, follow_redirects=False)
+            return self._received(request, response, built, terms, answered, http, key, pace)
+        except http.library.RequestError as error:
+            raise http.failure(error, request, built.extensions.get("timeout", {})) from error
+        except http.refusals() as error:
+            raise _refused(error, request) from error
+        finally:
+            if built is not None:
+                built.headers.pop("authorization", None)
+            if response is not None and response is not answered.response:
+                response.close()
+
+    def _received(
+        self, request: Request, response: Any, built: Any, terms: Terms, answered: Answered[Any], http: Http,
+        key: SecretStr | None, pace: Pace | None,
+    ) -> Reply:  # fmt: skip
+        _note(pace, response.status_code)
+        answered.key = key or answered.key
+        if _stays_open(request, response):
+            answered.response, answered.http = response, http
+            answered.limits = _await_chunks(built, terms.chunk_timeout)
+            return _reply(response, b"", key)
+        collector = _Collector(response.status_code)
+        for data in response.iter_bytes():
+            if collector.add(data):
+                break
+        return _reply(response, collector.body(), key)
+
+    @staticmethod
+    def _content(request: Request) -> Any:
+        body = request.body
+        if body is None or isinstance(body, bytes):
+            return body
+        return map(_counted(request, body.length), body.chunks())
+
+
+class AsyncDriver:
+    """Pumps conversations for asynchronous callers, with one pool for each running event loop."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPool]
+        self._pools = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    async def run(self, flow: Flow[T], terms: Terms) -> Answered[T]:
+        """Send what the conversation yields until it returns.
+
+        Raises:
+            NVCFError: what the conversation raises.
+        """
+        answered: Answered[Any] = Answered(None)
+        resume: Callable[[Any], Step] = flow.send
+        value: Any = None
+        try:
+            while True:
+                step = resume(value)
+                try:
+                    value, resume = await self._take(step, terms, answered), flow.send
+                except NVCFError as error:
+                    value, resume = error, flow.throw
+        except StopIteration as stop:
+            answered.result = stop.value
+            return answered
+        except BaseException:
+            await self.leave(answered)
+            raise
+        finally:
+            flow.close()
+
+    async def read(self, answered: Answered[Any]) -> AsyncGenerator[bytes, None]:
+        """The body of a response that was left open.
+
+        Raises:
+            APIConnectionError: it broke off, or stood still for too long.
+        """
+        http = answered.http
+        if http is None:
+            return
+        try:
+            async for data in answered.response.aiter_bytes():
+                yield data
+        except (http.library.RequestError, http.library.StreamError) as error:
+            raise answered.failure(error) from error
+
+    async def leave(self, answered: Answered[Any]) -> None:
+        """Close the response, and with it a connection whose body was not read to its end."""
+        if answered.response is not None:
+            await answered.response.aclose()
+
+    async def aclose(self) -> None:
+        """Close the pools: this loop's now, those of other running loops over there."""
+        running = asyncio.get_running_loop()
+        with self._lock:
+            pool = self._pools.pop(running, None)
+        if pool is not None:
+            await pool.keeper.aclose()
+        self.close()
+
+    def close(self) -> None:
+        """Have every pool closed by its own loop. One whose loop does not run closes with that loop."""
+        with self._lock:
+            pools = list(self._pools.items())
+            self._pools.clear()
+        for loop, pool in pools:
+            if loop.is_running():
+                loop.call_soon_threadsafe(pool.close_soon, loop)
+
+    async def _open(self) -> Http:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self._pid != os.getpid():
+                self._pid = os.getpid()
+                self._pools.clear()
+            pool = self._pools.get(loop)
+            if pool is not None:
+                return pool.http
+            for other in [other for other in self._pools if other.is_closed()]:
+                del self._pools[other]
+            http = self._wiring.async_client()
+            pool = self._pools[loop] = _LoopPool(http)
+        await anext(pool.keeper)
+        return http
+
+    async def _take(self, step: Step, terms: Terms, answered: Answered[Any]) -> Any:
+        if isinstance(step, Request):
+            return await self._send(step, terms, answered)
+        if isinstance(step, Future):
+            # Shielded: who leaves must not cancel what others wait for, too.
+            return await asyncio.shield(asyncio.wrap_future(step))
+        return tuple(
+            await asyncio.gather(*(self._try(request, terms, answered) for request in step))
+        )
+
+    async def _try(self, step: Any, terms: Terms, answered: Answered[Any]) -> Any:
+        try:
+            return await self._take(step, terms, answered)
+        except NVCFError as error:
+            return error
+
+    async def _send(self, request: Request, terms: Terms, answered: Answered[Any]) -> Reply:
+        if request.after > 0:
+            await asyncio.sleep(request.after)
+        key = await terms.access.afind() if terms.access.allows(request) else None
+        pace = _pace(request, terms, key)
+        if pace is not None and terms.requests_per_minute is not None:
+            ticket = pace.reserve(terms.requests_per_minute)
+            while (wait := pace.wait(ticket)) > 0:
+                await asyncio.sleep(wait)
+        http = await self._open()
+        built: Any = None
+        response: Any = None
+        try:
+            built = http.build(request, self._content(request), key, terms.timeout)
+            auth = http.auth(request, key)
+            response = await http.client.send(built, stream=True, auth=auth, follow_redirects=False)
+            return await self._received(request, response, built, terms, answered, http, key, pace)
+        except http.library.RequestError as error:
+            raise http.failure(error, request, built.extensions.get("timeout", {})) from error
+        except http.refusals() as error:
+            raise _refused(error, request) from error
+        finally:
+            if built is not None:
+                built.headers.pop("authorization", None)
+            if response is not None and response is not answered.response:
+                await response.aclose()
+
+    async def _received(
+        self, request: Request, response: Any, built: Any, terms: Terms, answered: Answered[Any], http: Http,
+        key: SecretStr | None, pace: Pace | None,
+    ) -> Reply:  # fmt: skip
+        _note(pace, response.status_code)
+        answered.key = key or answered.key
+        if _stays_open(request, response):
+            answered.response, answered.http = response, http
+            answered.limits = _await_chunks(built, terms.chunk_timeout)
+            return _reply(response, b"", key)
+        collector = _Collector(response.status_code)
+        async for data in response.aiter_bytes():
+            if collector.add(data):
+                break
+        return _reply(response, collector.body(), key)
+
+    @classmethod
+    def _content(cls, request: Request) -> Any:
+        body = request.body
+        if body is None or isinstance(body, bytes):
+            return body
+        return cls._chunks(map(_counted(request, body.length), body.chunks()))
+
+    @staticmethod
+    async def _chunks(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """Pieces that may have to be read from a disk, which must not hold up the loop."""
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            yield piece
+
+
+class _LoopPool:
+    """The pool of one event loop. It is closed when the loop ends, or when nobody holds it any more."""
+
+    def __init__(self, http: Http) -> None:
+        self.http = http
+        self.keeper = self._keep(http)
+
+    @staticmethod
+    async def _keep(http: Http) -> AsyncGenerator[None, None]:
+        """Loops finish the async generators that began in them: that closes the pool, in the right loop."""
+        try:
+            yield
+        finally:
+            if http.own:
+                await http.client.aclose()
+
+    def close_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close it, called within its loop."""
+        task = loop.create_task(self.keeper.aclose())
+        _closing.add(task)
+        task.add_done_callback(_closing.discard)
+
+
+_closing: set[asyncio.Task[None]] = set()
+"""Tasks that nobody awaits, held so that they are not collected halfway."""

@@ -1,0 +1,82 @@
+"""Requests and replies as plain values, and the conversations made of them. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Stage: TypeAlias = Literal["ask", "poll", "fetch", "create", "put", "delete", "models"]
+"""What a request is for. Error messages name it, and only an `ask` counts against a rate limit."""
+
+
+class Body(Protocol):
+    """A request body that is never held in memory whole, and can be sent again."""
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        ...
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, from the start."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request that a conversation wants sent."""
+
+    stage: Stage
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes | Body | None = field(default=None, repr=False)
+    after: float = 0.0
+    """Seconds to wait before sending."""
+    authorized: bool = True
+    """Whether the driver adds the API key. The key itself never enters a Request."""
+    live: bool = False
+    """Whether a 200 is left open, for the caller to read as it arrives."""
+    patience: float | None = None
+    """Seconds to wait for the reply, where that is less than the client's own limit."""
+    progress: Callable[[int, int], None] | None = field(default=None, repr=False)
+    """Told (bytes sent, bytes in all) while the body is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back: enough of it to decide what comes next."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes = field(default=b"", repr=False)
+    """Empty while a live reply is still arriving."""
+    at: float = 0.0
+    """When it arrived, in seconds of a steady clock, so that conversations need no clock."""
+
+    @property
+    def status_code(self) -> int:
+        """The status, under the name that httpx and the frameworks' tracers use."""
+        return self.status
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are no UTF-8 are replaced."""
+        return self.body.decode(errors="replace")
+
+
+Step: TypeAlias = "Request | tuple[Any, ...] | Future[Any]"
+"""One request; or several steps that may be taken side by side; or another conversation's result to wait for."""
+
+Flow: TypeAlias = Generator[Step, Any, T]
+"""Yields each `Step` and is sent what came of it, and returns a result.
+
+A `Request` is answered with its `Reply`, or the `NVCFError` that stands for its absence is thrown in.
+A tuple of steps is answered with a tuple of what came of each, in the same order, `NVCFError`s among them.
+A `Future` is answered with None when it is done, whatever its outcome.
+"""

@@ -1,0 +1,145 @@
+"""The vocabulary that both frameworks are translated to and from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from .sources import Source
+
+Kind: TypeAlias = Literal["image", "audio", "video"]
+
+TAGS: Mapping[Kind, str] = {"image": "img", "audio": "audio", "video": "video"}
+"""The HTML-style tag that the service's pages give to each kind of media."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """A picture, a sound or a film: its bytes, or the url or asset it is found at. Exactly one is set."""
+
+    kind: Kind
+    source: Source | None = None
+    url: str | None = None
+    """An http or https url. The client hands it on and never fetches it."""
+    asset_id: str | None = None
+    """The id of an asset that the user uploaded."""
+    mime: str | None = None
+    """The media type as declared. Where there are bytes, they decide."""
+    detail: str | None = None
+    """OpenAI's `detail` of an `image_url`, which no page of the five models knows."""
+
+
+Part: TypeAlias = str | Media
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """A whole tool call, or a piece of one: pieces with the same `index` add up."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    """JSON text, as the model wrote it."""
+
+    def __add__(self, more: ToolCall) -> ToolCall:
+        return ToolCall(
+            self.index, self.id or more.id, self.name + more.name, self.arguments + more.arguments
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of a conversation."""
+
+    role: str
+    """`system`, `user`, `assistant` or `tool`; any other goes to the service as it is, if the page allows."""
+    parts: tuple[Part, ...] = ()
+    """Text and media, in order."""
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    reasoning: str | None = None
+    """What the model thought in an earlier turn. Sent back only where the model's page has a place for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a call used, as the service counted them. None: it did not say."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    prompt_audio_tokens: int | None = None
+    completion_audio_tokens: int | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+    """The service's own object, under its own names."""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """A piece of an answer. Pieces add up, and a whole answer is one too.
+
+    Of a stream, every piece but the last carries only `text`, `reasoning`, `refusal`, `tool_calls`, `logprobs`
+    and `raw`; all that is said once (`finish_reason`, `usage`, `id`, `model`, `request_id`) comes with the
+    last, whose `last` is true and which always comes.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    refusal: str = ""
+    logprobs: dict[str, Any] | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    id: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+    last: bool = False
+    raw: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+    """The event or body as it came, under the wire's names."""
+    others: tuple[Chunk, ...] = ()
+    """The second and later choices of a whole answer that was asked with `n` > 1."""
+
+    def __add__(self, more: Chunk) -> Chunk:
+        return Chunk(
+            text=self.text + more.text,
+            reasoning=self.reasoning + more.reasoning,
+            tool_calls=_add_calls(self.tool_calls, more.tool_calls),
+            refusal=self.refusal + more.refusal,
+            logprobs=_add_logprobs(self.logprobs, more.logprobs),
+            finish_reason=more.finish_reason or self.finish_reason,
+            usage=more.usage or self.usage,
+            id=more.id or self.id,
+            model=more.model or self.model,
+            request_id=more.request_id or self.request_id,
+            last=self.last or more.last,
+            raw={**self.raw, **more.raw},
+            others=more.others or self.others,
+        )
+
+
+def _add_calls(left: tuple[ToolCall, ...], right: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+    if not right:
+        return left
+    calls = {call.index: call for call in left}
+    for call in right:
+        calls[call.index] = calls[call.index] + call if call.index in calls else call
+    return tuple(calls.values())
+
+
+def _add_logprobs(
+    left: dict[str, Any] | None, right: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    if left is None or right is None:
+        return right if left is None else left
+    total = dict(left)
+    for key, value in right.items():
+        before = total.get(key)
+        total[key] = (
+            before + value if isinstance(before, list) and isinstance(value, list) else value
+        )
+    return total

@@ -1,0 +1,85 @@
+"""A limit of requests per minute that every object of the process with the same key and host shares."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+_WINDOW = 60.05
+"""Seconds in which the limit holds. A little over a minute, for what the network adds."""
+
+
+class Ticket:
+    """A place in the queue."""
+
+    __slots__ = ("at", "before")
+
+    def __init__(self, at: float, before: Ticket | None) -> None:
+        self.at = at
+        """When it may be used; once used, when that was."""
+        self.before = before
+        """The ticket that must be a window old when this one is used."""
+
+
+class Pace:
+    """Hands out places in the order they are asked for, never more than the limit in any 60 seconds.
+
+    After a 429 the limit is halved, and grows back with each answer.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._tickets: deque[Ticket] = deque()
+        self._share = 1.0
+
+    def reserve(self, per_minute: int) -> Ticket:
+        """Take the next place, under a limit of `per_minute` requests."""
+        with self._lock:
+            now = self._clock()
+            while self._tickets and self._tickets[0].at < now - 2 * _WINDOW:
+                self._tickets.popleft()
+            limit = max(1, int(per_minute * self._share))
+            before = self._tickets[-limit] if len(self._tickets) >= limit else None
+            at = max(now, self._tickets[-1].at if self._tickets else now)
+            if before is not None:
+                at = max(at, before.at + _WINDOW)
+            ticket = Ticket(at, before)
+            self._tickets.append(ticket)
+            return ticket
+
+    def wait(self, ticket: Ticket) -> float:
+        """Seconds until the ticket may be used; 0 uses it, now.
+
+        To be asked again after every wait: those before may have come late.
+        """
+        with self._lock:
+            now = self._clock()
+            if ticket.before is not None:
+                ticket.at = max(ticket.at, ticket.before.at + _WINDOW)
+            if ticket.at > now:
+                return ticket.at - now
+            ticket.at = now
+            ticket.before = None
+            return 0.0
+
+    def slow_down(self) -> None:
+        """The service said 429."""
+        with self._lock:
+            self._share = max(self._share / 2, 0.05)
+
+    def recover(self) -> None:
+        """The service answered."""
+        if self._share < 1.0:
+            with self._lock:
+                self._share = min(1.0, self._share + 0.05)
+
+
+_paces: dict[tuple[str, str], Pace] = {}
+
+
+def pace_for(key_digest: str, host: str) -> Pace:
+    """The pace of a key at a host, one for the whole process."""
+    return _paces.setdefault((key_digest, host), Pace())

@@ -1,0 +1,139 @@
+"""The body of a request but for its messages: sampling, reasoning, tools, held against the model's page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .judge import Judge
+from .models import Bound
+
+_SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "frequency_penalty", "presence_penalty")
+_INTEGERS = frozenset(("max_tokens", "seed", "reasoning_budget"))
+_ANY_NUMBER = Bound(-math.inf, math.inf)
+
+
+@dataclass(slots=True)
+class Parameters:
+    """What the settings and keywords of one call come to."""
+
+    body: dict[str, Any]
+    stops: tuple[str, ...] = ()
+    """Stop sequences that the client enforces, because the page has no `stop`."""
+    single_call: bool = False
+    """Whether the client leaves out every tool call but the first."""
+
+
+def check_settings(values: Mapping[str, Any], judge: Judge) -> None:
+    """Hold a constructor's own values against the page.
+
+    Raises:
+        InvalidRequestError: one is out of its bounds.
+    """
+    for name in (*_SAMPLING, "reasoning_budget"):
+        if values[name] is not None:
+            _check_number(name, values[name], judge)
+    _stops(values["stop"], judge)
+
+
+def parameters(
+    values: Mapping[str, Any], extra: Mapping[str, Any], judge: Judge, *, stream: bool
+) -> Parameters:
+    """Everything the body says besides model, messages and stream.
+
+    Args:
+        values: the settings of this call.
+        extra: its keywords that are no setting: tools, and whatever the service may take.
+        judge: the model's page.
+        stream: whether the answer is to be streamed.
+
+    Raises:
+        InvalidRequestError: a value is out of its bounds, or cannot be what the field wants.
+    """
+    result = Parameters({})
+    for name in _SAMPLING:
+        value = values[name]
+        if value is not None:
+            _check_number(name, value, judge)
+            judge.undocumented(name)
+            result.body[name] = value
+    _add_stop(values["stop"], judge, result)
+    _add_reasoning(values, judge, result.body)
+    _add_extra(extra, judge, result, stream=stream)
+    if stream and values["stream_usage"] and judge.spec.documents("stream_options"):
+        result.body.setdefault("stream_options", {"include_usage": True})
+    result.body.update(values["extra_body"] or {})
+    return result
+
+
+def _check_number(name: str, value: Any, judge: Judge) -> None:
+    wanted = int if name in _INTEGERS else (int, float)
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        kind = "a whole number" if name in _INTEGERS else "a number"
+        raise judge.refusal(name, f"{name} must be {kind}, not {value!r}")
+    if not math.isfinite(value):
+        raise judge.refusal(name, f"{name} must be finite, not {value!r}")
+    bound = judge.spec.bounds.get(name, _ANY_NUMBER)
+    if not bound.low <= value <= bound.high:
+        judge.broken(name, f"{name}={value!r} is out of range: the page allows {bound}")
+
+
+def _stops(stop: Any, judge: Judge) -> list[str]:
+    stops = [stop] if isinstance(stop, str) else list(stop or ())
+    for text in stops:
+        if not isinstance(text, str) or not text:
+            raise judge.refusal("stop", f"stop takes texts that are not empty, not {text!r}")
+    return stops
+
+
+def _add_stop(stop: Any, judge: Judge, result: Parameters) -> None:
+    stops = _stops(stop, judge)
+    if not stops:
+        return
+    if judge.spec.documents("stop"):
+        result.body["stop"] = stop if isinstance(stop, str) else stops
+    else:
+        result.stops = tuple(stops)
+
+
+def _add_reasoning(values: Mapping[str, Any], judge: Judge, body: dict[str, Any]) -> None:
+    spec, effort, budget = judge.spec, values["reasoning_effort"], values["reasoning_budget"]
+    given = values["chat_template_kwargs"]
+    template: dict[str, Any] = {}
+    if effort is not None and spec.efforts is None:
+        judge.warn("reasoning_effort", f"{spec.id} does not reason: reasoning_effort is not sent")
+    elif effort is not None and spec.efforts is not None:
+        if effort not in spec.efforts:
+            allowed = ", ".join(spec.efforts)
+            raise judge.refusal(
+                "reasoning_effort", f"reasoning_effort={effort!r} is none of {allowed}"
+            )
+        adds = dict(spec.efforts[effort])
+        template.update(adds.pop("chat_template_kwargs", {}))
+        body.update(adds)
+    if budget is not None:
+        _check_number("reasoning_budget", budget, judge)
+        judge.undocumented("reasoning_budget")
+        body["reasoning_budget"] = budget
+    if given:
+        judge.undocumented("chat_template_kwargs")
+        template.update(given)
+    if template:
+        body["chat_template_kwargs"] = template
+
+
+def _add_extra(extra: Mapping[str, Any], judge: Judge, result: Parameters, *, stream: bool) -> None:
+    extra = {name: value for name, value in extra.items() if name != "stream"}
+    if not extra.get("tools"):
+        # An empty list of tools is refused by the service, and so is a choice among none.
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            extra.pop(name, None)
+    if not judge.spec.documents("parallel_tool_calls") and "parallel_tool_calls" in extra:
+        result.single_call = extra.pop("parallel_tool_calls") is False
+    if stream and isinstance(extra.get("n"), int) and extra["n"] > 1:
+        raise judge.refusal("n", f"a stream has one answer, not n={extra['n']}")
+    for name, value in extra.items():
+        judge.undocumented(name)
+        result.body[name] = value

@@ -1,0 +1,236 @@
+"""Where the bytes of a picture, sound or film come from, read piece by piece."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
+
+from .errors import InvalidRequestError
+
+_PIECE = 3 << 18
+"""Bytes, or characters of base64, read or sent at a time: a multiple of 3 and of 4, so that neither is cut."""
+_HEAD = 4096
+"""Bytes that are enough to tell one media format from another."""
+
+
+class Source(Protocol):
+    """Bytes of known length that can be read more than once."""
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        ...
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, from the start."""
+        ...
+
+    def base64(self) -> Iterator[bytes]:
+        """The bytes as base64 text, from the start."""
+        ...
+
+
+def base64_length(length: int) -> int:
+    """Characters that `length` bytes take as base64."""
+    return 4 * ((length + 2) // 3)
+
+
+def head(source: Source) -> bytes:
+    """The first bytes of a source: enough to tell its format."""
+    return next(source.chunks(), b"")[:_HEAD]
+
+
+def digest(source: Source) -> str:
+    """The SHA-256 of the bytes, as hexadecimal text."""
+    total = hashlib.sha256()
+    for chunk in source.chunks():
+        total.update(chunk)
+    return total.hexdigest()
+
+
+def _encoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Base64 over pieces: what does not fill a group of three waits for the next piece."""
+    rest = b""
+    for chunk in chunks:
+        whole = rest + chunk if rest else chunk
+        cut = len(whole) - len(whole) % 3
+        rest = whole[cut:]
+        yield base64.b64encode(memoryview(whole)[:cut])
+    if rest:
+        yield base64.b64encode(rest)
+
+
+@dataclass(frozen=True, slots=True)
+class BytesSource:
+    """Bytes that are in memory already."""
+
+    data: bytes = field(repr=False)
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        return len(self.data)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, from the start."""
+        for start in range(0, len(self.data), _PIECE):
+            yield self.data[start : start + _PIECE]
+
+    def base64(self) -> Iterator[bytes]:
+        """The bytes as base64 text, from the start."""
+        return _encoded(self.chunks())
+
+
+@dataclass(frozen=True, slots=True)
+class Base64Source:
+    """Bytes that were given as base64 text. The text is kept; the bytes never exist all at once."""
+
+    text: str = field(repr=False)
+
+    @classmethod
+    def checked(cls, text: str, *, field: str) -> Base64Source:
+        """Take base64 text as a user has it, line breaks allowed.
+
+        Raises:
+            InvalidRequestError: it is empty, cut off, or no base64. `field` names the place.
+        """
+        if any(space in text for space in " \r\n\t"):
+            text = "".join(text.split())
+        if not text:
+            raise InvalidRequestError(f"{field}: the base64 text is empty", field=field)
+        if len(text) % 4:
+            raise InvalidRequestError(
+                f"{field}: the base64 text is cut off: its {len(text)} characters are no multiple of 4",
+                field=field,
+            )
+        source = cls(text)
+        try:
+            for _ in source.chunks():
+                pass  # Decoding is the check; nothing is kept.
+        except (binascii.Error, ValueError) as error:
+            raise InvalidRequestError(
+                f"{field}: this is no base64 text: {error}", field=field
+            ) from None
+        return source
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        return len(self.text) // 4 * 3 - self.text[-2:].count("=")
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, from the start."""
+        last = len(self.text) - _PIECE
+        for start in range(0, len(self.text), _PIECE):
+            piece = self.text[start : start + _PIECE]
+            if start < last and "=" in piece:
+                raise binascii.Error("padding before the end")
+            yield binascii.a2b_base64(piece, strict_mode=True)
+
+    def base64(self) -> Iterator[bytes]:
+        """The bytes as base64 text, from the start."""
+        for start in range(0, len(self.text), _PIECE):
+            yield self.text[start : start + _PIECE].encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class PathSource:
+    """A file on disk, opened anew for every reading."""
+
+    path: str
+
+    @classmethod
+    def checked(cls, path: str | os.PathLike[str], *, field: str) -> PathSource:
+        """Take a file's path.
+
+        Raises:
+            InvalidRequestError: there is no such file, or it cannot be read, or it is empty.
+        """
+        source = cls(os.fspath(path))
+        try:
+            with open(source.path, "rb") as file:
+                empty = not file.read(1)
+        except OSError as error:
+            raise InvalidRequestError(
+                f"{field}: cannot read the file: {error}", field=field
+            ) from None
+        if empty:
+            raise InvalidRequestError(f"{field}: the file {source.path} is empty", field=field)
+        return source
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        return os.stat(self.path).st_size
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, from the start."""
+        with open(self.path, "rb") as file:
+            while chunk := file.read(_PIECE):
+                yield chunk
+
+    def base64(self) -> Iterator[bytes]:
+        """The bytes as base64 text, from the start."""
+        return _encoded(self.chunks())
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A binary file that the user has open. It is read from where it stands, and never closed."""
+
+    file: BinaryIO = field(repr=False)
+    start: int
+    length: int
+
+    @classmethod
+    def opened(cls, file: BinaryIO, *, field: str) -> FileSource:
+        """Take an open file.
+
+        Raises:
+            InvalidRequestError: it is a text file, or cannot be rewound: an upload needs the length
+                beforehand, and a retry the bytes once more.
+        """
+        try:
+            start = file.tell()
+            end = file.seek(0, os.SEEK_END)
+            file.seek(start)
+        except (OSError, ValueError, AttributeError) as error:
+            raise InvalidRequestError(
+                f"{field}: the file cannot be rewound ({error}); give a path, or the bytes",
+                field=field,
+            ) from None
+        if not isinstance(file.read(0), bytes):
+            raise InvalidRequestError(
+                f'{field}: the file is open as text; open it with "rb"', field=field
+            )
+        if end <= start:
+            raise InvalidRequestError(
+                f"{field}: there is nothing left to read in the file", field=field
+            )
+        return cls(file, start, end - start)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, from the start."""
+        self.file.seek(self.start)
+        while chunk := self.file.read(_PIECE):
+            yield chunk
+
+    def base64(self) -> Iterator[bytes]:
+        """The bytes as base64 text, from the start."""
+        return _encoded(self.chunks())
+
+
+def opened(file: str | os.PathLike[str] | BinaryIO, *, field: str) -> PathSource | FileSource:
+    """A file given by its path, or open already.
+
+    Raises:
+        InvalidRequestError: it cannot be read, or is empty.
+    """
+    if isinstance(file, (str, os.PathLike)):
+        return PathSource.checked(file, field=field)
+    return FileSource.opened(file, field=field)

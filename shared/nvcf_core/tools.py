@@ -1,0 +1,175 @@
+"""Tool calls: names that the service accepts, and fragments put together in every shape seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .messages import ToolCall
+
+_REFUSED = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_NAME = 64
+
+
+class ToolNames:
+    """Names as the service accepts them (`[a-zA-Z0-9_-]`, 64 at most), and the way back."""
+
+    __slots__ = ("_original", "_safe")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        wanted = list(dict.fromkeys(names))
+        # Names that can stay as they are come first, so that no replacement takes one of theirs.
+        self._safe = {name: name for name in wanted if _is_safe(name)}
+        taken = set(self._safe)
+        for name in wanted:
+            if name not in self._safe:
+                safe = _safe_name(name, taken)
+                taken.add(safe)
+                self._safe[name] = safe
+        self._original = {safe: name for name, safe in self._safe.items() if safe != name}
+
+    def safe(self, name: str) -> str:
+        """The name to send."""
+        return self._safe.get(name, name)
+
+    def original(self, name: str) -> str:
+        """The name that the user gave to what the service calls `name`."""
+        return self._original.get(name, name)
+
+
+def _is_safe(name: str) -> bool:
+    return 0 < len(name) <= _LONGEST_NAME and not _REFUSED.search(name)
+
+
+def _safe_name(name: str, taken: set[str]) -> str:
+    safe = _REFUSED.sub("_", name)[:_LONGEST_NAME] or "tool"
+    if safe not in taken:
+        return safe
+    mark = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
+    return f"{safe[: _LONGEST_NAME - 9]}_{mark}"
+
+
+class _Growing:
+    """A call whose fragments are still arriving."""
+
+    __slots__ = ("arguments", "call", "wire_id", "wire_name")
+
+    def __init__(self, call: ToolCall, wire_id: str, wire_name: str) -> None:
+        self.call = call
+        self.wire_id = wire_id
+        self.wire_name = wire_name
+        self.arguments: list[str] = []
+
+    def whole(self) -> ToolCall:
+        return ToolCall(self.call.index, self.call.id, self.call.name, "".join(self.arguments))
+
+
+class ToolCallAssembler:
+    """Turns the fragments of one answer's calls into fragments of one form.
+
+    On the wire ids may be repeated, empty or missing after the first fragment, the index may be missing, names
+    may be repeated, arguments may be null or an object, calls may be interleaved or come whole, several in
+    one delta. What comes out has a stable index; id and name whole in a call's first fragment, and only there.
+    """
+
+    __slots__ = ("_answer_id", "_by_wire_index", "_calls", "_names")
+
+    def __init__(self, names: ToolNames, answer_id: str | None = None) -> None:
+        self._names = names
+        self._answer_id = answer_id
+        self._calls: list[_Growing] = []
+        self._by_wire_index: dict[int, _Growing] = {}
+
+    def feed(self, pieces: Iterable[Any]) -> tuple[ToolCall, ...]:
+        """Take the `tool_calls` of one delta."""
+        fragments = []
+        touched: set[int] = set()
+        for piece in pieces:
+            if isinstance(piece, Mapping):
+                fragment = self._piece(piece, touched)
+                touched.add(fragment.index)
+                fragments.append(fragment)
+        return tuple(fragments)
+
+    def calls(self) -> tuple[ToolCall, ...]:
+        """All calls, as far as they have arrived."""
+        return tuple(growing.whole() for growing in self._calls)
+
+    def _piece(self, piece: Mapping[str, Any], touched: set[int]) -> ToolCall:
+        function = piece.get("function")
+        function = function if isinstance(function, Mapping) else {}
+        wire_id, name = _text(piece.get("id")), _text(function.get("name"))
+        wire_index = piece.get("index")
+        wire_index = wire_index if type(wire_index) is int else None
+        arguments = _arguments(function.get("arguments"))
+        growing = self._find(wire_index, wire_id, name, touched)
+        if growing is not None:
+            growing.wire_id = growing.wire_id or wire_id
+            if arguments:
+                growing.arguments.append(arguments)
+            return ToolCall(growing.call.index, "", "", arguments)
+        growing = self._begin(wire_id, name)
+        if wire_index is not None:
+            self._by_wire_index[wire_index] = growing
+        if arguments:
+            growing.arguments.append(arguments)
+        return ToolCall(growing.call.index, growing.call.id, growing.call.name, arguments)
+
+    def _find(
+        self, wire_index: int | None, wire_id: str, name: str, touched: set[int]
+    ) -> _Growing | None:
+        """The call that a fragment belongs to, None if it begins one."""
+        if wire_index is not None:
+            growing = self._by_wire_index.get(wire_index)
+            # A server that numbers every call 0 tells them apart by their ids.
+            other = growing and wire_id and growing.wire_id and wire_id != growing.wire_id and name
+            return None if other else growing
+        if wire_id:
+            return next((known for known in self._calls if known.wire_id == wire_id), None)
+        last = self._calls[-1] if self._calls else None
+        if last is None or not name:
+            return last
+        repeated = name == last.wire_name and last.call.index not in touched
+        return last if repeated and not _complete(last) else None
+
+    def _begin(self, wire_id: str, name: str) -> _Growing:
+        index = len(self._calls)
+        taken = {growing.call.id for growing in self._calls}
+        call_id = wire_id or self._made_up(index)
+        if call_id in taken:
+            call_id = f"{call_id}-{index}"
+        growing = _Growing(ToolCall(index, call_id, self._names.original(name)), wire_id, name)
+        self._calls.append(growing)
+        return growing
+
+    def _made_up(self, index: int) -> str:
+        """An id for a call that came without one: of the answer's id, so that it is the same at every reading."""
+        seed = f"{self._answer_id}:{index}" if self._answer_id else uuid.uuid4().hex
+        return f"call_{hashlib.sha256(seed.encode(errors='replace')).hexdigest()[:24]}"
+
+    def named(self, answer_id: str) -> None:
+        """Learn the answer's id."""
+        self._answer_id = self._answer_id or answer_id
+
+
+def _complete(growing: _Growing) -> bool:
+    """Whether the arguments that have arrived are a whole JSON text."""
+    try:
+        json.loads("".join(growing.arguments))
+    except ValueError:
+        return False
+    return True
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _arguments(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
