@@ -28,6 +28,7 @@ from .parameters import check_settings, parameters
 from .retry import Retry
 from .settings import NVCF_URL, Settings, checked_root, is_nvidia
 from .sources import opened
+from .terms import Terms
 from .tools import ToolNames
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -56,11 +57,11 @@ class Adapter(Settings):
         Raises:
             NVCFError: the service could not be asked.
         """
-        return self._core.run(self._listing(), self.timeout)
+        return self._core.run(*self._listing())
 
     async def aavailable_models(self) -> list[str]:
         """As `available_models`."""
-        return await self._core.arun(self._listing(), self.timeout)
+        return await self._core.arun(*self._listing())
 
     def close(self) -> None:
         """Delete the assets that this object uploaded, and close its connections. It can be used again."""
@@ -103,7 +104,7 @@ class Adapter(Settings):
                 http_client=self.http_client,
                 http_async_client=self.http_async_client,
             )
-            self._client = Client(wiring, self._access(), self.requests_per_minute)
+            self._client = Client(wiring, self._own_terms())
         return self._client
 
     def _spec(self, given: Mapping[str, Any] | None = None) -> ModelSpec:
@@ -151,7 +152,7 @@ class Adapter(Settings):
             url=self._url(spec, values, base_url, nvcf_url),
             base_url=base_url,
             nvcf_url=nvcf_url,
-            headers=_checked_headers(values["default_headers"]),
+            terms=self._terms(values, base_url, nvcf_url, stream=streaming),
             placements=placements,
             digest_uploads=_digesting(placements, judge),
             names=names,
@@ -159,8 +160,6 @@ class Adapter(Settings):
             retry=Retry(max_retries=values["max_retries"]),
             poll_timeout=values["poll_timeout"],
             on_progress=values["on_progress"],
-            timeout=values["timeout"],
-            stream_chunk_timeout=values["stream_chunk_timeout"],
         )
 
     def _upload_media(
@@ -171,7 +170,7 @@ class Adapter(Settings):
     ) -> Media:
         """Upload a file as an asset, and return the medium that refers to it."""
         media, uploading = self._uploading(source, mime_type, progress)
-        return replace(media, source=None, asset_id=self._core.run(uploading, self.timeout).id)
+        return replace(media, source=None, asset_id=self._core.run(uploading, self._own_terms()).id)
 
     async def _aupload_media(
         self,
@@ -181,7 +180,7 @@ class Adapter(Settings):
     ) -> Media:
         """As `_upload_media`."""
         media, uploading = self._uploading(source, mime_type, progress)
-        asset = await self._core.arun(uploading, self.timeout)
+        asset = await self._core.arun(uploading, self._own_terms())
         return replace(media, source=None, asset_id=asset.id)
 
     def _uploading(
@@ -230,22 +229,31 @@ class Adapter(Settings):
             f"/versions/{version}" if version else ""
         )
 
-    def _access(self) -> Access:
-        hosts = [spec_for(self.model).base_url]
-        roots = [self.base_url] if self.base_url else hosts
-        _, nvcf_url = self._roots(self._spec())
-        access = Access(self.api_key, tuple(root for root in (*roots, nvcf_url) if root))
+    def _terms(self, values: Mapping[str, Any], *roots: str | None, stream: bool = False) -> Terms:
+        """The terms of a conversation with these roots of the service."""
+        access = Access(self.api_key, tuple(root for root in roots if root))
         if self.api_key is not None and (plain := access.unprotected()):
             self.warn(
                 "http",
                 f"the API key goes to {plain} without TLS, where anyone on the way can read it",
             )
-        return access
+        return Terms(
+            access=access,
+            headers=_checked_headers(values["default_headers"]),
+            timeout=values["timeout"],
+            chunk_timeout=values["stream_chunk_timeout"] if stream else None,
+            requests_per_minute=self.requests_per_minute,
+        )
 
-    def _listing(self) -> Flow[list[str]]:
-        base_url, _ = self._roots(self._spec())
-        return models(
-            base_url, _checked_headers(self.default_headers), Retry(max_retries=self.max_retries)
+    def _own_terms(self) -> Terms:
+        """The terms of what is the object's own business, such as its assets."""
+        return self._terms(dict(self), *self._roots(self._spec()))
+
+    def _listing(self) -> tuple[Flow[list[str]], Terms]:
+        # Every hosted model is listed at one host, also those that are asked at another.
+        base_url = self._roots(ModelSpec(id=self.model))[0]
+        return models(base_url, Retry(max_retries=self.max_retries)), self._terms(
+            dict(self), base_url
         )
 
     def _at_least(self, name: str, low: int) -> None:

@@ -56,6 +56,7 @@ class Ledger:
     def claim(self, key: _Key, now: float) -> Asset | Future[None] | None:
         """The asset with these bytes; or what to wait for; or None: the caller is to upload it."""
         with self._lock:
+            self._leave_to_parent()
             known = self._known.get(key)
             if isinstance(known, Asset) and now - known.at > LIFE:
                 known = None
@@ -75,6 +76,7 @@ class Ledger:
     def created(self, asset: Asset) -> None:
         """Note an asset that exists from now on, whatever becomes of it."""
         with self._lock:
+            self._leave_to_parent()
             self._created[asset.id] = asset
 
     def forget(self, asset_id: str) -> None:
@@ -91,17 +93,22 @@ class Ledger:
             return [asset_id for asset_id in self._created if asset_id in text]
 
     def drain(self) -> list[Asset]:
-        """Every asset that is still there, to be deleted now. A forked child has none of its parent's."""
+        """Every asset that is still there, to be deleted now."""
         with self._lock:
-            assets = list(self._created.values()) if self._pid == os.getpid() else []
+            self._leave_to_parent()
+            assets = list(self._created.values())
             self._created.clear()
             self._known = {
                 key: known for key, known in self._known.items() if isinstance(known, Future)
             }
             return assets
 
-    def __len__(self) -> int:
-        return len(self._created) if self._pid == os.getpid() else 0
+    def _leave_to_parent(self) -> None:
+        """In a forked child, forget what is the parent's to use and to delete."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._created.clear()
+            self._known.clear()
 
 
 def upload(

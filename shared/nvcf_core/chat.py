@@ -27,9 +27,13 @@ from .messages import Message
 from .models import ModelSpec
 from .retry import Retry, attempt, check
 from .settings import is_nvidia
+from .terms import Terms
 from .tools import ToolNames
 
 REFERENCES = "nvcf-input-asset-references"
+"""The header that names the assets of a request."""
+POLL_SECONDS = "nvcf-poll-seconds"
+"""The header that says how long the service may hold a request before it answers 202."""
 _POLL_SECONDS = 60
 """How long the service is asked to hold each poll. Its limit is 300."""
 _SLOWEST_POLL = 5.0
@@ -50,8 +54,7 @@ class Call:
     url: str
     base_url: str
     nvcf_url: str | None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The user's own."""
+    terms: Terms
     placements: Placements = field(default_factory=Placements)
     digest_uploads: Callable[[], None] = lambda: None
     """Reads what is to be uploaded once, for its hash. To be called before the conversation begins."""
@@ -62,8 +65,6 @@ class Call:
     on_progress: Callable[[float], None] | None = None
     streaming: bool = False
     """Whether a whole answer is to be asked for as a stream."""
-    timeout: Any = None
-    stream_chunk_timeout: float | None = 120.0
 
 
 def chat(call: Call, ledger: Ledger, now: float) -> Flow[Reply]:
@@ -168,11 +169,10 @@ def _ask(call: Call, assets: Mapping[int, str]) -> Request:
     headers = {
         "accept": "text/event-stream" if call.stream else "application/json",
         "content-type": "application/json",
-        **call.headers,
         "content-length": str(length),
     }
-    if call.nvcf_url is not None:
-        headers.setdefault("nvcf-poll-seconds", str(_POLL_SECONDS))
+    if call.nvcf_url is not None and POLL_SECONDS not in call.terms.headers:
+        headers[POLL_SECONDS] = str(_POLL_SECONDS)
     if assets:
         headers[REFERENCES] = ",".join(dict.fromkeys(assets.values()))
     return Request("ask", "POST", call.url, headers, body, live=True)
@@ -191,8 +191,7 @@ def _poll(call: Call, accepted: Reply) -> Flow[Reply]:
     if not _REQUEST_ID.fullmatch(request_id):
         raise InvalidResponseError("the service answered 202 without a usable request id", body=b"")
     root = f"{call.nvcf_url}/pexec" if call.nvcf_url else call.base_url
-    headers = {key: value for key, value in call.headers.items() if key != REFERENCES}
-    headers["accept"] = "text/event-stream" if call.stream else "application/json"
+    accept = "text/event-stream" if call.stream else "application/json"
     url = f"{root}/status/{request_id}"
     reply, at, pause, failures = accepted, accepted.at, 0.0, 0
     deadline = accepted.at + call.poll_timeout
@@ -205,7 +204,7 @@ def _poll(call: Call, accepted: Reply) -> Flow[Reply]:
             "poll",
             "GET",
             url,
-            {**headers, "nvcf-poll-seconds": hold},
+            {"accept": accept, POLL_SECONDS: hold},
             after=pause,
             live=True,
             patience=left,

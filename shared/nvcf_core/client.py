@@ -7,7 +7,8 @@ import atexit
 import time
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic_core import from_json
@@ -15,7 +16,7 @@ from pydantic_core import from_json
 from .assets import Asset, Ledger, delete, together, upload
 from .chat import Call, chat
 from .decode import Decoder, decoder_for
-from .drivers import Answered, AsyncDriver, Driver, Terms, pause_too_long
+from .drivers import Answered, AsyncDriver, Driver, pause_too_long
 from .errors import (
     APIConnectionError,
     InvalidResponseError,
@@ -26,10 +27,10 @@ from .errors import (
 )
 from .exchange import Flow, Reply, Request
 from .http import Wiring
-from .keys import Access
 from .messages import Chunk
 from .retry import Retry, attempt
 from .sources import Source
+from .terms import Terms
 
 T = TypeVar("T")
 
@@ -44,21 +45,17 @@ class Client:
 
     Args:
         wiring: how connections are made.
-        access: who asks. It also deletes what was uploaded.
-        requests_per_minute: the limit that all clients of the key share, None: no limit.
+        terms: on which what was uploaded is deleted in the end.
     """
 
-    def __init__(
-        self, wiring: Wiring, access: Access, requests_per_minute: int | None = None
-    ) -> None:
-        self._wiring, self._access = wiring, access
-        self._requests_per_minute = requests_per_minute
+    def __init__(self, wiring: Wiring, terms: Terms) -> None:
+        self._wiring, self._terms = wiring, terms
         self._driver, self._async_driver = Driver(wiring), AsyncDriver(wiring)
         self._ledger = Ledger()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Client:
         """A client with the same settings. Pools and uploaded assets stay behind."""
-        return Client(self._wiring, self._access, self._requests_per_minute)
+        return Client(self._wiring, self._terms)
 
     def complete(self, call: Call) -> Chunk:
         """One whole answer.
@@ -93,19 +90,17 @@ class Client:
             async for chunk in reading.chunks():
                 yield chunk
 
-    def run(self, flow: Flow[T], limit: Any = None) -> T:
-        """Hold any other conversation; `limit` is the user's `timeout`.
+    def run(self, flow: Flow[T], terms: Terms) -> T:
+        """Hold any other conversation.
 
         Raises:
             NVCFError: what the conversation raises.
         """
-        return self._driver.run(flow, Terms(access=self._access, timeout=limit)).result
+        return self._driver.run(flow, terms).result
 
-    async def arun(self, flow: Flow[T], limit: Any = None) -> T:
+    async def arun(self, flow: Flow[T], terms: Terms) -> T:
         """As `run`."""
-        return (
-            await self._async_driver.run(flow, Terms(access=self._access, timeout=limit))
-        ).result
+        return (await self._async_driver.run(flow, terms)).result
 
     def uploading(
         self,
@@ -123,7 +118,7 @@ class Client:
         assets = self._ledger.drain()
         try:
             if assets:
-                _warn_of_left(self.run(_delete_all(assets, self._ledger)))
+                _warn_of_left(self.run(_delete_all(assets, self._ledger), self._terms))
         except NVCFError as error:
             _warn_of_left([error])
         finally:
@@ -135,23 +130,15 @@ class Client:
         assets = self._ledger.drain()
         try:
             if assets:
-                _warn_of_left(await self.arun(_delete_all(assets, self._ledger)))
+                _warn_of_left(await self.arun(_delete_all(assets, self._ledger), self._terms))
         finally:
             await self._async_driver.aclose()
             self._driver.close()
 
     def _holding(self) -> Ledger:
         """The ledger, which from now on is remembered until the process ends."""
-        _remembered[self._ledger] = (self._wiring, self._access)
+        _remembered[self._ledger] = (self._wiring, self._terms)
         return self._ledger
-
-    def _terms(self, call: Call) -> Terms:
-        return Terms(
-            access=self._access,
-            timeout=call.timeout,
-            chunk_timeout=call.stream_chunk_timeout if call.stream else None,
-            requests_per_minute=self._requests_per_minute,
-        )
 
     def _flow(self, call: Call) -> Flow[Reply]:
         ledger = self._holding() if call.placements else self._ledger
@@ -172,7 +159,7 @@ class _Watch:
         if chunks or not self.call.stream:
             self._heard = time.monotonic()
         elif time.monotonic() - self._heard > _LIFE_SIGNS:
-            raise self.interrupted(pause_too_long(_LIFE_SIGNS))
+            raise self.interrupted(pause_too_long(_LIFE_SIGNS, "signs of life alone"))
         return chunks
 
     def body_ends_by_itself(self) -> bool:
@@ -215,7 +202,7 @@ class _Reading:
     def __enter__(self) -> _Reading:
         client, call = self._client, self._call
         call.digest_uploads()
-        self._answered = client._driver.run(client._flow(call), client._terms(call))
+        self._answered = client._driver.run(client._flow(call), call.terms)
         self._watch = _Watch(call, self._answered)
         return self
 
@@ -257,7 +244,7 @@ class _AsyncReading:
         client, call = self._client, self._call
         if call.placements.uploads():
             await asyncio.to_thread(call.digest_uploads)
-        self._answered = await client._async_driver.run(client._flow(call), client._terms(call))
+        self._answered = await client._async_driver.run(client._flow(call), call.terms)
         self._watch = _Watch(call, self._answered)
         return self
 
@@ -292,15 +279,13 @@ class _AsyncReading:
             raise
 
 
-def models(base_url: str, headers: dict[str, str], retry: Retry) -> Flow[list[str]]:
+def models(base_url: str, retry: Retry) -> Flow[list[str]]:
     """The ids that `/models` lists, sorted, each once.
 
     Raises:
         NVCFError: the service could not be asked, or answered something else.
     """
-    request = Request(
-        "models", "GET", f"{base_url}/models", {"accept": "application/json", **headers}
-    )
+    request = Request("models", "GET", f"{base_url}/models", {"accept": "application/json"})
     reply: Reply = yield from attempt(request, retry)
     try:
         body = from_json(reply.body)
@@ -328,19 +313,19 @@ def _warn_of_left(errors: list[NVCFError]) -> None:
         )
 
 
-_remembered: weakref.WeakKeyDictionary[Ledger, tuple[Wiring, Access]] = weakref.WeakKeyDictionary()
+_remembered: weakref.WeakKeyDictionary[Ledger, tuple[Wiring, Terms]] = weakref.WeakKeyDictionary()
 """Every ledger that may hold assets."""
 
 
 @atexit.register
 def _delete_at_exit() -> None:
-    for ledger, (wiring, access) in list(_remembered.items()):
+    for ledger, (wiring, terms) in list(_remembered.items()):
         assets = ledger.drain()
         driver = Driver(wiring)
         try:
             if assets:
-                terms = Terms(access=access, timeout=_AT_EXIT)
-                _warn_of_left(driver.run(_delete_all(assets, ledger), terms).result)
+                soon = replace(terms, timeout=_AT_EXIT)
+                _warn_of_left(driver.run(_delete_all(assets, ledger), soon).result)
         except NVCFError as error:
             _warn_of_left([error])
         finally:

@@ -24,8 +24,9 @@ from .errors import (
 )
 from .exchange import Flow, Reply, Request, Step
 from .http import Http, Limits, Wiring
-from .keys import Access, key_digest, origin
+from .keys import key_digest, origin
 from .pace import Pace, pace_for
+from .terms import Terms
 
 T = TypeVar("T")
 
@@ -33,18 +34,6 @@ _LONGEST_PROBLEM = 1 << 20
 """Bytes of an error's body that are read."""
 _LONGEST_BODY = 256 << 20
 """Bytes of any other body that is read at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What one conversation is subject to: who may ask, how long it may take, how often."""
-
-    access: Access
-    timeout: Any = None
-    """Seconds for each phase, an httpx.Timeout, or None: an injected client's own, or else the defaults."""
-    chunk_timeout: float | None = None
-    """Seconds between two chunks of a body that is left open. None: as `timeout` has it."""
-    requests_per_minute: int | None = None
 
 
 @dataclass(slots=True)
@@ -55,22 +44,22 @@ class Answered(Generic[T]):
     response: Any = None
     http: Http | None = None
     limits: Limits = field(default_factory=dict[str, "float | None"])
+    limit_name: str = "timeout"
+    """The keyword that set how long the body may stand still."""
     key: SecretStr | None = None
 
     def failure(self, error: Exception) -> NVCFError:
         """Our name for what went wrong while the body was read."""
         if self.http is not None and isinstance(error, self.http.library.TimeoutException):
-            return pause_too_long(self.limits.get("read"))
+            return pause_too_long(self.limits.get("read"), self.limit_name)
         return APIConnectionError(
             f"the connection failed: {type(error).__name__}: {error}", at=time.monotonic()
         )
 
 
-def pause_too_long(limit: float | None) -> APITimeoutError:
+def pause_too_long(limit: float | None, name: str) -> APITimeoutError:
     """The error for an answer that stands still."""
-    return APITimeoutError(
-        f"nothing arrived for {limit} s (stream_chunk_timeout)", at=time.monotonic()
-    )
+    return APITimeoutError(f"nothing arrived for {limit} s ({name})", at=time.monotonic())
 
 
 def _refused(error: Exception, request: Request) -> InvalidRequestError:
@@ -88,12 +77,12 @@ def _stays_open(request: Request, response: Any) -> bool:
     return request.live and bool(response.status_code == 200)
 
 
-def _await_chunks(built: Any, chunk_timeout: float | None) -> Limits:
+def _await_chunks(built: Any, chunk_timeout: float | None, answered: Answered[Any]) -> None:
     """From the headers on, the wait is for chunks: httpx reads the limit anew when the body begins."""
-    limits: Limits = built.extensions.get("timeout", {})
-    if chunk_timeout is not None and "read" in limits:
-        limits["read"] = chunk_timeout
-    return limits
+    answered.limits = built.extensions.get("timeout", {})
+    if chunk_timeout is not None and "read" in answered.limits:
+        answered.limits["read"] = chunk_timeout
+        answered.limit_name = "stream_chunk_timeout"
 
 
 class _Collector:
@@ -247,7 +236,7 @@ class Driver:
         built: Any = None
         response: Any = None
         try:
-            built = http.build(request, self._content(request), key, terms.timeout)
+            built = http.build(request, self._content(request), key, terms)
             auth = http.auth(request, key)
             response = http.client.send(built, stream=True, auth=auth, follow_redirects=False)
             return self._received(request, response, built, terms, answered, http, key, pace)
@@ -269,7 +258,7 @@ class Driver:
         answered.key = key or answered.key
         if _stays_open(request, response):
             answered.response, answered.http = response, http
-            answered.limits = _await_chunks(built, terms.chunk_timeout)
+            _await_chunks(built, terms.chunk_timeout, answered)
             return _reply(response, b"", key)
         collector = _Collector(response.status_code)
         for data in response.iter_bytes():
@@ -403,7 +392,7 @@ class AsyncDriver:
         built: Any = None
         response: Any = None
         try:
-            built = http.build(request, self._content(request), key, terms.timeout)
+            built = http.build(request, self._content(request), key, terms)
             auth = http.auth(request, key)
             response = await http.client.send(built, stream=True, auth=auth, follow_redirects=False)
             return await self._received(request, response, built, terms, answered, http, key, pace)
@@ -425,7 +414,7 @@ class AsyncDriver:
         answered.key = key or answered.key
         if _stays_open(request, response):
             answered.response, answered.http = response, http
-            answered.limits = _await_chunks(built, terms.chunk_timeout)
+            _await_chunks(built, terms.chunk_timeout, answered)
             return _reply(response, b"", key)
         collector = _Collector(response.status_code)
         async for data in response.aiter_bytes():

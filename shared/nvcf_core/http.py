@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from .errors import APIConnectionError, APITimeoutError, InvalidRequestError, NVCFError
 from .exchange import Request
 from .keys import origin
+from .terms import Terms
 
 Limits = dict[str, float | None]
 
@@ -86,17 +87,17 @@ class Http:
         self.library = _library(client)
         """httpx, or httpx2 where the user brought a client of that."""
 
-    def build(self, request: Request, content: Any, key: SecretStr | None, limit: Any) -> Any:
+    def build(self, request: Request, content: Any, key: SecretStr | None, terms: Terms) -> Any:
         """httpx's request. To a foreign host none of the client's own headers and cookies go along.
 
         Args:
             request: what is to be sent.
             content: its body, in a form that httpx can send.
             key: added as a bearer token.
-            limit: the user's `timeout`.
+            terms: the user's own headers, and limits of time.
         """
-        timeout = self._timeout(limit, request.patience)
-        headers = dict(request.headers)
+        timeout = self._timeout(terms.timeout, request.patience)
+        headers = terms.headers_for(request)
         if not request.authorized:
             built = self.library.Request(
                 request.method, request.url, headers=headers, content=content
