@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ from .settings import is_loopback, is_nvidia
 KeySource: TypeAlias = SecretStr | Callable[[], Any] | None
 
 
+@functools.lru_cache(maxsize=256)
 def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port: what a key may go to."""
     parts = urlsplit(url)

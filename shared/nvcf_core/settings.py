@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ _MERGED = frozenset(("default_headers", "extra_body"))
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
+@functools.lru_cache(maxsize=256)
 def is_nvidia(url: str) -> bool:
     """Whether a url leads to a host of NVIDIA's, over TLS."""
     parts = urlsplit(url)
@@ -40,6 +42,7 @@ def is_loopback(url: str) -> bool:
     return host in _LOOPBACK or host.startswith("127.")
 
 
+@functools.lru_cache(maxsize=256)
 def checked_root(url: str, field: str) -> str:
     """A root url without its last slash.
 
