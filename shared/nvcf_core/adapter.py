@@ -26,7 +26,7 @@ from .messages import Media, Message
 from .models import ModelSpec, spec_for
 from .parameters import check_settings, parameters
 from .retry import Retry
-from .settings import NVCF_URL, Settings, checked_root, is_nvidia
+from .settings import NVCF_URL, Settings, checked_root, is_nvidia, key_from_env
 from .sources import opened
 from .terms import Terms
 from .tools import ToolNames
@@ -261,17 +261,28 @@ class Adapter(Settings):
         if value is not None and value < low:
             raise InvalidRequestError(f"{name}={value} must be at least {low}", field=name)
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """A copy with the key, and with pools of its own. What the user injected is shared."""
+        memo = {} if memo is None else memo
+        for shared in (self.http_client, self.http_async_client, self.verify):
+            memo[id(shared)] = shared
+        return super().__deepcopy__(memo)
+
     def __getstate__(self) -> dict[Any, Any]:
-        """What pickling keeps: not the key, which the other side reads from its environment, nor pools.
+        """What pickling keeps: neither the key, nor pools.
 
         Raises:
-            InvalidRequestError: a client was injected, which cannot travel.
+            InvalidRequestError: a client or an SSLContext was injected, which cannot travel.
         """
         for name in ("http_client", "http_async_client"):
             if getattr(self, name) is not None:
                 raise InvalidRequestError(
                     f"a model with an injected {name} cannot be pickled", field=name
                 )
+        if not isinstance(self.verify, (bool, str, os.PathLike)):
+            raise InvalidRequestError(
+                "a model whose verify is an SSLContext cannot be pickled", field="verify"
+            )
         state = dict(super().__getstate__())
         state["__dict__"] = {
             key: value for key, value in state["__dict__"].items() if key != "api_key"
@@ -279,6 +290,12 @@ class Adapter(Settings):
         private = state.get("__pydantic_private__") or {}
         state["__pydantic_private__"] = {**private, "_client": None}
         return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """On the other side the key is that of its environment."""
+        super().__setstate__(
+            {**state, "__dict__": {**state["__dict__"], "api_key": key_from_env()}}
+        )
 
 
 def _tool_names(messages: Sequence[Message], body: Mapping[str, Any]) -> ToolNames:

@@ -73,7 +73,8 @@ def _from_env(name: str) -> Callable[[], str | None]:
     return lambda: os.environ.get(name, "").strip() or None
 
 
-def _key_from_env() -> SecretStr | None:
+def key_from_env() -> SecretStr | None:
+    """The key that the environment has now, in NVIDIA_API_KEY."""
     key = _from_env("NVIDIA_API_KEY")()
     return SecretStr(key) if key else None
 
@@ -96,7 +97,7 @@ class Settings(BaseModel):
 
     model: str = Field(description='The model id, e.g. "moonshotai/kimi-k2.6". Any id is accepted.')
     api_key: SecretStr | Callable[[], Any] | None = Field(
-        default_factory=_key_from_env,
+        default_factory=key_from_env,
         exclude=True,
         repr=False,
         description="A key, or a callable (sync or async) asked at each request. "
