@@ -103,6 +103,11 @@ class Ledger:
             }
             return assets
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left to delete."""
+        return not self._created
+
     def _leave_to_parent(self) -> None:
         """In a forked child, forget what is the parent's to use and to delete."""
         if self._pid != os.getpid():

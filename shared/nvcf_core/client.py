@@ -6,8 +6,8 @@ import asyncio
 import atexit
 import time
 import warnings
-import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ T = TypeVar("T")
 _LIFE_SIGNS = 300.0
 """Seconds that a stream may consist of comments alone, which say only that the service is alive."""
 _AT_EXIT = 5.0
-"""Seconds for each request that deletes an asset when the process ends."""
+"""Seconds that deleting assets may take when the process ends."""
 
 
 class Client:
@@ -86,8 +86,8 @@ class Client:
 
     async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
         """As `stream`."""
-        async with _AsyncReading(self, call) as reading:
-            async for chunk in reading.chunks():
+        async with _AsyncReading(self, call) as reading, aclosing(reading.chunks()) as chunks:
+            async for chunk in chunks:
                 yield chunk
 
     def run(self, flow: Flow[T], terms: Terms) -> T:
@@ -119,9 +119,8 @@ class Client:
         try:
             if assets:
                 _warn_of_left(self.run(_delete_all(assets, self._ledger), self._terms))
-        except NVCFError as error:
-            _warn_of_left([error])
         finally:
+            self._forget_if_empty()
             self._driver.close()
             self._async_driver.close()
 
@@ -132,6 +131,7 @@ class Client:
             if assets:
                 _warn_of_left(await self.arun(_delete_all(assets, self._ledger), self._terms))
         finally:
+            self._forget_if_empty()
             await self._async_driver.aclose()
             self._driver.close()
 
@@ -139,6 +139,10 @@ class Client:
         """The ledger, which from now on is remembered until the process ends."""
         _remembered[self._ledger] = (self._wiring, self._terms)
         return self._ledger
+
+    def _forget_if_empty(self) -> None:
+        if self._ledger.empty:
+            _remembered.pop(self._ledger, None)
 
     def _flow(self, call: Call) -> Flow[Reply]:
         ledger = self._holding() if call.placements else self._ledger
@@ -171,7 +175,10 @@ class _Watch:
 
     def done(self) -> bool:
         """Whether the rest of the body is of no interest."""
-        return self.decoder.cut or (self.decoder.finished and not self.body_ends_by_itself())
+        decoder = self.decoder
+        return (
+            decoder.cut or decoder.failed or (decoder.finished and not self.body_ends_by_itself())
+        )
 
     def broken(self, error: APIConnectionError) -> NVCFError | None:
         """What a broken connection means: nothing, if the answer is whole already."""
@@ -224,7 +231,7 @@ class _Reading:
                     for data in self._client._driver.read(self._answered):
                         yield from watch.feed(data)
                         if watch.done():
-                            return
+                            break
             except APIConnectionError as error:
                 if broken := watch.broken(error):
                     raise broken from error
@@ -255,7 +262,7 @@ class _AsyncReading:
         """All of it."""
         return self._watch.decoder.answer()
 
-    async def chunks(self) -> AsyncIterator[Chunk]:
+    async def chunks(self) -> AsyncGenerator[Chunk]:
         """Its pieces, as they arrive."""
         watch = self._watch
         try:
@@ -264,11 +271,12 @@ class _AsyncReading:
                     for chunk in watch.feed(self._answered.result.body):
                         yield chunk
                 else:
-                    async for data in self._client._async_driver.read(self._answered):
-                        for chunk in watch.feed(data):
-                            yield chunk
-                        if watch.done():
-                            return
+                    async with aclosing(self._client._async_driver.read(self._answered)) as body:
+                        async for data in body:
+                            for chunk in watch.feed(data):
+                                yield chunk
+                            if watch.done():
+                                return
             except APIConnectionError as error:
                 if broken := watch.broken(error):
                     raise broken from error
@@ -313,20 +321,21 @@ def _warn_of_left(errors: list[NVCFError]) -> None:
         )
 
 
-_remembered: weakref.WeakKeyDictionary[Ledger, tuple[Wiring, Terms]] = weakref.WeakKeyDictionary()
-"""Every ledger that may hold assets."""
+_remembered: dict[Ledger, tuple[Wiring, Terms]] = {}
+"""Every ledger that may hold assets, also where its client is no more."""
 
 
 @atexit.register
 def _delete_at_exit() -> None:
+    deadline = time.monotonic() + _AT_EXIT
     for ledger, (wiring, terms) in list(_remembered.items()):
+        if time.monotonic() > deadline:
+            break  # The process must end. What is left goes after its 24 hours.
         assets = ledger.drain()
         driver = Driver(wiring)
         try:
             if assets:
                 soon = replace(terms, timeout=_AT_EXIT)
                 _warn_of_left(driver.run(_delete_all(assets, ledger), soon).result)
-        except NVCFError as error:
-            _warn_of_left([error])
         finally:
             driver.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -52,12 +52,17 @@ class Decoder(Protocol):
         """Whether the client itself ended the answer, so that the rest need not be read."""
         ...
 
+    @property
+    def failed(self) -> bool:
+        """Whether `end` will raise: what came before the failure has been returned."""
+        ...
+
     def feed(self, data: bytes) -> list[Chunk]:
         """Take the next bytes; return the chunks that they complete."""
         ...
 
-    def end(self) -> list[Chunk]:
-        """Return what is left when the body has ended."""
+    def end(self) -> Iterable[Chunk]:
+        """What is left when the body has ended."""
         ...
 
     def answer(self) -> Chunk:
@@ -167,6 +172,12 @@ class EventDecoder:
         self._model: str | None = None
         self._done = False
         self._last: Chunk | None = None
+        self._failure: StreamInterruptedError | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether `end` will raise: what came before the failure has been returned."""
+        return self._failure is not None
 
     @property
     def complete(self) -> bool:
@@ -197,20 +208,20 @@ class EventDecoder:
             raise self._interrupted(str(error)) from None
         return self._chunks(events)
 
-    def end(self) -> list[Chunk]:
-        """Return what is left when the body has ended.
+    def end(self) -> Iterator[Chunk]:
+        """Yield what is left when the body has ended.
 
         Raises:
-            StreamInterruptedError: it ended before the answer was whole.
+            StreamInterruptedError: it failed, or ended before the answer was whole.
         """
-        if self._last is not None:
-            return []
-        chunks = self._chunks(self._events.end())
+        if self._failure is None and self._last is None:
+            yield from self._chunks(self._events.end())
+        if self._failure is not None:
+            raise self._failure
         if self._last is None:
             if not self.complete:
                 raise self._interrupted("the stream ended before the answer was whole")
-            chunks.append(self._final())
-        return chunks
+            yield self._final()
 
     def answer(self) -> Chunk:
         """All that has arrived, as one chunk."""
@@ -231,14 +242,20 @@ class EventDecoder:
 
     def _chunks(self, events: list[tuple[bytes, bytes]]) -> list[Chunk]:
         chunks: list[Chunk] = []
-        for name, data in events:
-            if data == b"[DONE]" or data.strip() == b"[DONE]":
-                self._done = True
-            else:
-                self._event(name, data, chunks)
-            if self._done or self._choice.cut:
-                chunks.append(self._final())
-                break
+        try:
+            for name, data in events:
+                if data == b"[DONE]" or data.strip() == b"[DONE]":
+                    self._done = True
+                else:
+                    self._event(name, data, chunks)
+                if self._done or self._choice.cut:
+                    chunks.append(self._final())
+                    break
+        except StreamInterruptedError as failure:
+            if not chunks:
+                raise
+            # What came before it in the same bytes is handed out first.
+            self._failure = failure
         return chunks
 
     def _event(self, name: bytes, data: bytes, chunks: list[Chunk]) -> None:
@@ -322,6 +339,7 @@ class WholeDecoder:
 
     complete = False
     cut = False
+    failed = False
 
     @property
     def finished(self) -> bool:

@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -319,8 +320,9 @@ class AsyncDriver:
         if http is None:
             return
         try:
-            async for data in answered.response.aiter_bytes():
-                yield data
+            async with aclosing(answered.response.aiter_bytes()) as body:
+                async for data in body:
+                    yield data
         except (http.library.RequestError, http.library.StreamError) as error:
             raise answered.failure(error) from error
 
