@@ -21,7 +21,8 @@ from .exchange import Flow
 from .http import Wiring
 from .judge import Judge
 from .keys import Access
-from .media import Placements, media_kind, place, with_parsed_tags
+from .locks import Lock
+from .media import Placements, media_kind, place, warn_of_tags, with_parsed_tags
 from .messages import Media, Message
 from .models import ModelSpec, spec_for
 from .parameters import check_settings, parameters
@@ -33,6 +34,8 @@ from .tools import ToolNames
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FUNCTION_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+_opening = Lock()
 
 
 class Adapter(Settings):
@@ -98,14 +101,19 @@ class Adapter(Settings):
     @property
     def _core(self) -> Client:
         if self._client is None:
-            wiring = Wiring(
-                verify=self.verify,
-                max_connections=self.max_connections,
-                http_client=self.http_client,
-                http_async_client=self.http_async_client,
-            )
-            self._client = Client(wiring, self._own_terms())
+            with _opening:  # Two threads that ask at once must not get a client each.
+                if self._client is None:
+                    self._client = self._new_client()
         return self._client
+
+    def _new_client(self) -> Client:
+        wiring = Wiring(
+            verify=self.verify,
+            max_connections=self.max_connections,
+            http_client=self.http_client,
+            http_async_client=self.http_async_client,
+        )
+        return Client(wiring, self._own_terms())
 
     def _spec(self, given: Mapping[str, Any] | None = None) -> ModelSpec:
         """The row of the model that a call asks."""
@@ -130,11 +138,13 @@ class Adapter(Settings):
         values, extra = self.effective(given)
         spec = self._spec(given)
         judge = self._judge(spec, values["validation"])
-        streaming = stream or (values["streaming"] and int(extra.get("n") or 1) < 2)
+        streaming = stream or (values["streaming"] and extra.get("n", 1) == 1)
         asked = parameters(values, extra, judge, stream=streaming)
         arranged = arrange(messages, judge)
         if values["media_tags"] == "parse":
             arranged = with_parsed_tags(arranged)
+        else:
+            warn_of_tags(arranged, judge)
         arranged = quieted(arranged, asked.body, values["reasoning_effort"], judge)
         base_url, nvcf_url = self._roots(spec)
         placements = place(arranged, judge, can_upload=nvcf_url is not None)
@@ -299,9 +309,15 @@ class Adapter(Settings):
 
 
 def _tool_names(messages: Sequence[Message], body: Mapping[str, Any]) -> ToolNames:
-    names = [name for tool in body.get("tools") or () if (name := _function_name(tool))]
+    names = [name for tool in _tools(body) if (name := _function_name(tool))]
     names += [call.name for message in messages for call in message.tool_calls]
     return ToolNames(names)
+
+
+def _tools(body: Mapping[str, Any]) -> Sequence[Any]:
+    """The tools of a body, whatever an `extra_body` put there."""
+    tools = body.get("tools")
+    return tools if isinstance(tools, (list, tuple)) else ()
 
 
 def _function_name(tool: Any) -> str | None:
@@ -313,8 +329,8 @@ def _function_name(tool: Any) -> str | None:
 def _with_safe_names(body: dict[str, Any], names: ToolNames) -> dict[str, Any]:
     """The body with the tools under names that the service accepts."""
     changed = dict(body)
-    if "tools" in body:
-        changed["tools"] = [_renamed(tool, names) for tool in body["tools"]]
+    if tools := _tools(body):
+        changed["tools"] = [_renamed(tool, names) for tool in tools]
     if "tool_choice" in body:
         changed["tool_choice"] = _renamed(body["tool_choice"], names)
     return changed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pydantic_core import from_json
 from .encode import dump
 from .errors import APIStatusError, AssetUploadError, NVCFError
 from .exchange import Flow, Reply, Request, Step
+from .locks import Lock
 from .retry import Retry, attempt
 from .sources import Source
 
@@ -48,7 +48,7 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._created: dict[str, Asset] = {}
         self._known: dict[_Key, Asset | Future[None]] = {}
         self._pid = os.getpid()

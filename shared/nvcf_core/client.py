@@ -276,7 +276,7 @@ class _AsyncReading:
                             for chunk in watch.feed(data):
                                 yield chunk
                             if watch.done():
-                                return
+                                break
             except APIConnectionError as error:
                 if broken := watch.broken(error):
                     raise broken from error

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from .errors import InvalidResponseError, StreamInterruptedError, explain
 from .exchange import Reply
-from .messages import Chunk, ToolCall, Usage
+from .messages import Chunk, ToolCall, Usage, join_logprobs
 from .sse import EventTooLong, SSEDecoder
 from .stops import StopFilter
 from .thinking import ThinkFilter
@@ -102,7 +102,7 @@ class _Choice:
         self.refusals: list[str] = []
         self.calls = ToolCallAssembler(reading.names, answer_id)
         self.finish_reason: str | None = None
-        self.logprobs: dict[str, Any] | None = None
+        self.logprobs: list[dict[str, Any]] = []
 
     @property
     def cut(self) -> bool:
@@ -139,7 +139,7 @@ class _Choice:
             reasoning="".join(self._reasonings),
             tool_calls=self._allowed(self.calls.calls()),
             refusal="".join(self.refusals),
-            logprobs=self.logprobs,
+            logprobs=join_logprobs(self.logprobs),
         )
 
     def _calls(self, pieces: object) -> tuple[ToolCall, ...]:
@@ -215,7 +215,12 @@ class EventDecoder:
             StreamInterruptedError: it failed, or ended before the answer was whole.
         """
         if self._failure is None and self._last is None:
-            yield from self._chunks(self._events.end())
+            whole = self.complete
+            try:
+                yield from self._chunks(self._events.end())
+            except StreamInterruptedError:
+                if not whole:  # Else only what follows the answer was cut off.
+                    raise
         if self._failure is not None:
             raise self._failure
         if self._last is None:
@@ -263,29 +268,29 @@ class EventDecoder:
         if name == b"error" or "error" in body or "choices" not in body:
             self._judge(name, body)
         usage = body.get("usage")
-        if usage:
+        if usage and isinstance(usage, dict):
             self._usage = usage
         if self._id is None and isinstance(body.get("id"), str):
             self._id = body["id"]
             self._choice.calls.named(body["id"])
-        self._model = self._model or body.get("model")
-        for choice in body.get("choices") or ():
-            if isinstance(choice, dict) and not choice.get("index"):
+        self._model = self._model or _text(body.get("model")) or None
+        for choice in _choices(body):
+            if not choice.get("index"):
                 self._delta(choice, body, chunks)
 
     def _delta(self, choice: dict[str, Any], body: dict[str, Any], chunks: list[Chunk]) -> None:
         said = choice.get("delta") or choice.get("message")
         chunk = self._choice.feed(said, body) if isinstance(said, dict) else None
         logprobs = choice.get("logprobs")
-        if logprobs:
+        if logprobs and isinstance(logprobs, dict):
             chunk = chunk or Chunk(raw=body)
             chunk.logprobs = logprobs
-            self._choice.logprobs = (
-                Chunk(logprobs=self._choice.logprobs) + Chunk(logprobs=logprobs)
-            ).logprobs
+            self._choice.logprobs.append(logprobs)
         if chunk is not None:
             chunks.append(chunk)
-        self._choice.finish_reason = choice.get("finish_reason") or self._choice.finish_reason
+        finish_reason = choice.get("finish_reason")
+        if finish_reason and isinstance(finish_reason, str):
+            self._choice.finish_reason = finish_reason
 
     def _parse(self, name: bytes, data: bytes) -> dict[str, Any]:
         try:
@@ -392,7 +397,7 @@ class WholeDecoder:
             raise self._invalid(f"the answer is no JSON ({error}): {data[:200]!r}") from None
         if not isinstance(body, dict):
             raise self._invalid(f"the answer is no JSON object: {data[:200]!r}")
-        choices = [choice for choice in body.get("choices") or () if isinstance(choice, dict)]
+        choices = _choices(body)
         if not choices:
             said = ": ".join(part for part in explain(body) if part)
             raise self._invalid(f"the answer has no choices: {said[:500]}")
@@ -408,10 +413,12 @@ class WholeDecoder:
             raise self._invalid("a choice of the answer has no message")
         growing.feed(said, body)
         growing.end()
-        growing.logprobs = choice.get("logprobs") or None
+        logprobs = choice.get("logprobs")
+        if logprobs and isinstance(logprobs, dict):
+            growing.logprobs.append(logprobs)
         whole = growing.whole()
-        whole.finish_reason = "stop" if growing.cut else choice.get("finish_reason")
-        whole.id, whole.model = body.get("id"), body.get("model")
+        whole.finish_reason = "stop" if growing.cut else _text(choice.get("finish_reason")) or None
+        whole.id, whole.model = _text(body.get("id")) or None, _text(body.get("model")) or None
         whole.request_id, whole.raw, whole.last = self._request_id, body, True
         return whole
 
@@ -457,6 +464,13 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _choices(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    choices = body.get("choices")
+    if not isinstance(choices, list):
+        return []
+    return [choice for choice in choices if isinstance(choice, dict)]
+
+
 def _content(content: object) -> str:
     """The text of a content, which is a string, or on some servers a list of parts."""
     if isinstance(content, str):
@@ -473,5 +487,8 @@ def _from_json(data: bytes) -> Any:
     except ValueError:
         if b"\\ud" not in data.lower():
             raise
-        text = json.dumps(json.loads(data), ensure_ascii=False)
+        try:
+            text = json.dumps(json.loads(data), ensure_ascii=False)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
         return from_json(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))

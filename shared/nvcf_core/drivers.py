@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -26,6 +25,7 @@ from .errors import (
 from .exchange import Flow, Reply, Request, Step
 from .http import Http, Limits, Wiring
 from .keys import key_digest, origin
+from .locks import Lock
 from .pace import Pace, pace_for
 from .terms import Terms
 
@@ -142,7 +142,7 @@ class Driver:
 
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._http: Http | None = None
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Driver] | None = None
@@ -282,7 +282,7 @@ class AsyncDriver:
         self._wiring = wiring
         self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPool]
         self._pools = weakref.WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._pid = os.getpid()
 
     async def run(self, flow: Flow[T], terms: Terms) -> Answered[T]:

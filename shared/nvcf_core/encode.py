@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from .arrange import text_of
@@ -102,15 +103,16 @@ class MessageEncoder:
     def _tagged(self, message: Message) -> str:
         """The string form, the only one in which an asset can be referenced."""
         content = ""
-        for place, part in enumerate(message.parts):
-            if isinstance(part, Media):
-                tag = f'<{TAGS[part.kind]} src="{_attribute(self._link(part))}" />'
-                content += f" {tag}" if content else tag
-            else:
-                after_media = place > 0 and isinstance(message.parts[place - 1], Media)
-                gap = " " if after_media else "\n"
-                content += (gap if content else "") + without_tags(part)
+        for is_media, parts in groupby(message.parts, lambda part: isinstance(part, Media)):
+            # Texts are joined before their tags are escaped, lest two of them make a tag together.
+            pieces = map(self._tag, parts) if is_media else [without_tags("\n".join(parts))]
+            for piece in filter(None, pieces):
+                touching = not content or content[-1].isspace() or piece[0].isspace()
+                content += piece if touching else f" {piece}"
         return content
+
+    def _tag(self, media: Media) -> str:
+        return f'<{TAGS[media.kind]} src="{_attribute(self._link(media))}" />'
 
     def _part(self, part: str | Media) -> Json:
         if isinstance(part, str):

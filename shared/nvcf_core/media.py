@@ -215,6 +215,19 @@ def with_parsed_tags(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return tuple(parsed)
 
 
+def warn_of_tags(messages: Sequence[Message], judge: Judge) -> None:
+    """Tell a user whose texts hold tags, which stay text, of the way to have them read as media."""
+    parts = (part for message in messages if message.role == "user" for part in message.parts)
+    if judge.spec.tags and any(
+        isinstance(part, str) and has_tag(part) and _TAG.search(part) for part in parts
+    ):
+        judge.warn(
+            "tags",
+            "a text holds a media tag, which is sent as text; "
+            'media_tags="parse" has such tags read as media',
+        )
+
+
 @dataclass(slots=True)
 class Placed:
     """One medium and the way it takes to the model."""

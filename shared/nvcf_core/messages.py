@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -110,7 +110,7 @@ class Chunk:
             reasoning=self.reasoning + more.reasoning,
             tool_calls=_add_calls(self.tool_calls, more.tool_calls),
             refusal=self.refusal + more.refusal,
-            logprobs=_add_logprobs(self.logprobs, more.logprobs),
+            logprobs=join_logprobs((self.logprobs, more.logprobs)),
             finish_reason=more.finish_reason or self.finish_reason,
             usage=more.usage or self.usage,
             id=more.id or self.id,
@@ -131,15 +131,18 @@ def _add_calls(left: tuple[ToolCall, ...], right: tuple[ToolCall, ...]) -> tuple
     return tuple(calls.values())
 
 
-def _add_logprobs(
-    left: dict[str, Any] | None, right: dict[str, Any] | None
-) -> dict[str, Any] | None:
-    if left is None or right is None:
-        return right if left is None else left
-    total = dict(left)
-    for key, value in right.items():
-        before = total.get(key)
-        total[key] = (
-            before + value if isinstance(before, list) and isinstance(value, list) else value
-        )
-    return total
+def join_logprobs(pieces: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The pieces' lists, one after another; of anything else the last that is not null. None: there are no pieces."""
+    total: dict[str, Any] = {}
+    found = False
+    for piece in pieces:
+        found = found or piece is not None
+        for name, value in (piece or {}).items():
+            before = total.get(name)
+            if isinstance(before, list) and isinstance(value, list):
+                before.extend(value)
+            elif isinstance(value, list):
+                total[name] = list(value)  # A copy: it grows.
+            elif value is not None or before is None:
+                total[name] = value
+    return total if found else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
+
+from .locks import Lock
 
 _WINDOW = 60.05
 """Seconds in which the limit holds. A little over a minute, for what the network adds."""
@@ -31,7 +32,7 @@ class Pace:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._tickets: deque[Ticket] = deque()
         self._share = 1.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from .models import Bound
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "frequency_penalty", "presence_penalty")
 _INTEGERS = frozenset(("max_tokens", "seed", "reasoning_budget"))
 _ANY_NUMBER = Bound(-math.inf, math.inf)
+_PHASES = ("connect", "read", "write", "pool")
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ def check_settings(values: Mapping[str, Any], judge: Judge) -> None:
     Raises:
         InvalidRequestError: one is out of its bounds.
     """
+    _check_times(values, judge)
     for name in (*_SAMPLING, "reasoning_budget"):
         if values[name] is not None:
             _check_number(name, values[name], judge)
@@ -52,6 +55,7 @@ def parameters(
     Raises:
         InvalidRequestError: a value is out of its bounds, or cannot be what the field wants.
     """
+    _check_times(values, judge)
     result = Parameters({})
     for name in _SAMPLING:
         value = values[name]
@@ -78,6 +82,16 @@ def _check_number(name: str, value: Any, judge: Judge) -> None:
     bound = judge.spec.bounds.get(name, _ANY_NUMBER)
     if not bound.low <= value <= bound.high:
         judge.broken(name, f"{name}={value!r} is out of range: the page allows {bound}")
+
+
+def _check_times(values: Mapping[str, Any], judge: Judge) -> None:
+    for name in ("timeout", "stream_chunk_timeout", "poll_timeout"):
+        value = values[name]
+        if value is None or all(hasattr(value, phase) for phase in _PHASES):
+            continue  # No limit, or an httpx.Timeout.
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (number and 0 <= value <= threading.TIMEOUT_MAX):
+            raise judge.refusal(name, f"{name} must be a number of seconds, not {value!r}")
 
 
 def _stops(stop: Any, judge: Judge) -> list[str]:
@@ -130,6 +144,8 @@ def _add_extra(extra: Mapping[str, Any], judge: Judge, result: Parameters, *, st
         # An empty list of tools is refused by the service, and so is a choice among none.
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             extra.pop(name, None)
+    if not isinstance(extra.get("tools", []), (list, tuple)):
+        raise judge.refusal("tools", f"tools takes a list of tools, not {extra['tools']!r}")
     if not judge.spec.documents("parallel_tool_calls") and "parallel_tool_calls" in extra:
         result.single_call = extra.pop("parallel_tool_calls") is False
     if stream and isinstance(extra.get("n"), int) and extra["n"] > 1:

@@ -31,7 +31,8 @@ class Retry:
         asked = error.retry_after if isinstance(error, APIStatusError) else None
         if asked is not None:
             return asked if asked <= self.longest_asked else None
-        return random.uniform(0.5, 1.0) * min(self.first * 2.0**retries, self.longest)
+        doubled = self.first * 2.0 ** min(retries, 60)  # Of more, the result would be no float.
+        return random.uniform(0.5, 1.0) * min(doubled, self.longest)
 
 
 def attempt(request: Request, retry: Retry) -> Generator[Request, Reply, Reply]:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 import os
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 
 from .errors import InvalidRequestError, NVCFWarning
 from .models import Effort
@@ -25,7 +34,13 @@ _FIXED = frozenset(
 )  # fmt: skip
 """The keywords that belong to the object and cannot be given per call."""
 _MERGED = frozenset(("default_headers", "extra_body"))
-_LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+_NUMBERS = frozenset(
+    (
+        "temperature", "top_p", "max_tokens", "seed", "frequency_penalty", "presence_penalty",
+        "reasoning_budget",
+    )
+)  # fmt: skip
+"""The keywords that are held against the model's page, which says more of them than their type."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -39,7 +54,10 @@ def is_nvidia(url: str) -> bool:
 def is_loopback(url: str) -> bool:
     """Whether a url leads to this machine."""
     host = urlsplit(url).hostname or ""
-    return host in _LOOPBACK or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @functools.lru_cache(maxsize=256)
@@ -225,24 +243,43 @@ class Settings(BaseModel):
                 extra body fields are merged, the call's own winning.
 
         Raises:
-            InvalidRequestError: one of them belongs to the object and cannot be given per call.
+            InvalidRequestError: one of them belongs to the object and cannot be given per call, or has the
+                wrong type.
         """
         values = {name: getattr(self, name) for name in _PER_CALL}
         extra: dict[str, Any] = {}
         for name, value in given.items():
+            if value is None:
+                continue
             if name in _FIXED:
                 raise InvalidRequestError(
                     f"{name} is given to the constructor, not per call", field=name
                 )
-            if value is None:
-                continue
             if name not in _PER_CALL:
                 extra[name] = value
             elif name in _MERGED:
-                values[name] = {**(values[name] or {}), **value}
+                values[name] = {**(values[name] or {}), **_typed(name, value)}
             else:
-                values[name] = value
+                values[name] = value if name in _NUMBERS else _typed(name, value)
         return values, extra
 
 
 _PER_CALL = frozenset(Settings.model_fields) - _FIXED
+
+
+@functools.cache
+def _type_of(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(Settings.model_fields[name].annotation)
+
+
+def _typed(name: str, value: object) -> Any:
+    """A value that was given per call, as the constructor would take it.
+
+    Raises:
+        InvalidRequestError: it has the wrong type.
+    """
+    try:
+        return _type_of(name).validate_python(value)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise InvalidRequestError(f"{name}: {wrong['msg']}", field=name) from None

@@ -6,6 +6,8 @@ LONGEST_EVENT = 32 * 1024 * 1024
 """Bytes of one event or one line, past which the stream is refused."""
 
 _BOM = b"\xef\xbb\xbf"
+_LINE_COST = 64
+"""What a line counts besides its bytes: as much as it takes in memory, so that empty lines are bounded, too."""
 
 
 class EventTooLong(ValueError):
@@ -88,7 +90,7 @@ class SSEDecoder:
         return events
 
     def _add(self, value: bytes) -> None:
-        self._size += len(value)
+        self._size += len(value) + _LINE_COST
         self._check(self._size)
         self._data.append(value.removeprefix(b" "))
 
@@ -99,7 +101,7 @@ class SSEDecoder:
         elif not field:
             self._comment = value.strip()
         elif field == b"data":
-            self._data.append(b"")
+            self._add(b"")
 
     def _dispatch(self, events: list[tuple[bytes, bytes]]) -> None:
         if self._data:

@@ -58,9 +58,9 @@ class _Growing:
 
     __slots__ = ("arguments", "call", "wire_id", "wire_name")
 
-    def __init__(self, call: ToolCall, wire_id: str, wire_name: str) -> None:
+    def __init__(self, call: ToolCall, wire_name: str) -> None:
         self.call = call
-        self.wire_id = wire_id
+        self.wire_id = ""
         self.wire_name = wire_name
         self.arguments: list[str] = []
 
@@ -76,13 +76,15 @@ class ToolCallAssembler:
     one delta. What comes out has a stable index; id and name whole in a call's first fragment, and only there.
     """
 
-    __slots__ = ("_answer_id", "_by_wire_index", "_calls", "_names")
+    __slots__ = ("_answer_id", "_by_wire_id", "_by_wire_index", "_calls", "_ids", "_names")
 
     def __init__(self, names: ToolNames, answer_id: str | None = None) -> None:
         self._names = names
         self._answer_id = answer_id
         self._calls: list[_Growing] = []
         self._by_wire_index: dict[int, _Growing] = {}
+        self._by_wire_id: dict[str, _Growing] = {}
+        self._ids: set[str] = set()
 
     def feed(self, pieces: Iterable[Any]) -> tuple[ToolCall, ...]:
         """Take the `tool_calls` of one delta."""
@@ -108,7 +110,7 @@ class ToolCallAssembler:
         arguments = _arguments(function.get("arguments"))
         growing = self._find(wire_index, wire_id, name, touched)
         if growing is not None:
-            growing.wire_id = growing.wire_id or wire_id
+            self._learn(growing, wire_id)
             if arguments:
                 growing.arguments.append(arguments)
             return ToolCall(growing.call.index, "", "", arguments)
@@ -129,7 +131,7 @@ class ToolCallAssembler:
             other = growing and wire_id and growing.wire_id and wire_id != growing.wire_id and name
             return None if other else growing
         if wire_id:
-            return next((known for known in self._calls if known.wire_id == wire_id), None)
+            return self._by_wire_id.get(wire_id)
         last = self._calls[-1] if self._calls else None
         if last is None or not name:
             return last
@@ -138,13 +140,20 @@ class ToolCallAssembler:
 
     def _begin(self, wire_id: str, name: str) -> _Growing:
         index = len(self._calls)
-        taken = {growing.call.id for growing in self._calls}
         call_id = wire_id or self._made_up(index)
-        if call_id in taken:
+        if call_id in self._ids:
             call_id = f"{call_id}-{index}"
-        growing = _Growing(ToolCall(index, call_id, self._names.original(name)), wire_id, name)
+        self._ids.add(call_id)
+        growing = _Growing(ToolCall(index, call_id, self._names.original(name)), name)
+        self._learn(growing, wire_id)
         self._calls.append(growing)
         return growing
+
+    def _learn(self, growing: _Growing, wire_id: str) -> None:
+        """Note the id that the wire gives to a call, which may come late."""
+        if wire_id and not growing.wire_id:
+            growing.wire_id = wire_id
+            self._by_wire_id.setdefault(wire_id, growing)
 
     def _made_up(self, index: int) -> str:
         """An id for a call that came without one: of the answer's id, so that it is the same at every reading."""
@@ -157,7 +166,9 @@ class ToolCallAssembler:
 
 
 def _complete(growing: _Growing) -> bool:
-    """Whether the arguments that have arrived are a whole JSON text."""
+    """Whether the arguments that have arrived are a whole JSON object."""
+    if not growing.arguments or not growing.arguments[-1].rstrip().endswith("}"):
+        return False  # Seen at once: long arguments are not parsed anew with each of their pieces.
     try:
         json.loads("".join(growing.arguments))
     except ValueError:

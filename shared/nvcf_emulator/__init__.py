@@ -1,0 +1,42 @@
+"""A local stand-in for the service, over real HTTP: not a model, but a strict judge of requests."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .assets import AssetState
+    from .script import FaultKind, Place, StreamError
+    from .server import API_KEY, Emulator
+    from .shapes import SHAPES
+    from .state import Received
+
+__all__ = [
+    "API_KEY",
+    "SHAPES",
+    "AssetState",
+    "Emulator",
+    "FaultKind",
+    "Place",
+    "Received",
+    "StreamError",
+]
+
+_HOMES = {
+    "API_KEY": "server",
+    "SHAPES": "shapes",
+    "AssetState": "assets",
+    "Emulator": "server",
+    "FaultKind": "script",
+    "Place": "script",
+    "Received": "state",
+    "StreamError": "script",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Late, since pytest imports this package at every start, whether a test needs it or not.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

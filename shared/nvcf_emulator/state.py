@@ -1,0 +1,214 @@
+"""Everything the stand-in remembers: its script, what arrived, keys, functions, assets, jobs."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from .assets import Assets, AssetState
+from .script import Place, Script
+
+MINUTE = 60.0
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request that arrived.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path, without the query.
+        query: The query, as it came.
+        headers: The headers, names in lower case; the last of a repeated one.
+        body: The parsed JSON body; None where there is none.
+        raw: The bytes of the body; empty for the bytes of an asset.
+        length: Size of the body in bytes.
+        sha256: Hash in hex of the bytes of an asset; empty otherwise.
+        place: What it asked for: `ask`, `create`, `put`, `poll`, `delete`, `get`, `models`, or
+            `any` for what there is no route for.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: Any = None
+    raw: bytes = b""
+    length: int = 0
+    sha256: str = ""
+    place: Place = "any"
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function that is called by its id.
+
+    Attributes:
+        model: The model behind it; None for the one that the body names.
+        version: The only version there is; None for any.
+    """
+
+    model: str | None = None
+    version: str | None = None
+
+
+@dataclass
+class _Remembered:
+    log: list[Received] = field(default_factory=list)
+    functions: dict[str, Function] = field(default_factory=dict)
+    asked_at: dict[str, deque[float]] = field(default_factory=dict)
+
+
+class State(Script):
+    """What a test sees and sets; see `Emulator`."""
+
+    def __init__(self, api_key: str, models: tuple[str, ...]) -> None:
+        super().__init__()
+        self.api_key = api_key
+        self.models = frozenset(models)
+        self._store = Assets()
+        self._memory = _Remembered()
+        self._accounts: dict[str, str] = {}
+        self._producing = 0
+        self._clean()
+
+    def _clean(self) -> None:
+        self.require_reasoning = False
+        self.requests_per_minute: int | None = None
+        self.shape = "default"
+        self._accounts = {}
+        self.add_key(self.api_key)
+        self._memory = _Remembered()
+        self._store.forget()
+
+    @property
+    def requests(self) -> list[Received]:
+        """What arrived, in order; a new list."""
+        with self.changed:
+            return list(self._memory.log)
+
+    @property
+    def chats(self) -> list[Received]:
+        """The requests for an answer among what arrived."""
+        return [request for request in self.requests if request.place == "ask"]
+
+    @property
+    def assets(self) -> dict[str, AssetState]:
+        """Every asset that was created, by id, whatever became of it; a new dict."""
+        return self._store.snapshot()
+
+    @property
+    def store(self) -> Assets:
+        """The assets themselves."""
+        return self._store
+
+    @property
+    def streaming(self) -> int:
+        """How many replies are being produced."""
+        return self._producing
+
+    def clear(self) -> None:
+        """Forget what arrived, and the steps that were queued."""
+        self._forget_steps()
+        with self.changed:
+            self._memory.log.clear()
+            self._memory.asked_at.clear()
+
+    def reset(self) -> None:
+        """Make it as new: `clear`, and forget assets, functions, further keys and switches."""
+        self.clear()
+        self._clean()
+
+    def add_key(self, key: str) -> None:
+        """Accept another key, which belongs to an account of its own."""
+        self._accounts[key] = uuid.uuid5(uuid.NAMESPACE_OID, key).hex
+
+    def account(self, key: str) -> str | None:
+        """Return the account of a key, None for a wrong one."""
+        return self._accounts.get(key)
+
+    def add_function(
+        self, function_id: str, model: str | None = None, version: str | None = None
+    ) -> None:
+        """Deploy a function.
+
+        Args:
+            function_id: Its UUID.
+            model: The model whose rules it has; None for those of the model that the body
+                names.
+            version: Its only version; None to take any.
+        """
+        self._memory.functions[function_id] = Function(model, version)
+
+    def function(self, function_id: str, version: str | None) -> Function | None:
+        """Return a deployed function, None if there is none of that id and version."""
+        found = self._memory.functions.get(function_id)
+        if found is None or (version and found.version and version != found.version):
+            return None
+        return found
+
+    def expire_assets(self, asset_id: str | None = None) -> None:
+        """Let assets expire, as they do after a day: one, or all."""
+        self._store.expire(asset_id)
+        self.notify()
+
+    def record(self, request: Received) -> None:
+        """Note a request that arrived."""
+        with self.changed:
+            self._memory.log.append(request)
+            self.changed.notify_all()
+
+    def within_rate(self, account: str) -> bool:
+        """Count a request for an answer; tell whether it is still within the minute's limit."""
+        limit = self.requests_per_minute
+        if limit is None:
+            return True
+        now = time.monotonic()
+        times = self._memory.asked_at.setdefault(account, deque())
+        while times and times[0] <= now - MINUTE:
+            times.popleft()
+        if len(times) >= limit:
+            return False
+        times.append(now)
+        return True
+
+    @contextmanager
+    def producing(self) -> Iterator[None]:
+        """Count a reply among those being produced."""
+        self._producing += 1
+        self.notify()
+        try:
+            yield
+        finally:
+            self._producing -= 1
+            self.notify()
+
+    def notify(self) -> None:
+        """Wake those who wait in `wait_until`."""
+        with self.changed:
+            self.changed.notify_all()
+
+    def wait_until(self, predicate: Callable[[], object], timeout: float = 5.0) -> bool:
+        """Wait until `predicate` is true; it is asked again whenever something happens here.
+
+        Args:
+            predicate: What to wait for.
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether it came true.
+        """
+        deadline = time.monotonic() + timeout
+        while not predicate():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            with self.changed:
+                # Short, since the predicate may look at things that happen elsewhere.
+                self.changed.wait(min(left, 0.02))
+        return True
