@@ -1,0 +1,199 @@
+"""Inbound: what the service answers, as LlamaIndex's responses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, closing
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    ContentBlock,
+    LogProb,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from nvcf_core import Chunk, ToolCall
+
+
+class Answer:
+    """An answer as it grows.
+
+    Every response that it gives holds all that has arrived, in objects of its own: LlamaIndex's
+    agents keep the last one as their memory, and change what they keep.
+    """
+
+    __slots__ = ("_calls", "_logprobs", "_reasoning", "_refusal", "_text")
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._reasoning = ""
+        self._refusal = ""
+        self._calls: dict[int, ToolCall] = {}
+        self._logprobs: list[list[LogProb]] = []
+
+    def whole(self, chunk: Chunk) -> ChatResponse:
+        """The response to a call that was not streamed."""
+        self._add(chunk)
+        return ChatResponse(
+            message=self._message(chunk),
+            raw=chunk.raw,
+            logprobs=_logprobs(chunk) or None,
+            additional_kwargs=self._facts(chunk),
+        )
+
+    def piece(self, chunk: Chunk) -> ChatResponse:
+        """The next response of a stream.
+
+        Its `logprobs` are those of the new text, as `delta` is; the last one's are those of the
+        whole answer.
+        """
+        self._add(chunk)
+        logprobs = _logprobs(chunk)
+        self._logprobs += logprobs
+        facts = self._facts(chunk) if chunk.last else {}
+        if chunk.reasoning:
+            facts["thinking_delta"] = chunk.reasoning
+        return ChatResponse(
+            message=self._message(chunk),
+            delta=chunk.text,
+            raw=chunk.raw,
+            logprobs=(self._logprobs if chunk.last else logprobs) or None,
+            additional_kwargs=facts,
+        )
+
+    def _add(self, chunk: Chunk) -> None:
+        self._text += chunk.text
+        self._reasoning += chunk.reasoning
+        self._refusal += chunk.refusal
+        for call in chunk.tool_calls:
+            before = self._calls.get(call.index)
+            self._calls[call.index] = call if before is None else before + call
+
+    def _message(self, chunk: Chunk) -> ChatMessage:
+        blocks: list[ContentBlock] = []
+        if self._reasoning:
+            tokens = chunk.usage.reasoning_tokens if chunk.usage else None
+            blocks.append(ThinkingBlock(content=self._reasoning, num_tokens=tokens))
+        if self._text or not self._calls:
+            blocks.append(TextBlock(text=self._text))
+        extra: dict[str, Any] = {}
+        if self._calls:
+            blocks.extend(_block(call) for call in self._calls.values())
+            extra["tool_calls"] = [_plain(call) for call in self._calls.values()]
+        return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra)
+
+    def _facts(self, chunk: Chunk) -> dict[str, Any]:
+        """What is said once of an answer. What the service did not say is left out."""
+        facts: dict[str, Any] = {
+            "finish_reason": chunk.finish_reason,
+            "id": chunk.id,
+            "model_name": chunk.model,
+            "request_id": chunk.request_id,
+            "refusal": self._refusal or None,
+        }
+        if usage := chunk.usage:
+            facts |= {
+                "prompt_tokens": usage.prompt_tokens,
+                "completion_tokens": usage.completion_tokens,
+                "total_tokens": usage.total_tokens,
+                "reasoning_tokens": usage.reasoning_tokens,
+                "cached_tokens": usage.cached_tokens,
+            }
+        return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def _block(call: ToolCall) -> ToolCallBlock:
+    # The arguments stay text: half of an object while they stream, and sent back letter for letter.
+    return ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=call.arguments)
+
+
+def _plain(call: ToolCall) -> dict[str, Any]:
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
+
+
+def _logprobs(chunk: Chunk) -> list[list[LogProb]]:
+    """For each token: itself, and then the others that were likely."""
+    if chunk.logprobs is None:
+        return []
+    return [_alternatives(token) for token in chunk.logprobs.get("content") or ()]
+
+
+def _alternatives(token: dict[str, Any]) -> list[LogProb]:
+    others = [
+        other
+        for other in token.get("top_logprobs") or ()
+        if other.get("token") != token.get("token")
+    ]
+    return [
+        LogProb(
+            token=each.get("token") or "",
+            logprob=each.get("logprob") or 0.0,
+            bytes=each.get("bytes") or [],
+        )
+        for each in (token, *others)
+    ]
+
+
+def chat_response(chunk: Chunk) -> ChatResponse:
+    """A whole answer."""
+    return Answer().whole(chunk)
+
+
+def chat_responses(chunks: Generator[Chunk]) -> ChatResponseGen:
+    """A stream of answers, each holding all before it. Closing it closes `chunks`."""
+    answer = Answer()
+    with closing(chunks):
+        for chunk in chunks:
+            yield answer.piece(chunk)
+
+
+async def achat_responses(chunks: AsyncGenerator[Chunk]) -> ChatResponseAsyncGen:
+    """The same, async."""
+    answer = Answer()
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield answer.piece(chunk)
+
+
+def completion(response: ChatResponse) -> CompletionResponse:
+    """A chat's response as a completion's: reasoning and tool calls go into `additional_kwargs`."""
+    message = response.message
+    extra = {**message.additional_kwargs, **response.additional_kwargs}
+    first = message.blocks[0]
+    if isinstance(first, ThinkingBlock):
+        extra["thinking"] = first.content
+    return CompletionResponse(
+        text=message.content or "",
+        delta=response.delta,
+        raw=response.raw,
+        logprobs=response.logprobs,
+        additional_kwargs=extra,
+    )
+
+
+def completions(responses: ChatResponseGen) -> CompletionResponseGen:
+    """A chat's stream as a completion's. Closing it closes `responses`."""
+    with closing(responses):
+        for response in responses:
+            yield completion(response)
+
+
+async def acompletions(responses: ChatResponseAsyncGen) -> CompletionResponseAsyncGen:
+    """The same, async."""
+    async with aclosing(responses):
+        async for response in responses:
+            yield completion(response)

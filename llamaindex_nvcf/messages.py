@@ -1,0 +1,258 @@
+"""Outbound: LlamaIndex's messages, put into the core's words."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BytesIO, IOBase
+from typing import Any, BinaryIO, TypeAlias, cast
+
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    BaseContentBlock,
+    CachePoint,
+    ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    DocumentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
+
+from nvcf_core import Kind, Media, Message, Part, ToolCall
+from nvcf_core.errors import InvalidRequestError
+from nvcf_core.media import media_from_url
+from nvcf_core.sources import Base64Source, BytesSource, FileSource, PathSource, Source
+
+MediaBlock: TypeAlias = ImageBlock | AudioBlock | VideoBlock
+"""The blocks that carry a picture, a sound or a film."""
+
+_ROLES: Mapping[MessageRole, str] = {
+    MessageRole.CHATBOT: "assistant",
+    MessageRole.MODEL: "assistant",
+    MessageRole.DEVELOPER: "system",
+    MessageRole.FUNCTION: "tool",
+}
+"""Roles that the service knows under another name."""
+_NO_CONTENT = (ThinkingBlock, ToolCallBlock, CachePoint)
+"""Blocks that are no part of the content: the first two have fields of their own, the third is a
+hint to a cache that the service does not have."""
+_TEXT_SUFFIXES = ("json", "xml", "yaml", "javascript", "markdown")
+_AUDIO_MIMES: Mapping[str, str] = {"mp3": "audio/mpeg", "x-wav": "audio/wav", "m4a": "audio/mp4"}
+"""Where `AudioBlock.format`, a file's ending, is not the second half of its media type."""
+
+
+def to_messages(messages: Sequence[ChatMessage]) -> list[Message]:
+    """Translate a conversation.
+
+    Raises:
+        InvalidRequestError: a message is no `ChatMessage`; or a block cannot be sent: it is empty,
+            of no known class, or a document that is no text.
+    """
+    return [_message(message, f"messages[{place}]") for place, message in enumerate(messages)]
+
+
+def _message(message: ChatMessage, field: str) -> Message:
+    if not isinstance(message, ChatMessage):
+        raise InvalidRequestError(
+            f"{field} is no ChatMessage, but {type(message).__name__}", field=field
+        )
+    role = _ROLES.get(message.role, message.role.value)
+    extra = message.additional_kwargs
+    return Message(
+        role=role,
+        parts=tuple(_parts(message.blocks, role, f"{field}.blocks")),
+        name=_text(extra.get("name")),
+        tool_calls=_tool_calls(message, field),
+        tool_call_id=_text(extra.get("tool_call_id")) if role == "tool" else None,
+        reasoning=_reasoning(message) if role == "assistant" else None,
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _parts(blocks: Iterable[BaseContentBlock], role: str, field: str) -> Iterator[Part]:
+    for place, block in enumerate(blocks):
+        where = f"{field}[{place}]"
+        if isinstance(block, TextBlock):
+            if block.text:
+                yield block.text
+        elif isinstance(block, ImageBlock | AudioBlock | VideoBlock):
+            yield _media(block, where)
+        elif isinstance(block, DocumentBlock):
+            yield _document_text(block, where)
+        elif isinstance(block, CitableBlock):
+            yield from _parts(block.content, role, f"{where}.content")
+        elif isinstance(block, CitationBlock):
+            # In an answer it says where the text comes from, and is no part of what was said.
+            if role != "assistant":
+                yield from _parts([block.cited_content], role, f"{where}.cited_content")
+        elif not isinstance(block, _NO_CONTENT):
+            raise InvalidRequestError(
+                f"{where}: {type(block).__name__} cannot be sent", field=where
+            )
+
+
+def _media(block: MediaBlock, field: str) -> Media:
+    """A medium by its bytes, its file or its url: the first that is set, as LlamaIndex chooses."""
+    kind, data, mime = _described(block)
+    detail = block.detail if isinstance(block, ImageBlock) else None
+    if data is not None:
+        return Media(kind=kind, source=_source(data, field), mime=mime, detail=detail)
+    if block.path is not None:
+        source = PathSource.checked(block.path, field=field)
+        return Media(kind=kind, source=source, mime=mime, detail=detail)
+    if block.url is not None:
+        media = media_from_url(str(block.url), kind=kind, field=field, mime=mime)
+        return media if detail is None else _detailed(media, detail)
+    raise InvalidRequestError(f"{field}: the {kind} has neither data, path nor url", field=field)
+
+
+def _detailed(media: Media, detail: str) -> Media:
+    return Media(
+        kind=media.kind,
+        source=media.source,
+        url=media.url,
+        asset_id=media.asset_id,
+        mime=media.mime,
+        detail=detail,
+    )
+
+
+def _described(block: MediaBlock) -> tuple[Kind, bytes | IOBase | None, str | None]:
+    """Kind, data and declared media type."""
+    if isinstance(block, ImageBlock):
+        return "image", block.image, block.image_mimetype
+    if isinstance(block, VideoBlock):
+        return "video", block.video, block.video_mimetype
+    ending = block.format
+    if ending is None or "/" in ending:
+        return "audio", block.audio, ending
+    return "audio", block.audio, _AUDIO_MIMES.get(ending, f"audio/{ending}")
+
+
+def _source(data: bytes | IOBase, field: str) -> Source:
+    """The bytes of a block, which LlamaIndex keeps as base64; a stream is read from its start."""
+    if isinstance(data, bytes):
+        return Base64Source.checked(data.decode("ascii", errors="replace"), field=field)
+    if isinstance(data, BytesIO):
+        # Its bytes are in memory already, and this way two calls may read them at once.
+        return BytesSource(data.getvalue())
+    if data.seekable():
+        data.seek(0)
+    return FileSource.opened(cast(BinaryIO, data), field=field)
+
+
+def _document_text(block: DocumentBlock, field: str) -> str:
+    mime = block.document_mimetype
+    if mime and not mime.startswith("text/") and not mime.endswith(_TEXT_SUFFIXES):
+        raise InvalidRequestError(
+            f"{field}: the models read no documents of type {mime}; "
+            "give its text, or its pages as images",
+            field=field,
+        )
+    try:
+        return _document_bytes(block, field).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidRequestError(
+            f"{field}: the document is no text (UTF-8); give its text, or its pages as images",
+            field=field,
+        ) from None
+
+
+def _document_bytes(block: DocumentBlock, field: str) -> bytes:
+    if isinstance(block.data, bytes):
+        return base64.b64decode(block.data)
+    if isinstance(block.data, IOBase):
+        file = cast(BinaryIO, block.data)
+        file.seek(0)
+        return file.read()
+    if block.path is None:
+        what = (
+            "no document is fetched from a url"
+            if block.url
+            else "the document has neither data nor path"
+        )
+        raise InvalidRequestError(f"{field}: {what}; give its text", field=field)
+    try:
+        with open(block.path, "rb") as opened:
+            return opened.read()
+    except OSError as error:
+        raise InvalidRequestError(
+            f"{field}: the document cannot be read: {error}", field=field
+        ) from error
+
+
+def _reasoning(message: ChatMessage) -> str | None:
+    thoughts = [
+        block.content
+        for block in message.blocks
+        if isinstance(block, ThinkingBlock) and block.content
+    ]
+    if thoughts:
+        return "\n\n".join(thoughts)
+    extra = message.additional_kwargs
+    return _text(extra.get("reasoning_content")) or _text(extra.get("thinking"))
+
+
+def _tool_calls(message: ChatMessage, field: str) -> tuple[ToolCall, ...]:
+    """The calls of an answer, whoever's model gave it."""
+    return tuple(
+        ToolCall(place, call_id, name, _arguments(arguments, f"{field}.tool_calls[{place}]"))
+        for place, (call_id, name, arguments) in enumerate(tool_calls_of(message))
+    )
+
+
+def tool_calls_of(message: ChatMessage) -> list[tuple[str, str, Any]]:
+    """Id, name and arguments (JSON text or an object) of every tool call in a message.
+
+    They are in its blocks, or, in answers of some other models, in `additional_kwargs` alone.
+    A call without an id gets one by its place, the same at every reading.
+
+    Raises:
+        InvalidRequestError: `additional_kwargs["tool_calls"]` holds something that is no tool call.
+    """
+    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    if blocks:
+        calls = [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
+    else:
+        calls = [_foreign_call(call) for call in message.additional_kwargs.get("tool_calls") or ()]
+    return [
+        (call_id or f"call_{place}", name, given)
+        for place, (call_id, name, given) in enumerate(calls)
+    ]
+
+
+def _foreign_call(call: object) -> tuple[str | None, str, Any]:
+    """A call as OpenAI's API has it, a dict or an object."""
+    function = _attribute(call, "function") or call
+    name = _text(_attribute(function, "name"))
+    if name is None:
+        kind = type(call).__name__
+        raise InvalidRequestError(
+            f"additional_kwargs: {kind} in tool_calls is no tool call", field="messages"
+        )
+    return _text(_attribute(call, "id")), name, _attribute(function, "arguments")
+
+
+def _attribute(value: object, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def _arguments(arguments: Any, field: str) -> str:
+    """Arguments as JSON text. Text stays as the model wrote it."""
+    if isinstance(arguments, str):
+        return arguments or "{}"
+    try:
+        return json.dumps(arguments or {}, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(
+            f"{field}: the arguments are no JSON: {error}", field=field
+        ) from None

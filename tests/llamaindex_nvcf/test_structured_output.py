@@ -1,0 +1,272 @@
+"""Objects instead of text: asked for by the model's row, read out of whatever came."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
+from llama_index.core.types import PydanticProgramMode
+from pydantic import BaseModel, Field, RootModel
+
+from llamaindex_nvcf import InvalidRequestError
+from nvcf_emulator import Emulator
+
+KIMI = "moonshotai/kimi-k2.6"
+SUPER = "nvidia/nemotron-3-super-120b-a12b"
+GEMMA = "google/gemma-3n-e2b-it"
+PALI = "google/paligemma"
+
+
+class Person(BaseModel):
+    """Somebody."""
+
+    name: str = Field(description="first name")
+    age: int
+
+
+class Family(BaseModel):
+    people: list[Person]
+    town: str | None = None
+
+
+class Tree(BaseModel):
+    name: str
+    children: list[Tree] = []
+
+
+class Names(RootModel[list[str]]):
+    pass
+
+
+ANN = '{"name": "Ann", "age": 33}'
+PROMPT = PromptTemplate("Who is {who}?")
+
+
+def call(name: str, arguments: str) -> dict[str, Any]:
+    return {"tool_calls": [{"name": name, "arguments": arguments}]}
+
+
+@pytest.mark.parametrize(
+    ("model", "mode", "reply"),
+    [
+        (SUPER, "default", {"text": ANN}),
+        (KIMI, "default", call("Person", ANN)),
+        (GEMMA, "default", {"text": ANN}),
+        (PALI, "default", {"text": ANN}),
+        (SUPER, "function", call("Person", ANN)),
+        (KIMI, "llm", {"text": ANN}),
+    ],
+)
+def test_an_object_by_every_road(make, server: Emulator, colour, model: str, mode: str, reply):
+    llm = make(model, pydantic_program_mode=PydanticProgramMode(mode), system_prompt="Be exact.")
+    server.reply(**reply)
+    given = {"llm_kwargs": {"temperature": 0.5, "tool_choice": "x"}, "who": "she"}
+    assert colour.call(llm, "structured_predict", Person, PROMPT, **given) == Person(
+        name="Ann", age=33
+    )
+    body = server.chats[0].body
+    said = json.dumps(body["messages"])
+    assert "Be exact." in said
+    assert "Who is she?" in said
+    assert body["temperature"] == 0.5
+    schema = Person.model_json_schema()
+    if model == SUPER and mode == "default":
+        assert body["response_format"] == {
+            "type": "json_schema", "json_schema": {"name": "Person", "schema": schema}
+        }  # fmt: skip
+        assert "tools" not in body
+    elif "tool_calls" in reply:
+        function = {"name": "Person", "description": "Somebody.", "parameters": schema}
+        assert body["tools"] == [{"type": "function", "function": function}]
+        assert body["tool_choice"] == "required"
+        assert body.get("parallel_tool_calls") == (False if model == SUPER else None)
+    else:
+        assert not {"tools", "tool_choice", "response_format"} & set(body)
+        assert json.dumps(schema) in json.loads(json.dumps(text_of(body)))
+
+
+def text_of(body: dict[str, Any]) -> str:
+    content = body["messages"][-1]["content"]
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+def objects_of(colour: Any, llm: Any, output_cls: Any = Person, **given: Any) -> list[Any]:
+    return colour.stream(llm, "stream_structured_predict", output_cls, PROMPT, who="she", **given)
+
+
+@pytest.mark.parametrize(
+    ("model", "reply"),
+    [
+        (SUPER, {"text": ["", '{"name": "A', 'nn"', ', "age": 3', "3}"], "reasoning": "hm hm"}),
+        (KIMI, call("Person", ANN)),
+        (
+            GEMMA,
+            {"text": ["Here: ```json\n", '{"name": "A', 'nn",', ' "age": 33', "}\n```", " Ok?"]},
+        ),
+    ],
+)
+def test_an_object_grows(make, server: Emulator, colour, model: str, reply):
+    llm = make(model, system_prompt="Be exact.")
+    server.reply(**reply)
+    found = objects_of(colour, llm)
+    assert found[-1] == Person(name="Ann", age=33)
+    assert len(found) >= (2 if model == KIMI else 3)
+    names = [item.name or "" for item in found]
+    assert names == sorted(names, key=len)
+    assert all("Ann".startswith(name) for name in names)
+    assert len({item.model_dump_json() for item in found}) == len(found)
+    assert "Be exact." in json.dumps(server.chats[0].body["messages"])
+    assert ("tool_choice" in server.chats[0].body) == (model == KIMI)
+
+
+def test_lists_grow_item_by_item(make, server: Emulator, colour):
+    whole = '{"people": [{"name": "Ann", "age": 3}, {"name": "Bob", "age": 4}], "town": "Rome"}'
+    server.reply(text=[whole[place : place + 9] for place in range(0, len(whole), 9)])
+    found = objects_of(colour, make(SUPER), Family)
+    counts = [len(item.people or ()) for item in found]
+    assert counts == sorted(counts)
+    assert counts[-1] == 2
+    assert found[-1].town == "Rome"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ANN,
+        f"\n\n{ANN}  ",
+        f"```json\n{ANN}\n```",
+        f"```\n{ANN}\n``` as you asked",
+        f"Of {{course}}: [1] {ANN} and {{so}} on",
+        f'First {{"name": 1}}, or rather {ANN}',
+    ],
+)
+def test_the_object_is_found_among_words(make, server: Emulator, text: str):
+    server.reply(text=text)
+    assert make(GEMMA).structured_predict(Person, PROMPT, who="x") == Person(name="Ann", age=33)
+
+
+def test_a_model_that_writes_instead_of_calling_is_understood(make, server: Emulator):
+    server.reply(text=f"Here it is: {ANN}")
+    assert make(KIMI).structured_predict(Person, PROMPT, who="x").name == "Ann"
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ({"text": "I would rather not"}, "holds no JSON.*I would rather not"),
+        ({"text": '{"name": "Ann"}'}, "age(.|\n)*Field required(.|\n)*Ann"),
+        ({"text": '{"name": "Ann", "a', "finish_reason": "length"}, "cut by its length"),
+        (call("Person", '{"name": 5}'), "(.|\n)*Person.*name.*5"),
+        ({**call("Person", ANN), "finish_reason": "length"}, "tool call was cut by its length"),
+        ({"message": {"refusal": "against the rules"}}, "against the rules"),
+        ({"text": "[" * 100_000}, "holds no JSON"),
+    ],
+)
+def test_an_error_shows_what_came(make, server: Emulator, colour, way: str, reply, said: str):
+    server.reply(**reply)
+    llm = make(KIMI)
+    asking = colour.call if way == "whole" else colour.stream
+    method = "structured_predict" if way == "whole" else "stream_structured_predict"
+    with pytest.raises(ValueError, match=said) as caught:
+        asking(llm, method, Person, PROMPT, who="x")
+    assert "The answer is no Person" in str(caught.value)
+    assert len(str(caught.value)) < 3000
+
+
+def test_whitespace_up_to_the_limit_after_a_whole_object_is_no_loss(make, server: Emulator):
+    server.reply(text=ANN + "\n" * 50, finish_reason="length")
+    assert make(SUPER).structured_predict(Person, PROMPT, who="x").age == 33
+
+
+def test_a_class_that_refers_to_itself_and_one_that_is_a_list(make, server: Emulator, colour):
+    server.reply(**call("Tree", '{"name": "a", "children": [{"name": "b"}]}'))
+    llm = make(KIMI)
+    tree = colour.call(llm, "structured_predict", Tree, PROMPT, who="x")
+    assert tree.children[0].name == "b"
+    parameters = server.chats[0].body["tools"][0]["function"]["parameters"]
+    assert parameters["type"] == "object"
+    assert set(parameters["properties"]) == {"name", "children"}
+    server.reply(text='["a", "b"]')
+    assert colour.call(llm, "structured_predict", Names, PROMPT, who="x").root == ["a", "b"]
+    assert "tools" not in server.chats[1].body
+    server.reply(text=['["a"', ', "b"]'])
+    assert objects_of(colour, llm, Names)[-1].root == ["a", "b"]
+
+
+def test_a_class_whose_name_the_service_refuses(make, server: Emulator):
+    class Box(BaseModel):
+        model_config = {"title": "Box[int] übergroß"}
+        size: int
+
+    server.reply(text='{"size": 3}', times=2)
+    assert make(SUPER).structured_predict(Box, PROMPT, who="x").size == 3
+    wanted = server.chats[0].body["response_format"]["json_schema"]
+    assert wanted["name"] == "Box_int___bergro_"
+
+
+def test_modes_made_for_other_models_are_refused(make, server: Emulator):
+    llm = make(KIMI, pydantic_program_mode=PydanticProgramMode.OPENAI)
+    with pytest.raises(InvalidRequestError, match="'openai' is made for other models"):
+        llm.structured_predict(Person, PROMPT, who="x")
+    assert server.requests == []
+
+
+def test_the_schema_is_the_users_last_word(make, server: Emulator):
+    server.reply(text=ANN)
+    history = [ChatMessage(content="who?"), ChatMessage(role="assistant", content="Ann.")]
+    make(GEMMA).structured_predict(Person, ChatPromptTemplate(history))
+    messages = server.chats[0].body["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+    assert "JSON schema" in messages[2]["content"]
+
+
+def test_the_model_of_the_call_decides(make, server: Emulator):
+    server.reply(text=ANN)
+    make(KIMI).structured_predict(Person, PROMPT, llm_kwargs={"model": SUPER}, who="x")
+    assert "response_format" in server.chats[0].body
+
+
+def test_the_prompt_and_the_keywords_of_the_caller_stay_as_they_are(make, server: Emulator):
+    server.reply(text=ANN, times=2)
+    prompt = ChatPromptTemplate(
+        [ChatMessage(role="system", content="s"), ChatMessage(content="{q}")]
+    )
+    given = {"tool_choice": "auto", "seed": 1}
+    llm = make(GEMMA)
+    for _ in range(2):
+        llm.structured_predict(Person, prompt, llm_kwargs=given, q="hello")
+    assert given == {"tool_choice": "auto", "seed": 1}
+    assert prompt.output_parser is None
+    assert server.chats[0].body == server.chats[1].body
+
+
+# The framework itself calls a method that pydantic has deprecated.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_as_structured_llm(make, server: Emulator, colour):
+    llm = make(KIMI).as_structured_llm(Person)
+    server.reply(**call("Person", ANN))
+    response = colour.call(llm, "chat", [ChatMessage(content="who? {not a variable}")])
+    assert response.raw == Person(name="Ann", age=33)
+    assert json.loads(response.message.content) == {"name": "Ann", "age": 33}
+    assert server.chats[0].body["messages"][0]["content"] == "who? {not a variable}"
+    server.reply(**call("Person", ANN))
+    assert colour.call(llm, "complete", "who?").raw == Person(name="Ann", age=33)
+    server.reply(**call("Person", ANN))
+    pieces = colour.stream(llm, "stream_chat", [ChatMessage(content="who?")])
+    assert len(pieces) > 1
+    assert json.loads(pieces[-1].message.content) == {"name": "Ann", "age": 33}
+
+
+def test_a_structured_answer_about_a_picture(make, server: Emulator, media):
+    from llama_index.core.base.llms.types import ImageBlock, TextBlock
+
+    message = ChatMessage(blocks=[TextBlock(text="Who?"), ImageBlock(image=media.png())])
+    for model in (KIMI, GEMMA, PALI):
+        server.reply(**(call("Person", ANN) if model == KIMI else {"text": ANN}))
+        answer = make(model).as_structured_llm(Person).chat([message])
+        assert answer.raw == Person(name="Ann", age=33)
+        content = server.chats[-1].body["messages"][-1]["content"]
+        assert [part["type"] for part in content][:2] == ["text", "image_url"]
