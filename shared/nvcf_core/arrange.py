@@ -81,45 +81,55 @@ def _folded(messages: Sequence[Message], judge: Judge) -> Message:
         if any(isinstance(part, Media) for part in message.parts):
             raise judge.refusal("messages", "a system message has media: only user messages may")
     text = _GAP.join(text for message in system if (text := text_of(message)))
-    return replace(
-        others[0], parts=_joined_parts((text,), others[0].parts) if text else others[0].parts
-    )
+    leading = (text,) if text else ()
+    return replace(others[0], parts=_joined_parts(leading, others[0].parts))
 
 
 def _alternating(messages: Sequence[Message]) -> list[Message]:
     """System first and once; later system texts as the user's; neighbours of one role joined."""
-    arranged: list[Message] = []
+    groups: list[list[Message]] = []
     for message in messages:
-        leading = all(earlier.role == "system" for earlier in arranged)
+        leading = all(group[0].role == "system" for group in groups)
         if message.role == "system" and not leading:
             message = replace(message, role="user")
-        if arranged and arranged[-1].role == message.role != "tool":
-            arranged[-1] = _joined(arranged[-1], message)
+        if groups and groups[-1][0].role == message.role != "tool":
+            groups[-1].append(message)
         else:
-            arranged.append(message)
-    return arranged
+            groups.append([message])
+    return [_joined(group) for group in groups]
 
 
-def _joined(first: Message, second: Message) -> Message:
-    reasoning = _GAP.join(part for part in (first.reasoning, second.reasoning) if part)
+def _joined(group: Sequence[Message]) -> Message:
+    """One message that says what all of a group say."""
+    first = group[0]
+    if len(group) == 1:
+        return first
+    reasoning = _GAP.join(message.reasoning for message in group if message.reasoning)
     return replace(
         first,
-        parts=_joined_parts(first.parts, second.parts),
-        name=first.name if first.name == second.name else None,
-        tool_calls=first.tool_calls + second.tool_calls,
+        parts=_joined_parts(*(message.parts for message in group)),
+        name=first.name if all(message.name == first.name for message in group) else None,
+        tool_calls=tuple(call for message in group for call in message.tool_calls),
         reasoning=reasoning or None,
     )
 
 
-def _joined_parts(first: tuple[Part, ...], second: tuple[Part, ...]) -> tuple[Part, ...]:
-    """Both, in order; where two texts meet they become one."""
-    if not first or not second:
-        return first + second
-    end, start = first[-1], second[0]
-    if isinstance(end, str) and isinstance(start, str):
-        both = _GAP.join(text for text in (end, start) if text)
-        return (*first[:-1], both, *second[1:])
-    return first + second
+def _joined_parts(*several: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The parts of several messages, in order; where two of their texts meet they become one."""
+    slots: list[Media | list[str]] = []
+    for parts in several:
+        for place, part in enumerate(parts):
+            if isinstance(part, Media):
+                slots.append(part)
+            elif place == 0 and slots and isinstance(slots[-1], list):
+                slots[-1].append(part)
+            else:
+                slots.append([part])
+    # Joined at once: a text that grew would be copied with every message.
+    return tuple(
+        slot if isinstance(slot, Media) else _GAP.join(text for text in slot if text)
+        for slot in slots
+    )
 
 
 def text_of(message: Message) -> str:

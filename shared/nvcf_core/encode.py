@@ -8,7 +8,6 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from .arrange import text_of
@@ -103,16 +102,23 @@ class MessageEncoder:
     def _tagged(self, message: Message) -> str:
         """The string form, the only one in which an asset can be referenced."""
         content = ""
-        for is_media, parts in groupby(message.parts, lambda part: isinstance(part, Media)):
-            # Texts are joined before their tags are escaped, lest two of them make a tag together.
-            pieces = map(self._tag, parts) if is_media else [without_tags("\n".join(parts))]
-            for piece in filter(None, pieces):
-                touching = not content or content[-1].isspace() or piece[0].isspace()
-                content += piece if touching else f" {piece}"
+        for piece in filter(None, self._pieces(message)):
+            touching = not content or content[-1].isspace() or piece[0].isspace()
+            content += piece if touching else f" {piece}"
         return content
 
-    def _tag(self, media: Media) -> str:
-        return f'<{TAGS[media.kind]} src="{_attribute(self._link(media))}" />'
+    def _pieces(self, message: Message) -> Iterator[str]:
+        """The media as tags, and the texts between them without any."""
+        texts: list[str] = []
+        for part in message.parts:
+            if isinstance(part, str):
+                texts.append(part)
+                continue
+            # Joined before they are escaped, lest two texts make a tag together.
+            yield without_tags("\n".join(texts))
+            texts = []
+            yield f'<{TAGS[part.kind]} src="{_attribute(self._link(part))}" />'
+        yield without_tags("\n".join(texts))
 
     def _part(self, part: str | Media) -> Json:
         if isinstance(part, str):

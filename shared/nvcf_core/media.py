@@ -52,8 +52,11 @@ _TAG = re.compile(
     r"""<(?P<name>img|audio|video)\s+src\s*=\s*(?:"(?P<double>[^"<>]*)"|'(?P<single>[^'<>]*)')\s*/?>""",
     re.IGNORECASE,
 )
-_TAG_START = re.compile(r"<(?=\s*/?\s*(?:img|audio|video)\b)", re.IGNORECASE)
+_TAG_START = re.compile(r"<(?=\s*(?:/\s*)?(?:img|audio|video)\b)", re.IGNORECASE)
 _KINDS: Mapping[str, Kind] = {tag: kind for kind, tag in TAGS.items()}
+_FAMILIES: Mapping[str, Kind] = {"image": "image", "audio": "audio", "video": "video"}
+# It goes into headers and tags.
+_MIME = re.compile(r"(image|audio|video)/[\w.+-]+(?:\s*;\s*[\w.+-]+=[\w.+-]+)*", re.ASCII)
 _ASSET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 
@@ -74,9 +77,9 @@ def sniff(data: bytes) -> str | None:
 
 
 def kind_of(mime: str | None) -> Kind | None:
-    """The kind of media that a media type names."""
-    family = (mime or "").partition("/")[0].strip().lower()
-    return {"image": "image", "audio": "audio", "video": "video"}.get(family)  # type: ignore[return-value]
+    """The kind of media that a media type names, None where it is none."""
+    found = _MIME.fullmatch((mime or "").strip().lower())
+    return _FAMILIES[found[1]] if found else None
 
 
 def media_kind(source: Source, mime: str | None, *, field: str) -> tuple[Kind, str]:

@@ -269,7 +269,7 @@ _PER_CALL = frozenset(Settings.model_fields) - _FIXED
 
 @functools.cache
 def _type_of(name: str) -> TypeAdapter[Any]:
-    return TypeAdapter(Settings.model_fields[name].annotation)
+    return TypeAdapter(Settings.model_fields[name].rebuild_annotation())
 
 
 def _typed(name: str, value: object) -> Any:

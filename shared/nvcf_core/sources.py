@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -149,17 +150,20 @@ class PathSource:
         """Take a file's path.
 
         Raises:
-            InvalidRequestError: there is no such file, or it cannot be read, or it is empty.
+            InvalidRequestError: there is no such file, or it cannot be read, or it is empty, or none: a pipe, say.
         """
         source = cls(os.fspath(path))
         try:
-            with open(source.path, "rb") as file:
-                empty = not file.read(1)
-        except OSError as error:
+            about = os.stat(source.path)
+            if not stat.S_ISREG(about.st_mode):  # Opening a pipe would wait for who writes to it.
+                raise OSError(f"{source.path} is a folder, a pipe or a device")
+            with open(source.path, "rb"):
+                pass  # It may be read.
+        except (OSError, ValueError) as error:
             raise InvalidRequestError(
                 f"{field}: cannot read the file: {error}", field=field
             ) from None
-        if empty:
+        if not about.st_size:
             raise InvalidRequestError(f"{field}: the file {source.path} is empty", field=field)
         return source
 

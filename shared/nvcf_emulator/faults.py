@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from .connection import Connection
 from .outgoing import Event, Outgoing
@@ -48,7 +49,8 @@ class Delivery(Response):
         self._outgoing = outgoing
         self._state = state
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
         connection: Connection = scope["state"]["connection"]
         with self._state.producing():

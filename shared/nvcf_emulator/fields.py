@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .refusal import Refusal, unsupported
+from .schemas import require_schema
 
 FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 INT64 = 2**63
@@ -199,6 +200,7 @@ def _object_schema(name: str, value: object) -> None:
     schema = require_object(name, value)
     if schema.get("type", "object") != "object":
         raise Refusal("A function's parameters must be a schema of type object", field=name)
+    require_schema(name, schema)
 
 
 @dataclass(frozen=True)
@@ -234,4 +236,4 @@ class ResponseFormat:
         asked = require_object(inner, value.get("json_schema"))
         only_keys(inner, asked, frozenset({"name", "description", "schema", "strict"}))
         function_name(f"{inner}.name", asked.get("name"))
-        require_object(f"{inner}.schema", asked.get("schema"))
+        require_schema(f"{inner}.schema", require_object(f"{inner}.schema", asked.get("schema")))

@@ -14,6 +14,7 @@ _QUOTED = re.compile(r"\"([^\"]+)\"|(?<!\w)'([^']+)'(?!\w)|[“„]([^”“]+)[
 _WORD = re.compile(r"\w+")
 _DEEP = 4
 _DEEPEST = 32
+_MOST_VALUES = 10_000
 _FORMATS = {
     "date": "2026-01-01",
     "time": "12:00:00Z",
@@ -41,13 +42,15 @@ class Maker:
     def __init__(self, text: str, root: Schema) -> None:
         self._text = text.strip()
         self._root = root
+        self._left = _MOST_VALUES
         self._words = {word.lower() for word in _WORD.findall(text)}
         self._quoted = [next(filter(None, found)) for found in _QUOTED.findall(text)]
         self._numbers = [float(found) for found in _NUMBER.findall(text)]
 
     def make(self, schema: Any, depth: int = 0) -> Any:
-        """Return an instance of `schema`; None for one that has no end."""
-        if not isinstance(schema, Mapping) or depth > _DEEPEST:
+        """Return an instance of `schema`; None where it has no end, or is no object."""
+        self._left -= 1
+        if not isinstance(schema, Mapping) or depth > _DEEPEST or self._left < 0:
             return None
         schema = self._resolved(schema)
         if "const" in schema:
@@ -59,7 +62,7 @@ class Maker:
                 return self.make(self._option(schema[key], depth), depth + 1)
         return self._of_type(_type(schema), schema, depth)
 
-    def _resolved(self, schema: Schema) -> Schema:
+    def _resolved(self, schema: Schema, depth: int = 0) -> Schema:
         """Return `schema` with its references followed and its `allOf` merged in."""
         merged: dict[str, Any] = dict(schema)
         seen: set[str] = set()
@@ -68,7 +71,9 @@ class Maker:
             reference = merged.pop("$ref")
             merged = {**_pointed(self._root, reference), **merged}
         for part in merged.pop("allOf", ()):
-            other = self._resolved(part)
+            if depth > _DEEP or not isinstance(part, Mapping):
+                continue
+            other = self._resolved(part, depth + 1)
             properties = {**merged.get("properties", {}), **other.get("properties", {})}
             required = [*merged.get("required", ()), *other.get("required", ())]
             merged = {**other, **merged}
@@ -77,8 +82,9 @@ class Maker:
         return merged
 
     def _option(self, options: Sequence[Schema], depth: int) -> Schema:
-        nothing = [option for option in options if option.get("type") == "null"]
-        something = [option for option in options if option.get("type") != "null"]
+        usable = [option for option in options if isinstance(option, Mapping)] or [{}]
+        nothing = [option for option in usable if option.get("type") == "null"]
+        something = [option for option in usable if option.get("type") != "null"]
         if nothing and (depth > _DEEP or not something):
             return nothing[0]
         return something[0]
@@ -103,7 +109,7 @@ class Maker:
 
     def _object(self, schema: Schema, depth: int) -> dict[str, Any]:
         properties: Mapping[str, Schema] = schema.get("properties", {})
-        bare = () if depth else [name for name in properties if "default" not in properties[name]]
+        bare = () if depth else [name for name, inner in properties.items() if _needed(inner)]
         required = schema.get("required", bare)
         made: dict[str, Any] = {}
         for name, inner in properties.items():
@@ -113,12 +119,14 @@ class Maker:
             made.setdefault(name, self._text)
         return made
 
-    def _offers(self, schema: Schema) -> bool:
+    def _offers(self, schema: object, depth: int = 0) -> bool:
         """Tell whether the text has a value for a property that may be left out."""
+        if not isinstance(schema, Mapping) or depth > _DEEP:
+            return False
         schema = self._resolved(schema)
         for options in (schema.get("anyOf"), schema.get("oneOf")):
             if options:
-                return self._offers(self._option(options, 0))
+                return self._offers(self._option(options, 0), depth + 1)
         if "enum" in schema:
             return any(self._mentioned(value) for value in schema["enum"])
         kind = _type(schema)
@@ -167,12 +175,18 @@ class Maker:
         return value[: schema.get("maxLength", len(value))]
 
 
+def _needed(schema: object) -> bool:
+    """Tell whether a property is filled in a schema that does not say which ones are required."""
+    return not isinstance(schema, Mapping) or "default" not in schema
+
+
 def _pointed(root: Schema, reference: str) -> Schema:
     """Return what a reference such as `#/$defs/Name` points to; an open schema if nothing."""
     found: Any = root
     for step in reference.removeprefix("#").strip("/").split("/"):
         if step:
-            found = found.get(step.replace("~1", "/").replace("~0", "~"), {})
+            name = step.replace("~1", "/").replace("~0", "~")
+            found = found.get(name) if isinstance(found, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 

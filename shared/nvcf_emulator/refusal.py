@@ -11,6 +11,9 @@ from typing import Any, Literal
 Style = Literal["error-object", "error-string", "object-error", "problem", "detail", "text"]
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 @dataclass(frozen=True)
 class Said:
     """A body ready for the wire, with the status and content type that go with it."""
@@ -56,7 +59,7 @@ class Refusal(Exception):
 
 def as_json(value: object) -> bytes:
     """Return `value` as compact JSON in UTF-8, with non-ASCII characters as they are."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def _named(refusal: Refusal) -> str:

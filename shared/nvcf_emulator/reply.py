@@ -65,7 +65,7 @@ def _told(ask: Ask, queued: Reply, ids: _Ids) -> Choice:
         Call(
             id=str(call["id"]) if "id" in call else ids.next(str(call["name"])),
             name=str(call["name"]),
-            arguments=_arguments_text(call.get("arguments", {})),
+            arguments=_told_arguments(call.get("arguments", {})),
         )
         for call in queued.tool_calls
     )
@@ -83,10 +83,12 @@ def _told(ask: Ask, queued: Reply, ids: _Ids) -> Choice:
     )
 
 
-def _arguments_text(arguments: object) -> str:
-    if isinstance(arguments, str):
-        return arguments
-    return json.dumps(arguments, ensure_ascii=False)
+def _json_text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _told_arguments(arguments: object) -> str:
+    return arguments if isinstance(arguments, str) else _json_text(arguments)
 
 
 def _pieces(text: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -158,16 +160,16 @@ def _called(ask: Ask) -> set[str]:
 def _call(tool: Mapping[str, Any], text: str, ids: _Ids) -> Call:
     schema = tool.get("parameters", {"type": "object"})
     arguments = Maker(text, schema).make({"type": "object", **schema})
-    return Call(ids.next(tool["name"]), tool["name"], _arguments_text(arguments))
+    return Call(ids.next(tool["name"]), tool["name"], _json_text(arguments))
 
 
 def _text(ask: Ask) -> str:
     wanted = ask.body.get("response_format", {"type": "text"})
     if wanted["type"] == "json_object":
-        return _arguments_text({"messages": len(ask.messages), "text": ask.question})
+        return _json_text({"messages": len(ask.messages), "text": ask.question})
     if wanted["type"] == "json_schema":
         schema = wanted["json_schema"]["schema"]
-        return _arguments_text(Maker(ask.question, schema).make(schema))
+        return _json_text(Maker(ask.question, schema).make(schema))
     if ask.last.role == "tool":
         return _results(ask)
     return _understood(ask)

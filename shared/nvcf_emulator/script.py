@@ -350,7 +350,8 @@ class Script:
     def answers_next(self) -> bool:
         """Tell whether an answer to an ask is queued."""
         with self.changed:
-            return any(isinstance(item.step, Reply | Raw) for item in self._queue)
+            queued = [item for item in self._queue if item.place in ("ask", "any")]
+            return any(isinstance(item.step, Reply | Raw) for item in queued)
 
     def _add(self, place: Place, step: Step, times: int) -> None:
         if place not in get_args(Place):

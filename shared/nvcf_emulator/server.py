@@ -95,6 +95,18 @@ class Emulator(State):
         """How many TCP connections are open."""
         return len(self._server_state.connections)
 
+    def reset(self) -> None:
+        """Make it as new: forget everything a test did to it, and drop every connection."""
+        super().reset()
+        self.drop_connections()
+
+    def drop_connections(self) -> None:
+        """Close every connection that is open; return when they are gone."""
+        if self._loop is None:
+            return
+        dropped = asyncio.run_coroutine_threadsafe(self._drop(self._server_state), self._loop)
+        dropped.result(_START_SECONDS)
+
     def start(self) -> Emulator:
         """Start to listen, in a thread; return itself. A running one goes on."""
         if self._thread is not None:

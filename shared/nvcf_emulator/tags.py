@@ -12,6 +12,7 @@ _ATTRIBUTE = re.compile(
     r"""\s*([^\s=>/"']+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""", re.DOTALL
 )
 _END = re.compile(r"\s*/?>")
+_MOST_ATTRIBUTES = 16
 _CLOSE = re.compile(r"\s*</(?:img|audio|video)\s*>", re.IGNORECASE)
 
 
@@ -55,7 +56,7 @@ def _tags(text: str) -> Iterator[tuple[int, int, Tag]]:
 def _attributes(text: str, position: int) -> tuple[dict[str, str], int | None]:
     """Return the attributes that begin at `position`, and where their tag ends if it does."""
     attributes: dict[str, str] = {}
-    while True:
+    for _ in range(_MOST_ATTRIBUTES):
         if ended := _END.match(text, position):
             return attributes, ended.end()
         found = _ATTRIBUTE.match(text, position)
@@ -63,3 +64,4 @@ def _attributes(text: str, position: int) -> tuple[dict[str, str], int | None]:
             return attributes, None
         attributes[found[1].lower()] = found[2] or found[3] or found[4] or ""
         position = found.end()
+    return attributes, None
