@@ -200,16 +200,20 @@ def delete(asset: Asset, retry: Retry, ledger: Ledger) -> Flow[None]:
     Raises:
         AssetUploadError: stage "delete". The asset stays in the ledger.
     """
+    gone = False
     try:
         yield from attempt(Request("delete", "DELETE", f"{asset.root}/assets/{asset.id}"), retry)
-    except APIStatusError as error:
-        if error.status != 404:
-            ledger.created(asset)
-            raise _failed("delete", asset.id, error) from error
+        gone = True
     except NVCFError as error:
-        ledger.created(asset)
-        raise _failed("delete", asset.id, error) from error
-    ledger.forget(asset.id)
+        gone = isinstance(error, APIStatusError) and error.status == 404
+        if not gone:
+            raise _failed("delete", asset.id, error) from error
+    finally:
+        # Also when the conversation is left halfway: what may still be there stays known.
+        if gone:
+            ledger.forget(asset.id)
+        else:
+            ledger.created(asset)
 
 
 def _failed(

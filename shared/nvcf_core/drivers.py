@@ -70,7 +70,7 @@ def _refused(error: Exception, request: Request) -> InvalidRequestError:
 
 
 def _reply(response: Any, body: bytes, key: SecretStr | None) -> Reply:
-    reply = Reply(response.status_code, dict(response.headers), body, time.monotonic())
+    reply = Reply(response.status_code, dict(response.headers.items()), body, time.monotonic())
     return masked_reply(reply, key.get_secret_value()) if key and reply.status >= 300 else reply
 
 

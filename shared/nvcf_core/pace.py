@@ -15,13 +15,13 @@ _WINDOW = 60.05
 class Ticket:
     """A place in the queue."""
 
-    __slots__ = ("at", "before")
+    __slots__ = ("at", "limit")
 
-    def __init__(self, at: float, before: Ticket | None) -> None:
+    def __init__(self, at: float, limit: int) -> None:
         self.at = at
         """When it may be used; once used, when that was."""
-        self.before = before
-        """The ticket that must be a window old when this one is used."""
+        self.limit = limit
+        """How many may be used in a window, this one included."""
 
 
 class Pace:
@@ -34,6 +34,8 @@ class Pace:
         self._clock = clock
         self._lock = Lock()
         self._tickets: deque[Ticket] = deque()
+        self._used: deque[float] = deque()
+        """When tickets were used, within the last window."""
         self._share = 1.0
 
     def reserve(self, per_minute: int) -> Ticket:
@@ -43,11 +45,10 @@ class Pace:
             while self._tickets and self._tickets[0].at < now - 2 * _WINDOW:
                 self._tickets.popleft()
             limit = max(1, int(per_minute * self._share))
-            before = self._tickets[-limit] if len(self._tickets) >= limit else None
             at = max(now, self._tickets[-1].at if self._tickets else now)
-            if before is not None:
-                at = max(at, before.at + _WINDOW)
-            ticket = Ticket(at, before)
+            if len(self._tickets) >= limit:
+                at = max(at, self._tickets[-limit].at + _WINDOW)
+            ticket = Ticket(at, limit)
             self._tickets.append(ticket)
             return ticket
 
@@ -58,12 +59,14 @@ class Pace:
         """
         with self._lock:
             now = self._clock()
-            if ticket.before is not None:
-                ticket.at = max(ticket.at, ticket.before.at + _WINDOW)
+            while self._used and self._used[0] <= now - _WINDOW:
+                self._used.popleft()
+            if len(self._used) >= ticket.limit:
+                ticket.at = max(ticket.at, self._used[-ticket.limit] + _WINDOW)
             if ticket.at > now:
                 return ticket.at - now
             ticket.at = now
-            ticket.before = None
+            self._used.append(now)
             return 0.0
 
     def slow_down(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -67,6 +68,11 @@ def checked_root(url: str, field: str) -> str:
     Raises:
         InvalidRequestError: it is no http url, or carries a user name, a query or a fragment.
     """
+    if "@" in re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]:
+        # Told first, lest a message below repeats a password.
+        raise InvalidRequestError(
+            f"{field} carries a user name or password; give the key as api_key", field=field
+        )
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -75,10 +81,6 @@ def checked_root(url: str, field: str) -> str:
         usable = False
     if not usable or any(ord(letter) <= 32 or ord(letter) == 127 for letter in url):
         raise InvalidRequestError(f"{field} is no http or https url: {url!r}", field=field)
-    if parts.username is not None or parts.password is not None:
-        raise InvalidRequestError(
-            f"{field} carries a user name or password; give the key as api_key", field=field
-        )
     if parts.query or parts.fragment:
         raise InvalidRequestError(
             f"{field} is a root, without query or fragment: {url!r}", field=field

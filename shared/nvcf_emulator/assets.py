@@ -15,6 +15,7 @@ from .media import Media
 
 State = Literal["created", "stored", "deleted", "expired"]
 
+LIVING: frozenset[State] = frozenset({"created", "stored"})
 URL_SECONDS = 3600
 
 
@@ -77,7 +78,7 @@ class Assets:
         return [
             asset
             for asset in list(self._all.values())
-            if asset.account == account and asset.state in ("created", "stored")
+            if asset.account == account and asset.state in LIVING
         ]
 
     def get(self, account: str, asset_id: str) -> AssetState | None:
@@ -85,7 +86,7 @@ class Assets:
         found = self._all.get(asset_id)
         if found is None or found.account != account:
             return None
-        return found if found.state in ("created", "stored") else None
+        return found if found.state in LIVING else None
 
     def stored(self, account: str, asset_id: str) -> AssetState | None:
         """Return the asset if `account` may use it: it exists and its bytes are there."""
@@ -93,13 +94,12 @@ class Assets:
         return found if found and found.state == "stored" else None
 
     def store(self, asset_id: str, media: Media) -> None:
-        """Note the bytes of an asset."""
+        """Note the bytes of an asset, unless it went while they came."""
+        found = self._all.get(asset_id)
+        if found is None or found.state not in LIVING:
+            return
         self._all[asset_id] = replace(
-            self._all[asset_id],
-            length=media.length,
-            sha256=media.sha256,
-            state="stored",
-            media=media,
+            found, length=media.length, sha256=media.sha256, state="stored", media=media
         )
 
     def delete(self, asset_id: str) -> None:
@@ -110,7 +110,7 @@ class Assets:
         """Let one asset expire, or all that exist."""
         chosen = list(self._all) if asset_id is None else [asset_id]
         for key in chosen:
-            if self._all[key].state in ("created", "stored"):
+            if self._all[key].state in LIVING:
                 self._all[key] = replace(self._all[key], state="expired")
 
     def signed_query(self, asset: AssetState) -> str:

@@ -14,6 +14,8 @@ from uvicorn.server import ServerState
 
 GARBAGE = b"\x16\x03\x01\x02\x00 this is not HTTP \xff\xfe\x00\r\n\r\n"
 
+_UNREAD_SECONDS = 0.5
+
 
 class Connection(H11Protocol):
     """A client's connection; the application finds it in its scope, under `state`.
@@ -78,7 +80,14 @@ class Connection(H11Protocol):
         self.transport.close()
 
     async def wait_lost(self) -> None:
-        """Wait until the client leaves; its leaving cancels the task that waits."""
-        # What it sends meanwhile would otherwise stop the reading that notices its leaving.
+        """Wait until the client leaves; its leaving cancels the task that waits.
+
+        What it still sends goes nowhere. A body that was left off in the middle is not read for
+        half a second, in which the client's sending stalls; then it is, since a connection that
+        is not read does not show who left.
+        """
         self._deaf = True
+        if self.flow.read_paused:
+            await asyncio.sleep(_UNREAD_SECONDS)
+            self.flow.resume_reading()
         await asyncio.Event().wait()

@@ -243,8 +243,9 @@ class Script:
             after: How much of the reply is sent first. In a stream, how many events with
                 content: by default 2. In another reply the share of its bytes: by default
                 0.5; an int above 0 leaves out the last byte. `reset`, `close`, `stall` and
-                `garbage` happen before the reply unless told otherwise. On `put`, the share of
-                the body that is read first.
+                `garbage` happen before the reply unless told otherwise; on `put` it is the share
+                of the body that is read first, and a `stall` leaves the rest unread for half
+                a second.
 
         Raises:
             ValueError: Of an unknown kind.

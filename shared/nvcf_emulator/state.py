@@ -65,7 +65,16 @@ class _Remembered:
 
 
 class State(Script):
-    """What a test sees and sets; see `Emulator`."""
+    """What a test sees and sets.
+
+    Attributes:
+        api_key: The key that it accepts.
+        models: Further ids of models, served without the rules of any page.
+        require_reasoning: Whether assistant messages with tool calls are refused that came back
+            without their reasoning, by models whose page has a key for it and while they reason.
+        requests_per_minute: Beyond this many requests for an answer in a minute, an account is
+            answered 429; None for no limit.
+    """
 
     def __init__(self, api_key: str, models: tuple[str, ...]) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .assets import AssetState
+from .assets import LIVING, AssetState
 from .faults import Delivery
 from .fields import only_keys, require_text
 from .incoming import Incoming, instead, received, with_fault
@@ -137,7 +137,7 @@ class Storage:
         asset = self._state.store.any(str(request.path_params["id"]))
         if asset is None:
             return xml_error(403, "AccessDenied", "Access Denied")
-        if asset.state not in ("created", "stored"):
+        if asset.state not in LIVING:
             return xml_error(403, "AccessDenied", "Request has expired")
         signed = self._state.store.signature(
             asset.id,

@@ -399,3 +399,40 @@ def test_a_refused_request_uses_no_reply_up(server, ask):
     server.reply("Kept")
     assert ask(KIMI, temperature=3).status_code == 400
     assert message(ask(KIMI))["content"] == "Kept"
+
+
+ENDLESS = [
+    {"$ref": "#"},
+    {"allOf": [{"$ref": "#"}]},
+    {"anyOf": [{"$ref": "#"}]},
+    {"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}, "required": ["a", "b"]},
+    {"properties": {"a": True, "b": {"items": False, "type": "array"}}},
+    {"anyOf": [True]},
+    {"allOf": [True]},
+    {"$ref": "#/a/b", "a": 1},
+    {"properties": {"a": {"oneOf": [{"$ref": "#/properties/a"}]}}, "required": []},
+]
+
+
+@pytest.mark.parametrize("schema", ENDLESS)
+def test_odd_schemas_have_some_answer(said, schema):
+    asked = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
+    json.loads(said(SUPER, "Ann", response_format=asked))
+
+
+def test_optional_properties_are_filled_from_the_text_alone(said):
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": TEXT,
+            "age": {"anyOf": [WHOLE, {"type": "null"}], "default": None},
+            "unit": {"enum": ["years", "months"]},
+            "other": {"type": "boolean"},
+            "note": TEXT,
+        },
+        "required": ["name"],
+    }
+    asked = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
+    full = json.loads(said(SUPER, "'Ann' is 31 months, 'small'", response_format=asked))
+    assert full == {"name": "Ann", "age": 31, "unit": "months", "note": "small"}
+    assert json.loads(said(SUPER, "Ann", response_format=asked)) == {"name": "Ann"}

@@ -191,3 +191,13 @@ def test_a_put_in_many_pieces_keeps_no_more_than_it_must(server, made, put):
     headers = {**HEADERS, "content-length": str(64 * 1024 * 1024)}
     assert put(made["uploadUrl"], pieces(), headers).status_code == 200
     assert server.assets[made["assetId"]].length == 64 * 1024 * 1024
+
+
+def test_an_asset_deleted_while_its_bytes_come_stays_deleted(server, client, api, made, put):
+    def pieces():
+        yield b"x" * 10
+        assert client.delete(f"{api}/{made['assetId']}").status_code == 204
+        yield b"x" * 10
+
+    assert put(made["uploadUrl"], pieces(), {**HEADERS, "content-length": "20"}).status_code == 200
+    assert server.assets[made["assetId"]].state == "deleted"

@@ -157,6 +157,16 @@ def test_lines_may_never_end(server, streams):
     assert server.wait_until(lambda: server.streaming == 0)
 
 
+def test_a_stalled_put_is_not_read(server, client, bare):
+    made = client.post(f"{server.nvcf_url}/assets", json=ASSET).json()
+    server.fault("stall", on="put")
+    large = bytes(30_000_000)
+    with pytest.raises(httpx.WriteTimeout):
+        bare.put(made["uploadUrl"], content=large, headers=PUT_HEADERS, timeout=0.2)
+    assert server.wait_until(lambda: server.streaming == 0, timeout=2)
+    assert server.requests[-1].length < len(large)
+
+
 PLACES = ["create", "get", "delete", "models", "poll", "put", "ask"]
 
 

@@ -380,3 +380,8 @@ def test_films_and_sounds_that_cannot_be_read(ask, files):
     assert "damaged" in reply.text
     other = files.data_url("video/webm", files.webm(doctype=b"matroska"))
     assert ask(NANO, [part("video", other)]).status_code == 400
+
+
+@pytest.mark.parametrize("text", ['<img src="' * 20_000, "<img a " * 20_000, "<img a='" * 20_000])
+def test_tags_take_linear_time(ask, text):
+    assert ask(KIMI, text).elapsed.total_seconds() < 3

@@ -292,3 +292,47 @@ def test_malformed_tool_choices_are_refused(ask, model, choice):
 def test_a_tool_choice_needs_tools(ask, model, choice):
     assert ask(model, tools=[WEATHER], tool_choice=choice).status_code == 200
     assert ask(model, tool_choice=choice).status_code == 400
+
+
+BAD_SCHEMAS = [
+    {"type": "text"},
+    {"type": ["string", 1]},
+    {"type": {}},
+    {"enum": []},
+    {"enum": "a"},
+    {"required": "a"},
+    {"required": [1]},
+    {"$ref": 1},
+    {"properties": []},
+    {"properties": {"a": "string"}},
+    {"properties": {"a": {"type": "strin"}}},
+    {"items": []},
+    {"anyOf": []},
+    {"anyOf": {}},
+    {"allOf": [1]},
+    {"minLength": "1"},
+    {"maximum": "1"},
+    {"multipleOf": 0},
+    {"$defs": {"a": None}},
+]
+
+
+@pytest.mark.parametrize("inner", BAD_SCHEMAS)
+def test_malformed_schemas_are_refused(ask, inner):
+    schema = {"type": "object", "properties": {"a": inner}}
+    asked = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
+    reply = ask(SUPER, response_format=asked)
+    assert reply.status_code == 400
+    assert "Invalid schema" in reply.text
+    tool = {"type": "function", "function": {"name": "a", "parameters": schema}}
+    reply = ask(KIMI, tools=[tool])
+    assert reply.status_code == 400
+    assert "tools[0].function.parameters.properties.a" in reply.text
+
+
+def test_deep_schemas_are_refused(ask):
+    schema = {"type": "object"}
+    for _ in range(100):
+        schema = {"type": "object", "properties": {"a": schema}}
+    tool = {"type": "function", "function": {"name": "a", "parameters": schema}}
+    assert ask(KIMI, tools=[tool]).status_code == 400

@@ -365,6 +365,8 @@ def test_the_plugin_loads_nothing_heavy():
 def test_the_fixture_is_as_good_as_new(nvcf_emulator):
     assert nvcf_emulator.requests == []
     assert nvcf_emulator.assets == {}
+    assert nvcf_emulator.open_connections == 0
+    assert nvcf_emulator.streaming == 0
     assert nvcf_emulator.shape == "default"
     nvcf_emulator.shape = "pings"
     nvcf_emulator.fail(500)
