@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import lzma
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -38,6 +41,13 @@ _POLL_SECONDS = 60
 """How long the service is asked to hold each poll. Its limit is 300."""
 _SLOWEST_POLL = 5.0
 """The longest pause between polls, in seconds. A request that nobody polls for 10 is dropped."""
+_MOST_ENTRIES = 100
+"""Files that the zip of a result may hold."""
+_DAMAGED_ZIP = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, ValueError, NotImplementedError, RuntimeError,
+    EOFError, OSError,
+)  # fmt: skip
+"""What the zip reader raises for bytes that are none, or damaged."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -265,12 +275,17 @@ def _fetch(call: Call, reply: Reply) -> Flow[Reply]:
 
 def _unzipped(data: bytes, request_id: str | None) -> bytes:
     """The one `.response` of a result's zip, within bounds of entries, size and ratio."""
+    if data.count(b"PK\x01\x02") > _MOST_ENTRIES:
+        # Counted before the reader makes an object of each.
+        raise InvalidResponseError(
+            "the result's zip has too many entries", body=b"", request_id=request_id
+        )
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = [
                 entry for entry in archive.infolist() if entry.filename.endswith(".response")
             ]
-            if len(archive.infolist()) > 100 or len(entries) != 1:
+            if len(entries) != 1:
                 raise InvalidResponseError(
                     "the result's zip does not hold one answer", body=b"", request_id=request_id
                 )
@@ -281,7 +296,7 @@ def _unzipped(data: bytes, request_id: str | None) -> bytes:
                 )
             with archive.open(entries[0]) as file:
                 return file.read(size + 1)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except _DAMAGED_ZIP as error:
         raise InvalidResponseError(
             f"the result is no zip: {error}", body=data, request_id=request_id
         ) from None

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from typing_extensions import override
 
 from .connection import Connection
 from .outgoing import Event, Outgoing
@@ -49,7 +48,6 @@ class Delivery(Response):
         self._outgoing = outgoing
         self._state = state
 
-    @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
         connection: Connection = scope["state"]["connection"]
