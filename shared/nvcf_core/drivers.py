@@ -123,18 +123,38 @@ def _note(pace: Pace | None, status: int) -> None:
         pace.recover()
 
 
-def _counted(request: Request, length: int) -> Callable[[bytes], bytes]:
-    """Passes pieces of a body on, and tells how far it is."""
-    sent = 0
+class _Meter:
+    """Holds a body to the length that was announced, and tells how far it is."""
 
-    def count(piece: bytes) -> bytes:
-        nonlocal sent
-        sent += len(piece)
-        if request.progress is not None:
-            request.progress(sent, length)
+    def __init__(self, request: Request, length: int) -> None:
+        self._request, self._length = request, length
+        self._sent = 0
+
+    def take(self, piece: bytes) -> bytes:
+        """Count a piece that is about to be sent."""
+        self._sent += len(piece)
+        if self._sent > self._length:
+            raise self._changed()
         return piece
 
-    return count
+    def tell(self) -> None:
+        """Say that what was taken is sent."""
+        if self._request.progress is not None:
+            self._request.progress(self._sent, self._length)
+
+    def end(self) -> None:
+        """Check that it was all.
+
+        Raises:
+            InvalidRequestError: it was less.
+        """
+        if self._sent < self._length:
+            raise self._changed()
+
+    def _changed(self) -> InvalidRequestError:
+        return InvalidRequestError(
+            f"{self._request.stage}: the file changed while it was sent: it had {self._length} bytes"
+        )
 
 
 class Driver:
@@ -267,12 +287,19 @@ class Driver:
                 break
         return _reply(response, collector.body(), key)
 
-    @staticmethod
-    def _content(request: Request) -> Any:
+    @classmethod
+    def _content(cls, request: Request) -> Any:
         body = request.body
         if body is None or isinstance(body, bytes):
             return body
-        return map(_counted(request, body.length), body.chunks())
+        return cls._pieces(body.chunks(), _Meter(request, body.length))
+
+    @staticmethod
+    def _pieces(pieces: Iterator[bytes], meter: _Meter) -> Iterator[bytes]:
+        for piece in pieces:
+            yield meter.take(piece)
+            meter.tell()
+        meter.end()
 
 
 class AsyncDriver:
@@ -429,13 +456,15 @@ class AsyncDriver:
         body = request.body
         if body is None or isinstance(body, bytes):
             return body
-        return cls._chunks(map(_counted(request, body.length), body.chunks()))
+        return cls._pieces(body.chunks(), _Meter(request, body.length))
 
     @staticmethod
-    async def _chunks(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-        """Pieces that may have to be read from a disk, which must not hold up the loop."""
+    async def _pieces(pieces: Iterator[bytes], meter: _Meter) -> AsyncIterator[bytes]:
+        # They may have to be read from a disk, which must not hold up the loop.
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            yield piece
+            yield meter.take(piece)
+            meter.tell()
+        meter.end()
 
 
 class _LoopPool:

@@ -66,6 +66,11 @@ def _encoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield base64.b64encode(rest)
 
 
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
+
+
 @dataclass(frozen=True, slots=True)
 class BytesSource:
     """Bytes that are in memory already."""
@@ -144,6 +149,8 @@ class PathSource:
     """A file on disk, opened anew for every reading."""
 
     path: str
+    length: int
+    """Bytes in all, when it was given."""
 
     @classmethod
     def checked(cls, path: str | os.PathLike[str], *, field: str) -> PathSource:
@@ -152,31 +159,32 @@ class PathSource:
         Raises:
             InvalidRequestError: there is no such file, or it cannot be read, or it is empty, or none: a pipe, say.
         """
-        source = cls(os.fspath(path))
+        name = os.fspath(path)
         try:
-            about = os.stat(source.path)
+            about = os.stat(name)
             if not stat.S_ISREG(about.st_mode):  # Opening a pipe would wait for who writes to it.
-                raise OSError(f"{source.path} is a folder, a pipe or a device")
-            with open(source.path, "rb"):
+                raise OSError(f"{name} is a folder, a pipe or a device")
+            with open(name, "rb"):
                 pass  # It may be read.
         except (OSError, ValueError) as error:
             raise InvalidRequestError(
                 f"{field}: cannot read the file: {error}", field=field
             ) from None
         if not about.st_size:
-            raise InvalidRequestError(f"{field}: the file {source.path} is empty", field=field)
-        return source
-
-    @property
-    def length(self) -> int:
-        """Bytes in all."""
-        return os.stat(self.path).st_size
+            raise InvalidRequestError(f"{field}: the file {name} is empty", field=field)
+        return cls(name, about.st_size)
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes, from the start."""
-        with open(self.path, "rb") as file:
-            while chunk := file.read(_PIECE):
-                yield chunk
+        """The bytes, from the start.
+
+        Raises:
+            InvalidRequestError: it can no longer be read.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                yield from _pieces(file)
+        except OSError as error:
+            raise InvalidRequestError(f"cannot read the file any more: {error}") from error
 
     def base64(self) -> Iterator[bytes]:
         """The bytes as base64 text, from the start."""
@@ -219,10 +227,16 @@ class FileSource:
         return cls(file, start, end - start)
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes, from the start."""
-        self.file.seek(self.start)
-        while chunk := self.file.read(_PIECE):
-            yield chunk
+        """The bytes, from the start.
+
+        Raises:
+            InvalidRequestError: it can no longer be read.
+        """
+        try:
+            self.file.seek(self.start)
+            yield from _pieces(self.file)
+        except (OSError, ValueError) as error:  # The second, where it was closed.
+            raise InvalidRequestError(f"cannot read the file any more: {error}") from error
 
     def base64(self) -> Iterator[bytes]:
         """The bytes as base64 text, from the start."""

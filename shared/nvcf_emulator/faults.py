@@ -48,7 +48,7 @@ class Delivery(Response):
         self._outgoing = outgoing
         self._state = state
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's)
         """Send it."""
         connection: Connection = scope["state"]["connection"]
         with self._state.producing():
