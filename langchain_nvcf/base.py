@@ -1,0 +1,148 @@
+"""What `ChatNVCF` and `NVCFLLM` share: crossed errors, tracing, serialisation, token counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Self
+
+from langchain_core.language_models.base import BaseLanguageModel, LangSmithParams
+from langchain_core.messages import BaseMessage
+from pydantic import model_validator
+from typing_extensions import override
+
+from nvcf_core import Adapter
+
+from .errors import crossing
+from .tokens import count_messages, count_text
+from .tools import Tool, openai_tools
+from .translator import PROVIDER
+
+_DISTRIBUTION = "nvcf-adapters"
+
+
+def _installed_version() -> str:
+    try:
+        return version(_DISTRIBUTION)
+    except PackageNotFoundError:  # Run from a source tree.
+        return "0"
+
+
+_VERSION = _installed_version()
+# All that decides what the model answers, and no secret: it is the key of caches, and traces show it.
+_IDENTIFYING = (
+    "model",
+    "base_url",
+    "function_id",
+    "function_version",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "reasoning_effort",
+    "reasoning_budget",
+    "chat_template_kwargs",
+    "extra_body",
+    "media_tags",
+)
+
+
+class LangChainAdapter(Adapter, BaseLanguageModel[Any]):
+    """The base of both models."""
+
+    def __init__(self, **data: Any) -> None:
+        with crossing:
+            super().__init__(**data)
+
+    @override
+    def model_post_init(self, context: Any, /) -> None:
+        # Both bases have something to do here, and neither calls the other.
+        super().model_post_init(context)
+        BaseLanguageModel.model_post_init(self, context)
+
+    @model_validator(mode="after")
+    def _set_nvcf_version(self) -> Self:
+        self._add_version(_DISTRIBUTION, _VERSION)
+        return self
+
+    @override
+    def available_models(self) -> list[str]:
+        """The ids of the models that the service lists, sorted. Listed does not mean entitled.
+
+        Raises:
+            NVCFError: the service could not be asked.
+        """
+        with crossing:
+            return super().available_models()
+
+    @override
+    async def aavailable_models(self) -> list[str]:
+        """As `available_models`."""
+        with crossing:
+            return await super().aavailable_models()
+
+    @override
+    def __getstate__(self) -> dict[Any, Any]:
+        with crossing:
+            return super().__getstate__()
+
+    @classmethod
+    @override
+    def is_lc_serializable(cls) -> bool:
+        """Whether langchain-core's `dumpd` and `load` work. They leave the key out."""
+        return True
+
+    @property
+    @override
+    def lc_secrets(self) -> dict[str, str]:
+        """The keyword that is secret, and the environment variable that it is loaded from."""
+        return {"api_key": "NVIDIA_API_KEY"}
+
+    @property
+    @override
+    def _identifying_params(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in _IDENTIFYING}
+        # langchain-core writes the call's own `stop` over that name.
+        values["stop_sequences"] = self.stop
+        return {name: value for name, value in values.items() if value is not None}
+
+    @override
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        own_stop = [self.stop] if isinstance(self.stop, str) else self.stop
+        params = super()._get_ls_params(stop=stop or own_stop, **kwargs)
+        params["ls_provider"] = PROVIDER
+        return params
+
+    @override
+    def get_token_ids(self, text: str) -> list[int]:
+        """The ids of a text's tokens, by `custom_get_token_ids`.
+
+        Raises:
+            NotImplementedError: there is none. The models' tokenizers are not ours to download.
+        """
+        if self.custom_get_token_ids is None:
+            raise NotImplementedError("give custom_get_token_ids: no tokenizer is downloaded")
+        return self.custom_get_token_ids(text)
+
+    @override
+    def get_num_tokens(self, text: str) -> int:
+        """How many tokens a text has: by `custom_get_token_ids` if given, else estimated."""
+        return (
+            count_text(text)
+            if self.custom_get_token_ids is None
+            else len(self.custom_get_token_ids(text))
+        )
+
+    @override
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Tool] | None = None
+    ) -> int:
+        """About how many tokens a conversation has. Pictures, sounds and films count as such.
+
+        Raises:
+            InvalidRequestError: a message cannot be sent.
+        """
+        with crossing:
+            return count_messages(messages, openai_tools(tools or ()), self.get_num_tokens)

@@ -1,0 +1,295 @@
+"""`ChatNVCF`: the chat models that NVIDIA hosts, as a LangChain chat model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
+from typing import Any, BinaryIO, Self
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput, ModelProfile
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.utils.utils import LC_ID_PREFIX
+from pydantic import model_validator
+from typing_extensions import override
+
+from nvcf_core import Call, Media
+
+from .answers import Pieces, result_of
+from .base import LangChainAdapter
+from .errors import crossing
+from .events import Event, Events
+from .messages import to_core
+from .profiles import profile_of
+from .structured_output import (
+    IN_PROMPT,
+    TRACED,
+    Method,
+    response_format,
+    structured,
+    with_instruction,
+)
+from .tools import Tool, ToolChoice, openai_response_format, openai_tool_choice, openai_tools
+
+Progress = Callable[[int, int], None]
+"""Told (bytes sent, bytes in all)."""
+
+
+class ChatNVCF(LangChainAdapter, BaseChatModel):
+    """A chat model that NVIDIA hosts, or any server that speaks the same API.
+
+    ```python
+    model = ChatNVCF(model="moonshotai/kimi-k2.6")
+    model.invoke("Hello").content
+    ```
+
+    The keywords are those of `nvcf_core.settings.Settings`, and langchain-core's own (`rate_limiter`, `cache`,
+    `callbacks`, `profile`, `output_version`, …). Most may also be given per call: `model.invoke(x, temperature=0.1)`.
+
+    Raises:
+        InvalidRequestError: a value is out of the bounds of the model's page.
+        pydantic.ValidationError: a value has the wrong type.
+    """
+
+    @model_validator(mode="after")
+    def _forget_that_streaming_is_off(self) -> Self:
+        # langchain-core takes a False that was given for a ban on streams, and `configurable_fields` gives every
+        # field. Off is the default, and no ban; that is `disable_streaming`.
+        if not self.streaming:
+            self.__pydantic_fields_set__.discard("streaming")
+        return self
+
+    @property
+    @override
+    def _llm_type(self) -> str:
+        return "chat-nvcf"
+
+    @override
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return profile_of(self._spec())
+
+    @override
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with crossing:
+            call = self._call(messages, stop, kwargs, stream=False)
+            return result_of(self._core.complete(call), call.spec.id)
+
+    @override
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with crossing:
+            call = self._call(messages, stop, kwargs, stream=False)
+            return result_of(await self._core.acomplete(call), call.spec.id)
+
+    # langchain-core itself tells the callbacks of every chunk that these two yield.
+
+    @override
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        with crossing:
+            call = self._call(messages, stop, kwargs, stream=True)
+            pieces = Pieces(call.spec.id)
+            with closing(self._core.stream(call)) as chunks:
+                for chunk in chunks:
+                    yield from pieces.of(chunk)
+
+    @override
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        with crossing:
+            call = self._call(messages, stop, kwargs, stream=True)
+            pieces = Pieces(call.spec.id)
+            async with aclosing(self._core.astream(call)) as chunks:
+                async for chunk in chunks:
+                    for piece in pieces.of(chunk):
+                        yield piece
+
+    def _stream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[Event]:
+        """What `stream_events(version="v3")` is made of; langchain-core looks for it by name."""
+        with crossing:
+            call = self._call(messages, stop, kwargs, stream=True)
+            events = Events(call.spec.id, _message_id(run_manager))
+            with closing(self._core.stream(call)) as chunks:
+                for chunk in chunks:
+                    yield from events.of(chunk)
+
+    async def _astream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[Event]:
+        """As `_stream_chat_model_events`."""
+        with crossing:
+            call = self._call(messages, stop, kwargs, stream=True)
+            events = Events(call.spec.id, _message_id(run_manager))
+            async with aclosing(self._core.astream(call)) as chunks:
+                async for chunk in chunks:
+                    for event in events.of(chunk):
+                        yield event
+
+    def _call(
+        self,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        kwargs: Mapping[str, Any],
+        *,
+        stream: bool,
+    ) -> Call:
+        """One call, of what LangChain hands over: messages, and keywords bound or given at the call."""
+        given = {
+            key: value for key, value in kwargs.items() if key not in ("stream", TRACED, IN_PROMPT)
+        }
+        if stop is not None:
+            given["stop"] = stop
+        if (tools := given.get("tools")) is not None:
+            given["tools"] = tools = openai_tools(tools)
+        if (choice := given.get("tool_choice")) is not None:
+            given["tool_choice"] = openai_tool_choice(choice, tools or ())
+        if (wanted := given.get("response_format")) is not None:
+            given["response_format"] = openai_response_format(wanted)
+        conversation = to_core(messages)
+        if (schema := kwargs.get(IN_PROMPT)) is not None:
+            conversation = with_instruction(conversation, schema)
+        return self._prepare(conversation, given, stream=stream)
+
+    @override
+    def bind_tools(
+        self,
+        tools: Sequence[Tool],
+        *,
+        tool_choice: ToolChoice | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: Any = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """A model that may call tools.
+
+        Args:
+            tools: functions, pydantic or TypedDict classes, LangChain tools, dicts in OpenAI's or Anthropic's form,
+                or JSON schemas with a title.
+            tool_choice: `"auto"`, `"none"`, `"any"`, `"required"`, True (any), a tool's name, or a dict.
+            strict: whether the arguments must fit the schema exactly. None: the service's own default.
+            parallel_tool_calls: False for one call at a time.
+            response_format: a schema, or a format in OpenAI's form, for the answer itself. Where the model's page has
+                none, the schema goes into the prompt.
+            **kwargs: further keywords of the call.
+
+        Raises:
+            InvalidRequestError: something is no tool, or `tool_choice` names none of them.
+        """
+        with crossing:
+            bound = openai_tools(tools, strict)
+            choice = openai_tool_choice(tool_choice, bound)
+            if response_format is not None:
+                kwargs |= self._answer_format(openai_response_format(response_format), kwargs)
+        asked = {
+            "tools": bound or None,
+            "tool_choice": choice,
+            "parallel_tool_calls": parallel_tool_calls,
+        }
+        return self.bind(
+            **{key: value for key, value in asked.items() if value is not None}, **kwargs
+        )
+
+    def _answer_format(self, wanted: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        return response_format(self._spec(given), wanted)
+
+    @override
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Method | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """A model that answers with objects of a schema.
+
+        Args:
+            schema: a pydantic class (its instances come out), or a TypedDict class, JSON schema or tool (dicts do).
+            method: `"json_schema"`, `"function_calling"` or `"json_mode"`. None: what the model's page has, in this
+                order. Where it has no response format, the schema goes into the prompt and the answer is checked.
+            include_raw: give `{"raw": message, "parsed": object, "parsing_error": error}` instead, and raise nothing.
+            strict: whether the answer must fit the schema exactly. None: the service's own default.
+            **kwargs: further keywords of the call.
+
+        Raises:
+            InvalidRequestError: the method is unknown, or the schema is none.
+        """
+        with crossing:
+            return structured(
+                self, schema, method=method, include_raw=include_raw, strict=strict, settings=kwargs
+            )
+
+    def upload(
+        self,
+        path_or_file: str | os.PathLike[str] | BinaryIO,
+        mime_type: str | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Upload a file of any size from disk, and return the content block that refers to it.
+
+        Args:
+            path_or_file: a path, or a file that is open in binary mode.
+            mime_type: the media type, where the bytes do not tell.
+            progress: told (bytes sent, bytes in all) while it goes.
+
+        Raises:
+            InvalidRequestError: the file is empty or of no known kind, or the service has no asset API.
+            AssetUploadError: the upload failed; `.stage` says where.
+        """
+        with crossing:
+            return _block(self._upload_media(path_or_file, mime_type, progress))
+
+    async def aupload(
+        self,
+        path_or_file: str | os.PathLike[str] | BinaryIO,
+        mime_type: str | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """As `upload`."""
+        with crossing:
+            return _block(await self._aupload_media(path_or_file, mime_type, progress))
+
+
+def _block(media: Media) -> dict[str, Any]:
+    return {"type": media.kind, "file_id": media.asset_id, "mime_type": media.mime}
+
+
+def _message_id(run: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None) -> str:
+    return f"{LC_ID_PREFIX}-{run.run_id}" if run else ""

@@ -1,0 +1,251 @@
+"""Content blocks of every dialect that LangChain messages are written in, read as text, media and reasoning."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from nvcf_core.media import asset, media_from_url
+from nvcf_core.messages import Kind, Media, Part
+from nvcf_core.sources import Base64Source
+
+from .errors import InvalidRequestError
+
+Block: TypeAlias = Mapping[str, Any]
+"""One entry of a message's list content."""
+
+Reader: TypeAlias = Callable[[Block, str], Part]
+"""Reads a block that stands at a place such as `messages[2].content[0]`."""
+
+
+def parts_of(content: object, place: str) -> list[Part]:
+    """The text and media of a message's content, in order.
+
+    Args:
+        content: a string, None, or a list of strings and blocks.
+        place: where the message stands, e.g. `"messages[2]"`.
+
+    Raises:
+        InvalidRequestError: a block is of a type that no model takes, or is not as its type wants it.
+    """
+    if isinstance(content, str):
+        return [content] if content else []
+    return [part_of(block, where) for where, block in blocks_of(content, place)]
+
+
+def blocks_of(content: object, place: str) -> list[tuple[str, Block]]:
+    """The blocks of a list content, each with its place. A plain string is a text block.
+
+    Raises:
+        InvalidRequestError: the content is no list, or an entry is neither text nor a block.
+    """
+    if content is None or isinstance(content, str):
+        content = [content] if content else []
+    if not isinstance(content, list | tuple):
+        raise refusal(place, f"the content is a {type(content).__name__}, neither text nor a list")
+    return [
+        (where := f"{place}.content[{number}]", _block(entry, where))
+        for number, entry in enumerate(content)
+    ]
+
+
+def part_of(block: Block, place: str) -> Part:
+    """One block as text or a medium.
+
+    Raises:
+        InvalidRequestError: no model takes such a block. The message names its place and type.
+    """
+    kind = type_of(block)
+    reader = _READERS.get(kind)
+    if reader is None:
+        raise refusal(place, f"a block of type {kind!r} cannot be sent")
+    return reader(block, place)
+
+
+def type_of(block: Block) -> str:
+    """The type of a block; of one that has none, the name of its only key (`{"text": …}`)."""
+    kind = block.get("type")
+    if kind is None and len(block) == 1:
+        kind = next(iter(block))
+    return str(kind)
+
+
+def reasoning_of(block: Block) -> str | None:
+    """The reasoning in a block, in any provider's form, None where it is no reasoning block.
+
+    Reasoning that is encrypted for its own maker has no text.
+    """
+    match type_of(block):
+        case "reasoning":
+            return (
+                _text_or_none(block.get("reasoning"))
+                or _texts(block.get("summary"))
+                or _texts(block.get("content"))
+            )
+        case "thinking":
+            return _text_or_none(block.get("thinking")) or ""
+        case "redacted_thinking":
+            return ""
+        case "reasoning_content":
+            inner = block.get("reasoning_content")
+            return _texts([inner]) if isinstance(inner, dict) else _text_or_none(inner) or ""
+    return None
+
+
+def _texts(entries: object) -> str:
+    """The texts of a list such as `[{"type": "summary_text", "text": …}]`."""
+    found = entries if isinstance(entries, list) else []
+    return "\n\n".join(
+        entry["text"]
+        for entry in found
+        if isinstance(entry, dict) and _text_or_none(entry.get("text"))
+    )
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _block(entry: Any, place: str) -> Block:
+    if isinstance(entry, str):
+        return {"type": "text", "text": entry}
+    if not isinstance(entry, dict):
+        raise refusal(place, f"a content entry is text or a block, not a {type(entry).__name__}")
+    block: dict[str, Any] = entry
+    while block.get("type") == "non_standard" and isinstance(block.get("value"), dict):
+        block = block["value"]
+    return block
+
+
+def _text(block: Block, place: str) -> str:
+    kind = type_of(block)
+    text = block.get("refusal" if kind == "refusal" else "text")
+    if not isinstance(text, str):
+        raise refusal(place, f"the {kind} block has no text")
+    return text
+
+
+def _document(block: Block, place: str) -> str:
+    """A document whose content is text. Others, such as PDF, no model takes."""
+    about = _with_source(block)
+    mime = about.get("mime_type") or about.get("media_type") or ""
+    is_plain = about.get("type") == "text"
+    if is_plain or about["type"] == "text-plain" or mime.startswith("text/"):
+        text, data = about.get("text"), about.get("base64", about.get("data"))
+        if isinstance(text, str):
+            return text
+        if isinstance(data, str):
+            return data if is_plain else _decoded(data, place)
+    of_type = f" of type {mime}" if mime else ""
+    raise refusal(
+        place,
+        f"a {block['type']} block{of_type} cannot be sent: the models take text, images, audio and video. "
+        "Give a document's text",
+    )
+
+
+def _with_source(block: Block) -> dict[str, Any]:
+    """A block with what Anthropic's form keeps in its `source`; the source's type wins."""
+    source = block.get("source")
+    return {**block, **source} if isinstance(source, dict) else dict(block)
+
+
+def _json(block: Block, place: str) -> str:
+    try:
+        return json.dumps(block.get("json"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise refusal(place, f"the json block holds no JSON: {error}") from None
+
+
+def _search_result(block: Block, place: str) -> str:
+    texts = parts_of(block.get("content") or [], place)
+    return "\n".join(
+        str(line) for line in (block.get("title"), block.get("source"), *texts) if line
+    )
+
+
+def _decoded(data: str, place: str) -> str:
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise refusal(place, f"the text document is no base64 of UTF-8 text: {error}") from None
+
+
+def _media_reader(kind: Kind) -> Reader:
+    """Reads the `image`, `audio` and `video` blocks of LangChain (v0 and v1) and of Anthropic."""
+
+    def read(block: Block, place: str) -> Media:
+        source, extras = block.get("source"), block.get("extras")
+        about = {**block, **source} if isinstance(source, dict) else block
+        if isinstance(extras, dict):
+            about = {**extras, **about}  # langchain-core puts the type of a v0 block by id there.
+        mime = about.get("mime_type") or about.get("media_type")
+        data = about.get("base64", about.get("data"))
+        file_id = about.get("id") if about.get("source_type") == "id" else about.get("file_id")
+        if isinstance(data, str):
+            return Media(kind=kind, source=Base64Source.checked(data, field=place), mime=mime)
+        if isinstance(about.get("url"), str):
+            return media_from_url(about["url"], kind=kind, field=place, mime=mime)
+        if isinstance(file_id, str):
+            return asset(file_id, kind=kind, mime=mime, field=place)
+        raise refusal(place, f"the {kind} block has neither base64, nor url, nor file_id")
+
+    return read
+
+
+def _url_reader(kind: Kind, key: str) -> Reader:
+    """Reads `image_url`, `audio_url` and `video_url`, whose value is a url or an object that holds one."""
+
+    def read(block: Block, place: str) -> Media:
+        value = block.get(key)
+        about = value if isinstance(value, dict) else {"url": value}
+        url = about.get("url")
+        if not isinstance(url, str):
+            raise refusal(place, f"the {type_of(block)} block has no url")
+        media = media_from_url(url, kind=kind, field=place, mime=block.get("mime_type"))
+        detail = about.get("detail") or block.get("detail")
+        return replace(media, detail=detail) if isinstance(detail, str) else media
+
+    return read
+
+
+def _input_audio(block: Block, place: str) -> Media:
+    audio = block.get("input_audio")
+    if not isinstance(audio, dict) or not isinstance(audio.get("data"), str):
+        raise refusal(
+            place, 'an input_audio block is {"input_audio": {"data": base64, "format": "wav"}}'
+        )
+    form = audio.get("format")
+    mime = f"audio/{form}" if isinstance(form, str) and form else None
+    return Media(kind="audio", source=Base64Source.checked(audio["data"], field=place), mime=mime)
+
+
+_READERS: Mapping[str, Reader] = {
+    "text": _text,
+    "input_text": _text,
+    "output_text": _text,
+    "refusal": _text,
+    "text-plain": _document,
+    "document": _document,
+    "file": _document,
+    "media": _document,
+    "json": _json,
+    "search_result": _search_result,
+    "image": _media_reader("image"),
+    "audio": _media_reader("audio"),
+    "video": _media_reader("video"),
+    "image_url": _url_reader("image", "image_url"),
+    "audio_url": _url_reader("audio", "audio_url"),
+    "video_url": _url_reader("video", "video_url"),
+    "input_image": _url_reader("image", "image_url"),
+    "input_audio": _input_audio,
+}
+
+
+def refusal(place: str, reason: str) -> InvalidRequestError:
+    """The error that says why what stands at a place cannot be sent."""
+    return InvalidRequestError(f"{place}: {reason}", field=place)

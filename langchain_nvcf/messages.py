@@ -1,0 +1,189 @@
+"""Outbound: LangChain messages, of our models or of any other provider's, as the core's messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from nvcf_core.messages import Message, Part, ToolCall
+
+from .content import Block, blocks_of, part_of, parts_of, reasoning_of, refusal, type_of
+
+_ROLES = {"human": "user", "ai": "assistant", "developer": "system", "function": "tool"}
+"""What other frameworks and providers call a role, and what the service calls it."""
+
+_Call: TypeAlias = tuple[str | None, str | None, str]
+"""Id, name and arguments, as JSON text, of a call."""
+
+_CALL_BLOCKS = frozenset(
+    (
+        "tool_call",
+        "tool_call_chunk",
+        "invalid_tool_call",
+        "tool_use",
+        "input_json_delta",
+        "function_call",
+    )
+)
+
+
+def to_core(messages: Sequence[BaseMessage]) -> list[Message]:
+    """The conversation in the core's vocabulary.
+
+    Raises:
+        InvalidRequestError: a message or a block of it cannot be sent. The error names its place and type.
+    """
+    converted: list[Message] = []
+    for number, message in enumerate(messages):
+        converted += _converted(message, number)
+    return converted
+
+
+def _converted(message: BaseMessage, number: int) -> list[Message]:
+    place = f"messages[{number}]"
+    match message:
+        case HumanMessage():
+            return _user(message, place)
+        case AIMessage():
+            return [_assistant(message, place, number)]
+        case SystemMessage():
+            return [_plain("system", message, place)]
+        case ToolMessage():
+            return [_plain("tool", message, place, tool_call_id=message.tool_call_id)]
+        case FunctionMessage():
+            return [_plain("tool", message, place, tool_call_id=_legacy_id(message.name))]
+        case ChatMessage():
+            return [_chat(message, place)]
+    raise refusal(place, f"a {type(message).__name__} cannot be sent to a model")
+
+
+def _plain(role: str, message: BaseMessage, place: str, tool_call_id: str | None = None) -> Message:
+    parts = tuple(parts_of(message.content, place))
+    return Message(role=role, parts=parts, name=message.name, tool_call_id=tool_call_id)
+
+
+def _chat(message: ChatMessage, place: str) -> Message:
+    role = _ROLES.get(message.role, message.role)
+    return _plain(role, message, place, tool_call_id=message.additional_kwargs.get("tool_call_id"))
+
+
+def _user(message: HumanMessage, place: str) -> list[Message]:
+    """The user's message, after the tool results in it: Anthropic's form has them there."""
+    if isinstance(message.content, str):
+        return [_plain("user", message, place)]
+    results: list[Message] = []
+    parts: list[Part] = []
+    for where, block in blocks_of(message.content, place):
+        if type_of(block) == "tool_result":
+            found = tuple(parts_of(block.get("content"), where))
+            results.append(Message(role="tool", parts=found, tool_call_id=block.get("tool_use_id")))
+        else:
+            parts.append(part_of(block, where))
+    if results and not parts:
+        return results
+    return [*results, Message(role="user", parts=tuple(parts), name=message.name)]
+
+
+def _assistant(message: AIMessage, place: str, number: int) -> Message:
+    parts: list[Part] = []
+    reasonings: list[str] = []
+    blocks = blocks_of(message.content, place)
+    for where, block in blocks:
+        reasoning = reasoning_of(block)
+        if reasoning is not None:
+            reasonings.append(reasoning)
+        elif type_of(block) not in _CALL_BLOCKS:
+            parts.append(part_of(block, where))
+    if not parts and isinstance(said := message.additional_kwargs.get("refusal"), str):
+        parts.append(said)
+    return Message(
+        role="assistant",
+        parts=tuple(parts),
+        name=message.name,
+        tool_calls=tuple(
+            # A call that has no id gets one by its place, the same at every turn.
+            ToolCall(index, call_id or f"call_{number}_{index}", name or "", arguments)
+            for index, (call_id, name, arguments) in enumerate(_calls(message, blocks, place))
+        ),
+        reasoning="\n\n".join(filter(None, reasonings)) or _kept_reasoning(message),
+    )
+
+
+def _kept_reasoning(message: AIMessage) -> str | None:
+    """Reasoning that is kept beside the content: ours, and OpenAI's summaries."""
+    kept = message.additional_kwargs.get("reasoning_content")
+    if not kept and isinstance(found := message.additional_kwargs.get("reasoning"), dict):
+        kept = reasoning_of({**found, "type": "reasoning"})
+    return kept if isinstance(kept, str) and kept else None
+
+
+def _calls(message: AIMessage, blocks: list[tuple[str, Block]], place: str) -> list[_Call]:
+    """The calls of a message. `tool_calls` says what they are; only where it is silent do other places count."""
+    calls: list[_Call] = [
+        (call["id"], call["name"], _arguments(call["args"], f"{place}.tool_calls"))
+        for call in message.tool_calls
+    ]
+    calls += [
+        (bad["id"], bad["name"], _arguments_text(bad["args"])) for bad in message.invalid_tool_calls
+    ]
+    if calls:
+        return calls
+    if calls := [call for where, block in blocks if (call := _call_in_block(block, where))]:
+        return calls
+    legacy = message.additional_kwargs.get("function_call")
+    if isinstance(legacy, dict):
+        return [
+            (
+                _legacy_id(legacy.get("name")),
+                legacy.get("name"),
+                _arguments_text(legacy.get("arguments")),
+            )
+        ]
+    return []
+
+
+def _call_in_block(block: Block, place: str) -> _Call | None:
+    """A call that a message has in its content alone, as other providers' messages written by hand do."""
+    match type_of(block):
+        case "tool_use":
+            return block.get("id"), block.get("name"), _arguments(block.get("input"), place)
+        case "tool_call":
+            return block.get("id"), block.get("name"), _arguments(block.get("args"), place)
+        case "function_call":
+            call_id = block.get("call_id") or block.get("id")
+            return call_id, block.get("name"), _arguments_text(block.get("arguments"))
+    return None
+
+
+def _arguments(arguments: object, place: str) -> str:
+    try:
+        return json.dumps(arguments or {}, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise refusal(place, f"the arguments of a tool call are no JSON: {error}") from None
+
+
+def _arguments_text(text: str | None) -> str:
+    """Arguments as the model wrote them. The service reads them as a JSON object, so what is none is put into one."""
+    if not text:
+        return "{}"
+    try:
+        valid = isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        valid = False
+    return text if valid else json.dumps({"INVALID_JSON": text}, ensure_ascii=False)
+
+
+def _legacy_id(name: Any) -> str:
+    """What ties a function's result to its call, where the old form of both has only the name."""
+    return f"function_{name}"

@@ -1,0 +1,210 @@
+"""From what a model answered to the object that was asked for: whole, and growing while the answer streams."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.output_parsers import BaseTransformOutputParser
+from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.utils.json import parse_partial_json
+from langchain_core.utils.pydantic import is_basemodel_subclass
+from typing_extensions import override
+
+from .errors import RefusalError
+
+_MOST_TRIES = 1_000
+"""Brackets of a text that are tried as the beginning of an object. Each failure costs time by its place."""
+_LONGEST_SHOWN = 2_000
+_DECODER = json.JSONDecoder(strict=False)
+
+
+class AnswerParser(BaseTransformOutputParser[Any]):
+    """Reads an object out of a message: its first call of a tool, or the JSON in its text.
+
+    The text may have code fences or words around the object. A pydantic class gives an instance, anything else a
+    dict. While the answer streams, growing objects come out, each time one has changed.
+    """
+
+    schema_class: Any = None
+    """The pydantic class to make an instance of, None for a dict."""
+    tool: str | None = None
+    """The tool whose call holds the object, None where the text holds it."""
+    required: tuple[str, ...] = ()
+    """Keys without which a dict is refused."""
+
+    @override
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        generation = result[0]
+        message = (
+            generation.message
+            if isinstance(generation, ChatGeneration)
+            else AIMessage(generation.text)
+        )
+        return self.read(message)
+
+    @override
+    def parse(self, text: str) -> Any:
+        return self.read(AIMessage(text))
+
+    def read(self, message: BaseMessage) -> Any:
+        """The object in a whole message.
+
+        Raises:
+            OutputParserException: there is none, or it does not fit. The error shows what came.
+            RefusalError: the model refused.
+        """
+        if refusal := message.additional_kwargs.get("refusal"):
+            raise RefusalError(refusal)
+        reason = "there is no JSON object in it" if self.tool is None else "the tool is not called"
+        for found in self._found(message):
+            try:
+                return self._fitting(found)
+            except ValueError as error:  # What pydantic raises, v1 and v2, is one too.
+                reason = str(error)
+        raise _nothing_fits(message, self._wanted, reason)
+
+    def read_partial(self, grown: str) -> Any | None:
+        """The object in as much of a JSON text as has arrived, None while there is none that fits."""
+        start = grown.find("{")
+        if start < 0:
+            return None
+        found = next(_objects(grown), None)
+        try:
+            return self._instance(found or parse_partial_json(grown[start:]) or {})
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def _wanted(self) -> str:
+        return self.tool or str(getattr(self.schema_class, "__name__", "an object of the schema"))
+
+    def _found(self, message: BaseMessage) -> Iterator[dict[str, Any]]:
+        if self.tool is None:
+            yield from _objects(message.text)
+        elif isinstance(message, AIMessage):
+            yield from (call["args"] for call in message.tool_calls if call["name"] == self.tool)
+
+    def _fitting(self, found: dict[str, Any]) -> Any:
+        missing = [key for key in self.required if key not in found]
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+        return self._instance(found)
+
+    def _instance(self, found: dict[str, Any]) -> Any:
+        if self.schema_class is None:
+            return found
+        if hasattr(self.schema_class, "model_validate"):
+            return self.schema_class.model_validate(found)
+        return self.schema_class.parse_obj(found)
+
+    @override
+    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
+        growing = _Growing(self)
+        for chunk in input:
+            yield from growing.feed(chunk)
+        yield from growing.end()
+
+    @override
+    async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:
+        growing = _Growing(self)
+        async for chunk in input:
+            for grown in growing.feed(chunk):
+                yield grown
+        for grown in growing.end():
+            yield grown
+
+
+def parser_for(schema: Any, tool: str | None, required: tuple[str, ...] = ()) -> AnswerParser:
+    """The parser of answers to a schema, see `AnswerParser`."""
+    is_model = isinstance(schema, type) and is_basemodel_subclass(schema)
+    return AnswerParser(
+        schema_class=schema if is_model else None, tool=tool, required=() if is_model else required
+    )
+
+
+class _Growing:
+    """An answer that is still arriving."""
+
+    def __init__(self, parser: AnswerParser) -> None:
+        self._parser = parser
+        self._messages: list[BaseMessage] = []
+        self._text = ""
+        self._call: int | None = None
+        """The index of the call that is being read."""
+        self._given: Any = None
+
+    def feed(self, chunk: str | BaseMessage) -> Iterator[Any]:
+        message = AIMessageChunk(content=chunk) if isinstance(chunk, str) else chunk
+        self._messages.append(message)
+        if not isinstance(message, AIMessageChunk):
+            return  # A whole message: the model does not stream.
+        piece = message.text if self._parser.tool is None else self._arguments(message)
+        if piece:
+            self._text += piece
+            yield from self._new(self._parser.read_partial(self._text))
+
+    def end(self) -> Iterator[Any]:
+        if self._messages:
+            first, *others = self._messages
+            whole = first + others if isinstance(first, AIMessageChunk) else first
+            yield from self._new(self._parser.read(whole))
+
+    def _new(self, grown: Any | None) -> Iterator[Any]:
+        if grown is not None and grown != self._given:
+            self._given = grown
+            yield grown
+
+    def _arguments(self, message: AIMessageChunk) -> str:
+        text = ""
+        for fragment in message.tool_call_chunks:
+            if self._call is None and fragment["name"] == self._parser.tool:
+                self._call = fragment["index"]
+            if self._call is not None and fragment["index"] == self._call:
+                text += fragment["args"] or ""
+        return text
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The whole JSON objects in a text, one after the other. What lies inside of one, or of a broken one, is none."""
+    start = text.find("{")
+    for _ in range(_MOST_TRIES):
+        if start < 0:
+            return
+        try:
+            found, end = _DECODER.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            if error.msg.startswith("Unterminated"):
+                return
+            end = max(start + 1, error.pos)
+        except RecursionError:
+            return
+        else:
+            yield found
+        start = text.find("{", end)
+
+
+def _nothing_fits(message: BaseMessage, wanted: str, reason: str) -> OutputParserException:
+    said = str(message.text)
+    if isinstance(message, AIMessage) and (
+        calls := [*message.tool_calls, *message.invalid_tool_calls]
+    ):
+        said = json.dumps([_shown(call) for call in calls], ensure_ascii=False, default=str)
+    if message.response_metadata.get("finish_reason") == "length":
+        spent = (
+            ", all of them spent on reasoning"
+            if message.additional_kwargs.get("reasoning_content") and not said
+            else ""
+        )
+        reason = f"it was cut off at max_tokens{spent}"
+    shown = said[:_LONGEST_SHOWN] or "(nothing)"
+    return OutputParserException(
+        f"The answer does not hold {wanted}: {reason}. It says: {shown}", llm_output=said
+    )
+
+
+def _shown(call: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: call.get(key) for key in ("name", "args")}

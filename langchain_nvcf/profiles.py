@@ -1,0 +1,43 @@
+"""What LangChain wants to know of each model, read off its row."""
+
+from __future__ import annotations
+
+from langchain_core.language_models import ModelProfile
+
+from nvcf_core.models import ModelSpec
+
+
+def profile_of(spec: ModelSpec) -> ModelProfile | None:
+    """The profile of a model that has a page, None for one that has none: what it can do is not known."""
+    if not spec.known:
+        return None
+    media = spec.media
+    profile = ModelProfile(
+        name=spec.id,
+        max_input_tokens=spec.context_window,
+        text_inputs=True,
+        image_inputs="image" in media,
+        image_url_inputs="image" in media and spec.remote_urls,
+        audio_inputs="audio" in media,
+        video_inputs="video" in media,
+        pdf_inputs=False,
+        # What a tool returns as a picture is sent as the user's, right after the results.
+        image_tool_message="image" in media and spec.tools,
+        pdf_tool_message=False,
+        attachment=bool(media),
+        text_outputs=True,
+        image_outputs=False,
+        audio_outputs=False,
+        video_outputs=False,
+        reasoning_output=spec.reasons,
+        tool_calling=spec.tools,
+        tool_choice=spec.documents("tool_choice"),
+        tool_call_streaming=spec.tools,
+        structured_output=spec.documents("response_format"),
+        temperature=spec.documents("temperature"),
+    )
+    if spec.max_output is not None:
+        profile["max_output_tokens"] = spec.max_output
+    if spec.efforts is not None:
+        profile["reasoning_effort_levels"] = list(spec.efforts)
+    return profile
