@@ -31,19 +31,12 @@ _SPOILERS = ("]", '"]', '""]', "}", '"}', '""}')
 """Inside a string, after a backslash in a string, outside; for what an object and what a list leaves open."""
 
 
-def result_of(answer: Chunk, model: str) -> ChatResult:
-    """A whole answer; each further choice (`n` > 1) is a generation of its own.
-
-    Args:
-        answer: all of it.
-        model: the model that was asked, for answers that do not name it.
-    """
-    return ChatResult(
-        generations=[_generation(choice, model) for choice in (answer, *answer.others)]
-    )
+def result_of(answer: Chunk) -> ChatResult:
+    """A whole answer; each further choice (`n` > 1) is a generation of its own."""
+    return ChatResult(generations=[_generation(choice) for choice in (answer, *answer.others)])
 
 
-def _generation(answer: Chunk, model: str) -> ChatGeneration:
+def _generation(answer: Chunk) -> ChatGeneration:
     calls: list[LCToolCall] = []
     invalid: list[InvalidToolCall] = []
     for read in read_calls(answer.tool_calls, answer.finish_reason):
@@ -57,7 +50,7 @@ def _generation(answer: Chunk, model: str) -> ChatGeneration:
     message = AIMessage(
         content=answer.text,
         additional_kwargs=kwargs_of(answer),
-        response_metadata=metadata_of(answer, model),
+        response_metadata=metadata_of(answer),
         tool_calls=calls,
         invalid_tool_calls=invalid,
         usage_metadata=usage_of(answer.usage),
@@ -79,12 +72,12 @@ def kwargs_of(chunk: Chunk) -> dict[str, Any]:
     return kwargs
 
 
-def metadata_of(answer: Chunk, model: str) -> dict[str, Any]:
+def metadata_of(answer: Chunk) -> dict[str, Any]:
     """`response_metadata` of a whole answer, or of the last piece of one."""
     facts = {
         "finish_reason": answer.finish_reason,
         "id": answer.id,
-        "model_name": answer.model or model,
+        "model_name": answer.model,
         "request_id": answer.request_id,
         "logprobs": answer.logprobs,
         "model_provider": PROVIDER,
@@ -147,10 +140,9 @@ def _read(call: ToolCall) -> ReadCall:
 class Pieces:
     """Turns the chunks of one stream into message chunks, which add up to the whole answer's message."""
 
-    __slots__ = ("_arguments", "_model")
+    __slots__ = ("_arguments",)
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    def __init__(self) -> None:
         self._arguments: dict[int, list[str]] = {}
 
     def of(self, chunk: Chunk) -> tuple[ChatGenerationChunk, ...]:
@@ -160,7 +152,7 @@ class Pieces:
         if not chunk.last:
             return (ChatGenerationChunk(message=_piece(chunk)),)
         last = ChatGenerationChunk(
-            message=_last_piece(chunk, self._model), generation_info=_generation_info(chunk)
+            message=_last_piece(chunk), generation_info=_generation_info(chunk)
         )
         spoilers = self._spoilers(chunk.finish_reason)
         if not spoilers:
@@ -198,11 +190,11 @@ def _piece(chunk: Chunk) -> AIMessageChunk:
     )
 
 
-def _last_piece(chunk: Chunk, model: str) -> AIMessageChunk:
+def _last_piece(chunk: Chunk) -> AIMessageChunk:
     return AIMessageChunk(
         content=chunk.text,
         additional_kwargs=kwargs_of(chunk),
-        response_metadata=metadata_of(chunk, model),
+        response_metadata=metadata_of(chunk),
         tool_call_chunks=_fragments(chunk),
         usage_metadata=usage_of(chunk.usage),
         chunk_position="last",

@@ -82,7 +82,7 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
     ) -> ChatResult:
         with crossing:
             call = self._call(messages, stop, kwargs, stream=False)
-            return result_of(self._core.complete(call), call.spec.id)
+            return result_of(self._core.complete(call))
 
     @override
     async def _agenerate(
@@ -94,7 +94,7 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
     ) -> ChatResult:
         with crossing:
             call = self._call(messages, stop, kwargs, stream=False)
-            return result_of(await self._core.acomplete(call), call.spec.id)
+            return result_of(await self._core.acomplete(call))
 
     # langchain-core itself tells the callbacks of every chunk that these two yield.
 
@@ -108,7 +108,7 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         with crossing:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = Pieces(call.spec.id)
+            pieces = Pieces()
             with closing(self._core.stream(call)) as chunks:
                 for chunk in chunks:
                     yield from pieces.of(chunk)
@@ -123,7 +123,7 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with crossing:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = Pieces(call.spec.id)
+            pieces = Pieces()
             async with aclosing(self._core.astream(call)) as chunks:
                 async for chunk in chunks:
                     for piece in pieces.of(chunk):

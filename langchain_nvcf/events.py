@@ -128,7 +128,7 @@ class Events:
             block = refusal_block(said.refusal)
             yield self._start({**block, "value": {}})
             yield _finished(self._blocks - 1, block)
-        about = metadata_of(last, self._model)
+        about = metadata_of(last)
         if self._logprobs.logprobs:
             about["logprobs"] = self._logprobs.logprobs
         finish: Event = {"event": "message-finish", "metadata": about}

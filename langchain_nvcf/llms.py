@@ -75,7 +75,7 @@ class NVCFLLM(LangChainAdapter, BaseLLM):
             call = self._call(prompt, stop, kwargs, stream=True)
             with closing(self._core.stream(call)) as chunks:
                 for chunk in chunks:
-                    piece = _piece(chunk, call.spec.id)
+                    piece = _piece(chunk)
                     if run_manager:
                         run_manager.on_llm_new_token(piece.text, chunk=piece)
                     yield piece
@@ -92,7 +92,7 @@ class NVCFLLM(LangChainAdapter, BaseLLM):
             call = self._call(prompt, stop, kwargs, stream=True)
             async with aclosing(self._core.astream(call)) as chunks:
                 async for chunk in chunks:
-                    piece = _piece(chunk, call.spec.id)
+                    piece = _piece(chunk)
                     if run_manager:
                         await run_manager.on_llm_new_token(piece.text, chunk=piece)
                     yield piece
@@ -109,7 +109,7 @@ class NVCFLLM(LangChainAdapter, BaseLLM):
             return [_sum(list(self._stream(prompt, stop, run, **kwargs)))]
         with crossing:
             call = self._call(prompt, stop, kwargs, stream=False)
-            return _generations(self._core.complete(call), call.spec.id)
+            return _generations(self._core.complete(call))
 
     async def _aanswer(
         self,
@@ -122,7 +122,7 @@ class NVCFLLM(LangChainAdapter, BaseLLM):
             return [_sum([piece async for piece in self._astream(prompt, stop, run, **kwargs)])]
         with crossing:
             call = self._call(prompt, stop, kwargs, stream=False)
-            return _generations(await self._core.acomplete(call), call.spec.id)
+            return _generations(await self._core.acomplete(call))
 
     def _is_streaming(self, kwargs: Mapping[str, Any]) -> bool:
         given = kwargs.get("streaming")
@@ -143,25 +143,23 @@ def _or_raised(answer: list[Generation] | BaseException) -> list[Generation]:
     return answer
 
 
-def _piece(chunk: Chunk, model: str) -> GenerationChunk:
+def _piece(chunk: Chunk) -> GenerationChunk:
     """A piece of an answer. What is said once is in the last one, so that the sum says it once too."""
-    info = _info(chunk, model) if chunk.last else kwargs_of(chunk)
+    info = _info(chunk) if chunk.last else kwargs_of(chunk)
     if chunk.logprobs:
         info["logprobs"] = chunk.logprobs
     return GenerationChunk(text=chunk.text, generation_info=info or None)
 
 
-def _info(answer: Chunk, model: str) -> dict[str, Any]:
-    info = {**kwargs_of(answer), **metadata_of(answer, model)}
+def _info(answer: Chunk) -> dict[str, Any]:
+    info = {**kwargs_of(answer), **metadata_of(answer)}
     usage = usage_of(answer.usage)
     return {**info, "usage_metadata": usage} if usage else info
 
 
-def _generations(answer: Chunk, model: str) -> list[Generation]:
+def _generations(answer: Chunk) -> list[Generation]:
     choices = (answer, *answer.others)
-    return [
-        Generation(text=choice.text, generation_info=_info(choice, model)) for choice in choices
-    ]
+    return [Generation(text=choice.text, generation_info=_info(choice)) for choice in choices]
 
 
 def _sum(pieces: list[GenerationChunk]) -> Generation:

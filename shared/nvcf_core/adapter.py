@@ -166,7 +166,9 @@ class Adapter(Settings):
             placements=placements,
             digest_uploads=_digesting(placements, judge),
             names=names,
-            reading=Reading(stops=asked.stops, names=names, single_call=asked.single_call),
+            reading=Reading(
+                model=spec.id, stops=asked.stops, names=names, single_call=asked.single_call
+            ),
             retry=Retry(max_retries=values["max_retries"]),
             poll_timeout=values["poll_timeout"],
             on_progress=values["on_progress"],

@@ -81,8 +81,13 @@ class Ledger:
 
     def forget(self, asset_id: str) -> None:
         """Note that an asset is no more."""
+        self.lost(asset_id)
         with self._lock:
             self._created.pop(asset_id, None)
+
+    def lost(self, asset_id: str) -> None:
+        """Note that the service does not find an asset: it is not used again, though deleted in the end."""
+        with self._lock:
             for key, known in list(self._known.items()):
                 if isinstance(known, Asset) and known.id == asset_id:
                     del self._known[key]
@@ -152,7 +157,13 @@ def upload(
 def _create(mime: str, root: str, retry: Retry, ledger: Ledger) -> Flow[tuple[Asset, str]]:
     about = dump({"contentType": mime, "description": _DESCRIPTION})
     headers = {"content-type": "application/json", "accept": "application/json"}
-    create = Request("create", "POST", f"{root}/assets", headers, about)
+
+    def note(reply: Reply) -> None:
+        asset_id, _ = _created(reply)
+        if reply.status < 300 and asset_id is not None:
+            ledger.created(Asset(asset_id, root, reply.at))
+
+    create = Request("create", "POST", f"{root}/assets", headers, about, heard=note)
     try:
         reply: Reply = yield from attempt(create, retry)
     except NVCFError as error:
@@ -161,7 +172,6 @@ def _create(mime: str, root: str, retry: Retry, ledger: Ledger) -> Flow[tuple[As
     if asset_id is None:
         raise AssetUploadError("the service created an asset without an id", stage="create")
     asset = Asset(asset_id, root, reply.at)
-    ledger.created(asset)
     if url is None or not _may_follow(url, root):
         yield from delete(asset, retry, ledger)
         raise AssetUploadError(

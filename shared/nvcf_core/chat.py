@@ -96,7 +96,7 @@ def chat(call: Call, ledger: Ledger, now: float) -> Flow[Reply]:
         if not lost:
             raise
         for asset_id in lost:
-            ledger.forget(asset_id)
+            ledger.lost(asset_id)
         assets = yield from _place(call, ledger, now)
         reply = yield from attempt(_ask(call, assets), call.retry)
     if reply.status == 202:

@@ -27,6 +27,8 @@ _NO_CALLS: tuple[ToolCall, ...] = ()
 class Reading:
     """How one answer is to be read."""
 
+    model: str | None = None
+    """The model that was asked, for answers that do not name it."""
     stops: Sequence[str] = ()
     """Stop sequences that the client enforces."""
     names: ToolNames = field(default_factory=lambda: ToolNames(()))
@@ -169,6 +171,7 @@ class EventDecoder:
         self._choice = _Choice(reading, None)
         self._usage: Mapping[str, Any] | None = None
         self._id: str | None = None
+        self._asked = reading.model
         self._model: str | None = None
         self._done = False
         self._last: Chunk | None = None
@@ -232,7 +235,8 @@ class EventDecoder:
         """All that has arrived, as one chunk."""
         whole = self._choice.whole()
         if self._last is None:
-            whole.id, whole.model, whole.request_id = self._id, self._model, self._request_id
+            whole.id, whole.request_id = self._id, self._request_id
+            whole.model = self._model or self._asked
             return whole
         # What the last chunk held back is in the choice already; the rest it alone knows.
         whole.finish_reason = self._last.finish_reason
@@ -321,7 +325,8 @@ class EventDecoder:
         chunk = self._choice.end()
         chunk.finish_reason = "stop" if self._choice.cut else self._choice.finish_reason
         chunk.usage = usage_of(self._usage)
-        chunk.id, chunk.model, chunk.request_id = self._id, self._model, self._request_id
+        chunk.id, chunk.request_id = self._id, self._request_id
+        chunk.model = self._model or self._asked
         chunk.last = True
         facts = {"id": self._id, "model": self._model, "usage": self._usage}
         chunk.raw = {name: fact for name, fact in facts.items() if fact is not None}
@@ -418,7 +423,8 @@ class WholeDecoder:
             growing.logprobs.append(logprobs)
         whole = growing.whole()
         whole.finish_reason = "stop" if growing.cut else _text(choice.get("finish_reason")) or None
-        whole.id, whole.model = _text(body.get("id")) or None, _text(body.get("model")) or None
+        whole.id = _text(body.get("id")) or None
+        whole.model = _text(body.get("model")) or self._reading.model
         whole.request_id, whole.raw, whole.last = self._request_id, body, True
         return whole
 

@@ -69,9 +69,13 @@ def _refused(error: Exception, request: Request) -> InvalidRequestError:
     )
 
 
-def _reply(response: Any, body: bytes, key: SecretStr | None) -> Reply:
+def _reply(request: Request, response: Any, body: bytes, key: SecretStr | None) -> Reply:
     reply = Reply(response.status_code, dict(response.headers.items()), body, time.monotonic())
-    return masked_reply(reply, key.get_secret_value()) if key and reply.status >= 300 else reply
+    if key and reply.status >= 300:
+        reply = masked_reply(reply, key.get_secret_value())
+    if request.heard is not None:
+        request.heard(reply)
+    return reply
 
 
 def _stays_open(request: Request, response: Any) -> bool:
@@ -280,12 +284,12 @@ class Driver:
         if _stays_open(request, response):
             answered.response, answered.http = response, http
             _await_chunks(built, terms.chunk_timeout, answered)
-            return _reply(response, b"", key)
+            return _reply(request, response, b"", key)
         collector = _Collector(response.status_code)
         for data in response.iter_bytes():
             if collector.add(data):
                 break
-        return _reply(response, collector.body(), key)
+        return _reply(request, response, collector.body(), key)
 
     @classmethod
     def _content(cls, request: Request) -> Any:
@@ -444,12 +448,12 @@ class AsyncDriver:
         if _stays_open(request, response):
             answered.response, answered.http = response, http
             _await_chunks(built, terms.chunk_timeout, answered)
-            return _reply(response, b"", key)
+            return _reply(request, response, b"", key)
         collector = _Collector(response.status_code)
         async for data in response.aiter_bytes():
             if collector.add(data):
                 break
-        return _reply(response, collector.body(), key)
+        return _reply(request, response, collector.body(), key)
 
     @classmethod
     def _content(cls, request: Request) -> Any:

@@ -45,6 +45,9 @@ class Request:
     """Seconds to wait for the reply, where that is less than the client's own limit."""
     progress: Callable[[int, int], None] | None = field(default=None, repr=False)
     """Told (bytes sent, bytes in all) while the body is sent."""
+    heard: Callable[[Reply], None] | None = field(default=None, repr=False)
+    """Told of the reply as soon as it is there, also if the conversation is left before it goes on: while others
+    of the same step are under way, say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,17 +140,19 @@ def _host(url: str) -> str | None:
 
 
 def _media_from_data_url(url: str, kind: Kind, field: str) -> Media:
-    about, comma, data = url[5:].partition(",")
-    mime, *options = [part.strip() for part in about.split(";")]
-    mime = mime.lower()
-    if not comma:
+    comma = url.find(",")
+    if comma < 0:
         raise InvalidRequestError(
             f"{field}: the data url has no comma, and so no data", field=field
         )
+    mime, *options = [part.strip() for part in url[5:comma].split(";")]
+    mime = mime.lower()
+    if "base64" in options:
+        source = Base64Source.checked(url, field=field, start=comma + 1)
+        return Media(kind=kind, source=source, mime=mime or None)
+    data = url[comma + 1 :]
     if "asset_id" in options:
         return asset(data.strip(), kind=kind, mime=mime or None, field=field)
-    if "base64" in options:
-        return Media(kind=kind, source=Base64Source.checked(data, field=field), mime=mime or None)
     decoded = unquote_to_bytes(data)
     if not decoded:
         raise InvalidRequestError(f"{field}: the data url is empty", field=field)

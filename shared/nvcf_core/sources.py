@@ -94,27 +94,30 @@ class BytesSource:
 
 @dataclass(frozen=True, slots=True)
 class Base64Source:
-    """Bytes that were given as base64 text. The text is kept; the bytes never exist all at once."""
+    """Bytes that were given as base64 text. The text is kept as it is; the bytes never exist all at once."""
 
     text: str = field(repr=False)
+    start: int = 0
+    """Where the base64 begins, so that a data url need not be copied."""
 
     @classmethod
-    def checked(cls, text: str, *, field: str) -> Base64Source:
+    def checked(cls, text: str, *, field: str, start: int = 0) -> Base64Source:
         """Take base64 text as a user has it, line breaks allowed.
 
         Raises:
             InvalidRequestError: it is empty, cut off, or no base64. `field` names the place.
         """
-        if any(space in text for space in " \r\n\t"):
-            text = "".join(text.split())
-        if not text:
+        if any(text.find(space, start) >= 0 for space in " \r\n\t"):
+            text, start = "".join(text[start:].split()), 0
+        count = len(text) - start
+        if count == 0:
             raise InvalidRequestError(f"{field}: the base64 text is empty", field=field)
-        if len(text) % 4:
+        if count % 4:
             raise InvalidRequestError(
-                f"{field}: the base64 text is cut off: its {len(text)} characters are no multiple of 4",
+                f"{field}: the base64 text is cut off: its {count} characters are no multiple of 4",
                 field=field,
             )
-        source = cls(text)
+        source = cls(text, start)
         try:
             for _ in source.chunks():
                 pass  # Decoding is the check; nothing is kept.
@@ -127,12 +130,12 @@ class Base64Source:
     @property
     def length(self) -> int:
         """Bytes in all."""
-        return len(self.text) // 4 * 3 - self.text[-2:].count("=")
+        return (len(self.text) - self.start) // 4 * 3 - self.text[-2:].count("=")
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes, from the start."""
         last = len(self.text) - _PIECE
-        for start in range(0, len(self.text), _PIECE):
+        for start in range(self.start, len(self.text), _PIECE):
             piece = self.text[start : start + _PIECE]
             if start < last and "=" in piece:
                 raise binascii.Error("padding before the end")
@@ -140,7 +143,7 @@ class Base64Source:
 
     def base64(self) -> Iterator[bytes]:
         """The bytes as base64 text, from the start."""
-        for start in range(0, len(self.text), _PIECE):
+        for start in range(self.start, len(self.text), _PIECE):
             yield self.text[start : start + _PIECE].encode("ascii")
 
 

@@ -23,13 +23,13 @@ def whole(chunks: list[Chunk]) -> AIMessage:
     total = chunks[0]
     for chunk in chunks[1:]:
         total = total + chunk
-    message = result_of(total, "asked").generations[0].message
+    message = result_of(total).generations[0].message
     assert isinstance(message, AIMessage)
     return message
 
 
 def summed(chunks: list[Chunk]) -> AIMessageChunk:
-    pieces = Pieces("asked")
+    pieces = Pieces()
     first, *others = [piece.message for chunk in chunks for piece in pieces.of(chunk)]
     total = first + others
     assert isinstance(total, AIMessageChunk)
@@ -38,7 +38,7 @@ def summed(chunks: list[Chunk]) -> AIMessageChunk:
 
 def generated(chunks: list[Chunk]) -> AIMessage:
     """What langchain-core makes of a stream when it was asked for a whole answer."""
-    pieces = Pieces("asked")
+    pieces = Pieces()
     generations = (piece for chunk in chunks for piece in pieces.of(chunk))
     message = generate_from_stream(generations).generations[0].message
     assert isinstance(message, AIMessage)
@@ -90,7 +90,7 @@ def test_everything_that_an_answer_says() -> None:
 
 def test_an_answer_that_says_little() -> None:
     message = whole([Chunk(text="yes", last=True)])
-    assert message.response_metadata == {"model_name": "asked", "model_provider": "nvcf"}
+    assert message.response_metadata == {"model_provider": "nvcf"}
     assert message.usage_metadata is None
     assert message.additional_kwargs == {}
 
@@ -110,14 +110,14 @@ def test_reasoning_that_used_up_the_tokens_is_recognisable() -> None:
 def test_every_choice_is_a_generation_and_usage_is_told_once() -> None:
     other = Chunk(text="b", finish_reason="stop", **FACTS)
     first = Chunk(text="a", finish_reason="stop", usage=Usage(1, 2, 3), others=(other,), **FACTS)
-    messages = [generation.message for generation in result_of(first, "m").generations]
+    messages = [generation.message for generation in result_of(first).generations]
     assert [message.content for message in messages] == ["a", "b"]
     usages = [message.usage_metadata for message in messages if isinstance(message, AIMessage)]
     assert [usage is not None for usage in usages] == [True, False]
 
 
 def test_what_is_said_once_is_on_the_last_piece_alone() -> None:
-    pieces = Pieces("asked")
+    pieces = Pieces()
     chunks = [Chunk("a"), Chunk("b"), Chunk(finish_reason="stop", usage=Usage(1, 2, 3), **FACTS)]
     *others, last = [piece.message for chunk in chunks for piece in pieces.of(chunk)]
     for other in others:
@@ -131,7 +131,7 @@ def test_what_is_said_once_is_on_the_last_piece_alone() -> None:
 
 
 def test_one_delta_with_reasoning_and_text_or_text_and_a_call() -> None:
-    pieces = Pieces("asked")
+    pieces = Pieces()
     call = ToolCall(0, "c1", "f", '{"a"')
     [both] = pieces.of(Chunk(text="yes", reasoning="hm"))
     [mixed] = pieces.of(Chunk(text="so", tool_calls=(call,)))
@@ -287,7 +287,7 @@ def test_content_that_is_a_list_already_is_langchains_to_read() -> None:
 
 @pytest.mark.parametrize("arguments", CUT)
 def test_a_call_that_was_cut_is_none_in_v1_content_either(arguments: str) -> None:
-    pieces = Pieces("asked")
+    pieces = Pieces()
     chunks = [
         Chunk("so", tool_calls=(ToolCall(0, "c0", "f", arguments),)),
         Chunk(finish_reason="length", **FACTS),

@@ -1,0 +1,236 @@
+"""What the core's tests share: the recorded replies, a judge, media files, and hands to drive conversations with."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nvcf_core import Adapter, Message, spec_for
+from nvcf_core.decode import Reading, decoder_for
+from nvcf_core.errors import NVCFError
+from nvcf_core.exchange import Reply, Request
+from nvcf_core.judge import Judge
+
+GEMMA = "google/gemma-3n-e2b-it"
+NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
+PALI = "google/paligemma"
+KIMI = "moonshotai/kimi-k2.6"
+SUPER = "nvidia/nemotron-3-super-120b-a12b"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NVIDIA_API_KEY", "NVIDIA_BASE_URL", "NVCF_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def models() -> SimpleNamespace:
+    """The ids of the five models."""
+    return SimpleNamespace(gemma=GEMMA, nano=NANO, pali=PALI, kimi=KIMI, super=SUPER)
+
+
+@pytest.fixture(scope="session")
+def replies() -> SimpleNamespace:
+    """The folder of recorded replies, and what each must be read as."""
+    folder = Path(__file__).parents[1] / "replies"
+    expected = json.loads((folder / "expected.json").read_text())
+    return SimpleNamespace(folder=folder, expected=expected)
+
+
+@pytest.fixture(scope="session")
+def judge_of() -> Callable[..., tuple[Judge, list[str]]]:
+    """A judge for a model, and the list in which its warnings end up."""
+
+    def make(model: str, validation: Any = "error") -> tuple[Judge, list[str]]:
+        said: list[str] = []
+        return Judge(spec_for(model), validation, lambda _, message: said.append(message)), said
+
+    return make
+
+
+def read(
+    body: bytes,
+    reading: Reading | None = None,
+    kind: str = "text/event-stream",
+    cuts: Sequence[int] = (),
+) -> tuple[list[Any], Any]:
+    """The chunks that a body decodes to when it arrives cut at `cuts`, and the decoder's whole answer."""
+    headers = {"content-type": kind, "nvcf-reqid": "req-1"}
+    decoder = decoder_for(Reply(200, headers), reading or Reading())
+    chunks = []
+    for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True):
+        chunks += decoder.feed(body[start:end])
+    chunks += decoder.end()
+    return chunks, decoder.answer()
+
+
+@pytest.fixture(scope="session")
+def decoded() -> Callable[..., tuple[list[Any], Any]]:
+    """Reads the body of an answer; see `read`."""
+    return read
+
+
+class Hand:
+    """Drives a conversation by hand: a list of what it asks, and one answer at a time."""
+
+    def __init__(self, flow: Any) -> None:
+        self.flow = flow
+        self.asked: list[Any] = []
+        self.result: Any = None
+        self.done = False
+
+    def start(self) -> Any:
+        return self._step(lambda: next(self.flow))
+
+    def give(self, answer: Any) -> Any:
+        """Answer the last step: a reply, a tuple of replies, None, or an error to throw in."""
+        step = self.asked[-1]
+        pairs = zip(step, answer, strict=True) if isinstance(step, tuple) else [(step, answer)]
+        for request, reply in pairs:
+            if isinstance(request, Request) and request.heard and isinstance(reply, Reply):
+                request.heard(reply)
+        if isinstance(answer, NVCFError):
+            return self._step(lambda: self.flow.throw(answer))
+        return self._step(lambda: self.flow.send(answer))
+
+    def _step(self, move: Callable[[], Any]) -> Any:
+        try:
+            step = move()
+        except StopIteration as stop:
+            self.done, self.result = True, stop.value
+            return None
+        self.asked.append(step)
+        return step
+
+    def run(self, answers: Iterable[Any]) -> Any:
+        """Answer every step in turn; return the result."""
+        self.start()
+        for answer in answers:
+            assert not self.done, "it ended before all answers were given"
+            self.give(answer)
+        assert self.done, f"it still asks for {self.asked[-1]}"
+        return self.result
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request so far, those of one step apart."""
+        found: list[Request] = []
+        for step in self.asked:
+            found += step if isinstance(step, tuple) else [step]
+        return found
+
+
+@pytest.fixture(scope="session")
+def hand() -> type[Hand]:
+    """Drives a conversation by hand."""
+    return Hand
+
+
+def json_reply(status: int, body: Any = None, at: float = 0.0, **headers: str) -> Reply:
+    data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status, named, data, at)
+
+
+@pytest.fixture(scope="session")
+def reply() -> Callable[..., Reply]:
+    """A reply: status, body (dumped unless bytes), time, headers."""
+    return json_reply
+
+
+@pytest.fixture
+def adapter(nvcf_emulator: Any) -> Iterable[Callable[..., Adapter]]:
+    """Makes models that ask the emulator; they are closed after the test."""
+    made: list[Adapter] = []
+
+    def make(model: str = KIMI, **settings: Any) -> Adapter:
+        roots = {
+            "base_url": nvcf_emulator.base_url,
+            "nvcf_url": nvcf_emulator.nvcf_url,
+            "api_key": nvcf_emulator.api_key,
+        }
+        made.append(Adapter(model=model, **{**roots, **settings}))
+        return made[-1]
+
+    yield make
+    for model in made:
+        model.close()
+
+
+def user(*parts: Any, role: str = "user", **more: Any) -> Message:
+    return Message(role=role, parts=parts, **more)
+
+
+@pytest.fixture(scope="session")
+def say() -> Callable[..., Message]:
+    """A message of the user, or of another role."""
+    return user
+
+
+@pytest.fixture(
+    params=[("whole", "sync"), ("whole", "async"), ("stream", "sync"), ("stream", "async")],
+    ids=lambda way: " ".join(way),
+)
+def ask(request: pytest.FixtureRequest) -> Any:
+    """Asks a model in each of the four ways, and returns the answer in one piece: `await ask(model, messages)`."""
+    form, colour = request.param
+
+    async def run(model: Adapter, messages: Sequence[Message], **given: Any) -> Any:
+        call = model._prepare(messages, given, stream=form == "stream")
+        core = model._core
+        if form == "whole":
+            return core.complete(call) if colour == "sync" else await core.acomplete(call)
+        if colour == "sync":
+            return added(list(core.stream(call)))
+        return added([chunk async for chunk in core.astream(call)])
+
+    run.streams = form == "stream"  # type: ignore[attr-defined]
+    run.colour = colour  # type: ignore[attr-defined]
+    return run
+
+
+def added(chunks: Sequence[Any]) -> Any:
+    total = chunks[0]
+    for chunk in chunks[1:]:
+        total = total + chunk
+    return total
+
+
+@pytest.fixture(scope="session")
+def total() -> Callable[[Sequence[Any]], Any]:
+    """The sum of chunks."""
+    return added
+
+
+def picture(padding: int = 0, seed: int = 0) -> bytes:
+    """A PNG of one pixel, with as many bytes of padding as wanted."""
+
+    def piece(name: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    head = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
+    pixel = zlib.compress(b"\0" + bytes(3))
+    note = b"note\0" + seed.to_bytes(8, "big") + bytes(padding)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + piece(b"IHDR", head)
+        + piece(b"teXt", note)
+        + piece(b"IDAT", pixel)
+        + piece(b"IEND", b"")
+    )
+
+
+@pytest.fixture(scope="session")
+def png() -> Callable[..., bytes]:
+    """A picture; `padding` makes it large, `seed` makes it another."""
+    return picture
