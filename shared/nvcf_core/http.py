@@ -24,6 +24,8 @@ _CONNECT, _READ = 10.0, 300.0
 """Seconds, where the user gave no `timeout`."""
 _IDLE = 100
 """Connections kept open for the next request."""
+_UNPROXIED = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+"""Never asked through a proxy of the environment, to which a local server's key would go in the clear."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,12 @@ class Wiring:
             max_keepalive_connections=_IDLE,
             keepalive_expiry=30.0,
         )
-        return {"verify": _context(self.verify), "limits": limits, "follow_redirects": False}
+        return {
+            "verify": _context(self.verify),
+            "limits": limits,
+            "follow_redirects": False,
+            "mounts": dict.fromkeys(_UNPROXIED),
+        }
 
 
 def _context(verify: Any) -> Any:
