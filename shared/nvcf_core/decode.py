@@ -274,9 +274,9 @@ class EventDecoder:
         usage = body.get("usage")
         if usage and isinstance(usage, dict):
             self._usage = usage
-        if self._id is None and isinstance(body.get("id"), str):
-            self._id = body["id"]
-            self._choice.calls.named(body["id"])
+        if self._id is None and (answer_id := _text(body.get("id"))):
+            self._id = answer_id
+            self._choice.calls.named(answer_id)
         self._model = self._model or _text(body.get("model")) or None
         for choice in _choices(body):
             if not choice.get("index"):

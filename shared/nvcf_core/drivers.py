@@ -71,7 +71,7 @@ def _refused(error: Exception, request: Request) -> InvalidRequestError:
 
 def _reply(request: Request, response: Any, body: bytes, key: SecretStr | None) -> Reply:
     reply = Reply(response.status_code, dict(response.headers.items()), body, time.monotonic())
-    if key and reply.status >= 300:
+    if key and (body or reply.status >= 300):
         reply = masked_reply(reply, key.get_secret_value())
     if request.heard is not None:
         request.heard(reply)
@@ -207,7 +207,7 @@ class Driver:
             return
         try:
             yield from answered.response.iter_bytes()
-        except (http.library.RequestError, http.library.StreamError) as error:
+        except http.failures() as error:
             raise answered.failure(error) from error
 
     def leave(self, answered: Answered[Any]) -> None:
@@ -265,7 +265,7 @@ class Driver:
             auth = http.auth(request, key)
             response = http.client.send(built, stream=True, auth=auth, follow_redirects=False)
             return self._received(request, response, built, terms, answered, http, key, pace)
-        except http.library.RequestError as error:
+        except http.failures() as error:
             raise http.failure(error, request, built.extensions.get("timeout", {})) from error
         except http.refusals() as error:
             raise _refused(error, request) from error
@@ -354,7 +354,7 @@ class AsyncDriver:
             async with aclosing(answered.response.aiter_bytes()) as body:
                 async for data in body:
                     yield data
-        except (http.library.RequestError, http.library.StreamError) as error:
+        except http.failures() as error:
             raise answered.failure(error) from error
 
     async def leave(self, answered: Answered[Any]) -> None:
@@ -429,7 +429,7 @@ class AsyncDriver:
             auth = http.auth(request, key)
             response = await http.client.send(built, stream=True, auth=auth, follow_redirects=False)
             return await self._received(request, response, built, terms, answered, http, key, pace)
-        except http.library.RequestError as error:
+        except http.failures() as error:
             raise http.failure(error, request, built.extensions.get("timeout", {})) from error
         except http.refusals() as error:
             raise _refused(error, request) from error

@@ -308,7 +308,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after")
     if value is None:
         return None
-    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value.strip()):
+    value = value.strip()
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
         return float(value)
     until, now = _date(value), _date(headers.get("date", ""))
     if until is None or now is None:

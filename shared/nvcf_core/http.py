@@ -145,6 +145,10 @@ class Http:
             )
         return APIConnectionError(f"{where}: {type(error).__name__}: {error}", at=now)
 
+    def failures(self) -> tuple[type[Exception], ...]:
+        """What httpx raises for a connection that fails, and what it forgets to translate."""
+        return (self.library.RequestError, self.library.StreamError, ssl.SSLError)
+
     def refusals(self) -> tuple[type[Exception], ...]:
         """What httpx raises for a request that it cannot even begin."""
         closed = (RuntimeError,) if self.client.is_closed else ()

@@ -153,7 +153,12 @@ def _media_from_data_url(url: str, kind: Kind, field: str) -> Media:
     data = url[comma + 1 :]
     if "asset_id" in options:
         return asset(data.strip(), kind=kind, mime=mime or None, field=field)
-    decoded = unquote_to_bytes(data)
+    try:
+        decoded = unquote_to_bytes(data)
+    except UnicodeEncodeError:
+        raise InvalidRequestError(
+            f"{field}: the data url has half of a surrogate pair", field=field
+        ) from None
     if not decoded:
         raise InvalidRequestError(f"{field}: the data url is empty", field=field)
     return Media(kind=kind, source=BytesSource(decoded), mime=mime or None)

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import os
 import stat
+import string
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
@@ -15,6 +16,7 @@ from .errors import InvalidRequestError
 
 _PIECE = 3 << 18
 """Bytes, or characters of base64, read or sent at a time: a multiple of 3 and of 4, so that neither is cut."""
+_ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/"
 _HEAD = 4096
 """Bytes that are enough to tell one media format from another."""
 
@@ -118,14 +120,16 @@ class Base64Source:
                 field=field,
             )
         source = cls(text, start)
-        try:
-            for _ in source.chunks():
-                pass  # Decoding is the check; nothing is kept.
-        except (binascii.Error, ValueError) as error:
-            raise InvalidRequestError(
-                f"{field}: this is no base64 text: {error}", field=field
-            ) from None
+        if not source._has_only_base64():
+            raise InvalidRequestError(f"{field}: this is no base64 text", field=field)
         return source
+
+    def _has_only_base64(self) -> bool:
+        """Whether there are no letters but base64's, and padding at the end alone: found faster than by decoding."""
+        if not self.text.isascii():
+            return False
+        others = b"".join(piece.translate(None, _ALPHABET) for piece in self.base64())
+        return others in (b"", b"=", b"==") and self.text.endswith(others.decode())
 
     @property
     def length(self) -> int:
@@ -134,12 +138,8 @@ class Base64Source:
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes, from the start."""
-        last = len(self.text) - _PIECE
-        for start in range(self.start, len(self.text), _PIECE):
-            piece = self.text[start : start + _PIECE]
-            if start < last and "=" in piece:
-                raise binascii.Error("padding before the end")
-            yield binascii.a2b_base64(piece, strict_mode=True)
+        for piece in self.base64():
+            yield binascii.a2b_base64(piece)
 
     def base64(self) -> Iterator[bytes]:
         """The bytes as base64 text, from the start."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from .messages import ToolCall
@@ -88,20 +88,18 @@ class ToolCallAssembler:
 
     def feed(self, pieces: Iterable[Any]) -> tuple[ToolCall, ...]:
         """Take the `tool_calls` of one delta."""
-        fragments = []
-        touched: set[int] = set()
+        fragments: dict[int, list[ToolCall]] = {}
         for piece in pieces:
             if isinstance(piece, Mapping):
-                fragment = self._piece(piece, touched)
-                touched.add(fragment.index)
-                fragments.append(fragment)
-        return tuple(fragments)
+                fragment = self._piece(piece, fragments)
+                fragments.setdefault(fragment.index, []).append(fragment)
+        return tuple(map(_together, fragments.values()))
 
     def calls(self) -> tuple[ToolCall, ...]:
         """All calls, as far as they have arrived."""
         return tuple(growing.whole() for growing in self._calls)
 
-    def _piece(self, piece: Mapping[str, Any], touched: set[int]) -> ToolCall:
+    def _piece(self, piece: Mapping[str, Any], touched: Container[int]) -> ToolCall:
         function = piece.get("function")
         function = function if isinstance(function, Mapping) else {}
         wire_id, name = _text(piece.get("id")), _text(function.get("name"))
@@ -122,7 +120,7 @@ class ToolCallAssembler:
         return ToolCall(growing.call.index, growing.call.id, growing.call.name, arguments)
 
     def _find(
-        self, wire_index: int | None, wire_id: str, name: str, touched: set[int]
+        self, wire_index: int | None, wire_id: str, name: str, touched: Container[int]
     ) -> _Growing | None:
         """The call that a fragment belongs to, None if it begins one."""
         if wire_index is not None:
@@ -163,6 +161,15 @@ class ToolCallAssembler:
     def named(self, answer_id: str) -> None:
         """Learn the answer's id."""
         self._answer_id = self._answer_id or answer_id
+
+
+def _together(fragments: list[ToolCall]) -> ToolCall:
+    """The fragments of one call that came in one delta, as one."""
+    first = fragments[0]
+    if len(fragments) == 1:
+        return first
+    arguments = "".join(fragment.arguments for fragment in fragments)
+    return ToolCall(first.index, first.id, first.name, arguments)
 
 
 def _complete(growing: _Growing) -> bool:

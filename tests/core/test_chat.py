@@ -302,6 +302,7 @@ def test_a_service_on_this_machine_may_redirect_without_tls(chatting: Any) -> No
             "too many entries",
         ),
         (zipped(("r.response", bytes(5_000_000))), "too large"),
+        (zipped(("r.response", ANSWER), method=zipfile.ZIP_LZMA), "not hold one answer"),
     ],
 )
 def test_a_zip_that_is_none_or_too_much(data: bytes, why: str, chatting: Any) -> None:

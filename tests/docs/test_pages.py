@@ -1,0 +1,141 @@
+"""The README and the pages of docs/: their code runs and prints what they say, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import doctest
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import CO_COROUTINE
+from itertools import zip_longest
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from nvcf_core import models
+from nvcf_core.settings import Settings
+from nvcf_emulator import Emulator
+
+Load = Callable[[Path], ModuleType]
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
+_TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+_HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+
+
+@dataclass
+class Example:
+    """A block of Python on a page, and what it prints, where a block of text right after it says so."""
+
+    code: str
+    line: int
+    prints: str | None
+
+
+def examples(page: Path) -> list[Example]:
+    text = page.read_text(encoding="utf-8")
+    blocks = list(_FENCED.finditer(text))
+    found = []
+    for block, following in zip_longest(blocks, blocks[1:]):
+        if block[1] != "python":
+            continue
+        between = text[block.end() : following.start()] if following else "end"
+        said = following and following[1] == "text" and not between.strip()
+        line = text.count("\n", 0, block.start()) + 1
+        found.append(Example(block[2], line, following[2] if said else None))
+    return found
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture
+def at_home(nvcf_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment that the pages speak of: the checkout's folder, the emulator's addresses and key."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("NVIDIA_API_KEY", nvcf_emulator.api_key)
+    monkeypatch.setenv("NVIDIA_BASE_URL", nvcf_emulator.base_url)
+    monkeypatch.setenv("NVCF_URL", nvcf_emulator.nvcf_url)
+    # A page may add rows for models, for itself alone.
+    monkeypatch.setattr(models, "_MODELS", dict(models._MODELS))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=_name)
+def test_code(page: Path, at_home: None) -> None:
+    """The blocks of a page run one after another, as in one session; `await` works as in a notebook."""
+    names: dict[str, Any] = {"__name__": "__page__"}
+    with asyncio.Runner() as runner:
+        for example in examples(page):
+            printed = _run(example, page, names, runner)
+            if example.prints is not None:
+                flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+                same = doctest.OutputChecker().check_output(example.prints, printed, flags)
+                assert same, f"{_name(page)}:{example.line} prints:\n{printed}"
+
+
+def _run(example: Example, page: Path, names: dict[str, Any], runner: asyncio.Runner) -> str:
+    # Moved down to where it stands on the page, for tracebacks.
+    source = "\n" * example.line + example.code
+    code = compile(source, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        if code.co_flags & CO_COROUTINE:
+            runner.run(_awaited(code, names))
+        else:
+            exec(code, names)
+    return printed.getvalue()
+
+
+async def _awaited(code: Any, names: dict[str, Any]) -> None:
+    await eval(code, names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_links(page: Path) -> None:
+    """What a page links to within the project is there, and so are the tests that it names."""
+    text = page.read_text(encoding="utf-8")
+    for target, anchor in _LINK.findall(text):
+        if target.startswith(("http://", "https://")):
+            continue
+        path = page.parent / target if target else page
+        assert path.exists(), f"{_name(page)} links to {target}"
+        assert not anchor or anchor[1:] in _anchors(path), f"{_name(page)}: {target}{anchor}"
+    for file, test in _TEST.findall(text):
+        assert (ROOT / file).is_file(), f"{_name(page)} names {file}"
+        assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{test}"
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = _HEADING.findall(page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_keyword_is_in_the_table_of_the_configuration() -> None:
+    lines = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8").splitlines()
+    keywords = [line.split("|")[1] for line in lines if line.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", "".join(keywords))) == set(Settings.model_fields)
+
+
+def test_the_rooms_of_the_architecture_are_those_of_the_house(load: Load) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert (*rooms, "__init__") == load(ROOT / "tests" / "test_layers.py").ORDER
+
+
+def test_the_models_of_the_readme_are_those_of_the_rows() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \|.* \| ([\d,]+) \|$", page, re.MULTILINE)
+    assert rows == [(spec.id, f"{spec.context_window:,}") for spec in models.known_models()]
+
+
+def test_the_pages_have_code() -> None:
+    assert sum(len(examples(page)) for page in PAGES) > 20

@@ -1,0 +1,52 @@
+"""Runs an example as a user runs it: a process of its own, with or without a key in its environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nvcf_emulator import Emulator
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SERVICE = ("NVIDIA_API_KEY", "NVIDIA_BASE_URL", "NVCF_URL")
+
+Run = Callable[..., str]
+
+
+def _run(name: str, *arguments: str, **environment: str) -> str:
+    kept = {key: value for key, value in os.environ.items() if key not in SERVICE}
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name, *arguments],
+        env={**kept, "PYTHONIOENCODING": "utf-8", "COLUMNS": "100", **environment},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def run_without_key() -> Run:
+    """Runs an example in an environment that says nothing of a service; returns what it printed."""
+    return _run
+
+
+@pytest.fixture
+def run(nvcf_emulator: Emulator) -> Run:
+    """Runs an example as with a key, which here leads to the test's own emulator; returns what it printed."""
+    server = nvcf_emulator
+    places = {"NVIDIA_BASE_URL": server.base_url, "NVCF_URL": server.nvcf_url}
+    return lambda *given: _run(*given, NVIDIA_API_KEY=server.api_key, **places)
+
+
+@pytest.fixture
+def examples() -> Path:
+    """The folder that they are in."""
+    return EXAMPLES

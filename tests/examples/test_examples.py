@@ -1,0 +1,142 @@
+"""Every example runs as a user runs it, against the emulator, and does what its first line says."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nvcf_emulator import Emulator
+
+NO_MODEL = "No NVIDIA_API_KEY: the emulator answers."
+
+Run = Callable[..., str]
+
+
+def roles(body: dict[str, Any]) -> list[str]:
+    return [message["role"] for message in body["messages"]]
+
+
+def test_every_example_is_run(examples: Path) -> None:
+    tests = [Path(__file__), *Path(__file__).parents[1].glob("media/test_examples.py")]
+    named = "".join(path.read_text(encoding="utf-8") for path in tests)
+    names = {path.name for path in examples.glob("[!_]*.py")}
+    assert {name for name in names if f'"{name}"' not in named} == set()
+
+
+@pytest.mark.parametrize("name", ["quickstart.py", "thinking.py"])
+def test_without_a_key_the_emulator_answers_and_is_named(name: str, run_without_key: Run) -> None:
+    assert run_without_key(name).startswith(NO_MODEL)
+
+
+def test_quickstart(run: Run, nvcf_emulator: Emulator) -> None:
+    nvcf_emulator.reply(reasoning="Rayleigh.", text="It scatters.")
+    nvcf_emulator.reply(text="Red, green, blue.")
+    printed = run("quickstart.py")
+    assert NO_MODEL not in printed
+    assert "reasoning: Rayleigh.\ntext: It scatters.\nusage: {'input_tokens'" in printed
+    assert "Red, green, blue.\ntokens in all: " in printed
+    assert "InvalidRequestError: temperature=1.5 is out of range" in printed
+    assert len(printed.splitlines()) < 24, "more than one screen"
+    stream, chat = (request.body for request in nvcf_emulator.chats)
+    assert stream["stream"] is True
+    assert stream["chat_template_kwargs"] == {"thinking": True}
+    assert chat["stream"] is False
+    assert chat["chat_template_kwargs"] == {"thinking": False}
+
+
+def test_thinking(run: Run, nvcf_emulator: Emulator) -> None:
+    nvcf_emulator.reply(reasoning="Not ten cents.", text="It costs **0.05**.")
+    printed = run("thinking.py")
+    assert "thinking" in printed
+    assert printed.index("Not ten cents.") < printed.index("It costs 0.05.")
+    assert nvcf_emulator.chats[0].body["chat_template_kwargs"] == {"enable_thinking": True}
+
+
+def test_agent_langgraph(run: Run, nvcf_emulator: Emulator) -> None:
+    printed = run("agent_langgraph.py")
+    assert "monthly_payment answered: 1159.92" in printed
+    assert "exchange answered: 950.0" in printed
+    bodies = [request.body for request in nvcf_emulator.chats]
+    turn = ["user", "assistant", "tool", "assistant"]
+    assert [roles(body) for body in bodies] == [
+        turn[:1],
+        turn[:3],
+        turn + turn[:1],
+        turn + turn[:3],
+    ]
+    assert bodies[3]["messages"][:5] == bodies[2]["messages"]
+    [call] = bodies[1]["messages"][1]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {
+        "loan": 200000,
+        "years": 20,
+        "percent": 3.5,
+    }
+    assert bodies[1]["messages"][2]["tool_call_id"] == call["id"]
+
+
+def test_agent_llamaindex(run: Run, nvcf_emulator: Emulator) -> None:
+    printed = run("agent_llamaindex.py")
+    assert "count_words({'text': 'the quick brown fox'}) = 4\ncount_words answered: 4" in printed
+    assert "reverse_letters({'text': 'stressed'}) = desserts" in printed
+    bodies = [request.body for request in nvcf_emulator.chats]
+    turn = ["user", "assistant", "tool", "assistant"]
+    assert [roles(body) for body in bodies] == [
+        turn[:1],
+        turn[:3],
+        turn + turn[:1],
+        turn + turn[:3],
+    ]
+    assert all(body["stream"] for body in bodies)
+    assert bodies[1]["messages"][1]["reasoning_content"]
+
+
+def test_workflow_llamaindex(run: Run, nvcf_emulator: Emulator) -> None:
+    printed = run("workflow_llamaindex.py")
+    assert "read_notes({'subject': 'tides'}): The moon pulls" in printed
+    assert "Agent Editor is now handling the request" in printed
+    said_by_the_editor = printed.partition("Editor: ")[2]
+    assert "read_notes answered: The moon pulls" in said_by_the_editor
+    reader, editor = (request.body for request in nvcf_emulator.chats)
+    assert reader["messages"][0]["content"] == "You read notes, and hand off to the Editor."
+    offered = [tool["function"]["name"] for tool in reader["tools"]]
+    assert sorted(offered) == ["handoff", "read_notes"]
+    assert editor["messages"][0]["content"] == "You make texts shorter."
+    assert "tools" not in editor
+    assert roles(editor) == ["system", "user", "assistant", "tool", "tool"]
+
+
+def test_rag(run: Run, nvcf_emulator: Emulator) -> None:
+    nvcf_emulator.reply(text="StreamInterruptedError, and its partial answer.")
+    printed = run("rag.py")
+    question, answer, found = printed.split("\n\n")
+    assert question == "Which error is raised when a stream breaks off, and what does it hold?"
+    assert answer == "StreamInterruptedError, and its partial answer."
+    assert found.startswith("found in:\n")
+    assert printed.count(".md: ") == 3
+    [body] = (request.body for request in nvcf_emulator.chats)
+    assert body["stream"] is True
+    prompt = str(body["messages"][-1]["content"])
+    assert question in prompt
+    assert "StreamInterruptedError" in prompt, "the pages that were found are not in the prompt"
+
+
+def test_extract(run: Run, nvcf_emulator: Emulator, examples: Path) -> None:
+    receipt = {
+        "shop": "HARBOUR CAFE",
+        "currency": "EUR",
+        "items": [{"name": "Espresso", "quantity": 2, "price": 5.0}],
+        "total": 15.5,
+    }
+    nvcf_emulator.reply(tool_calls=[{"name": "Receipt", "arguments": receipt}])
+    assert json.loads(run("extract.py")) == receipt
+    [body] = (request.body for request in nvcf_emulator.chats)
+    text, image = body["messages"][0]["content"]
+    assert text == {"type": "text", "text": "Read this receipt."}
+    data = base64.b64encode((examples / "media" / "receipt.png").read_bytes()).decode()
+    assert image["image_url"]["url"] == f"data:image/png;base64,{data}"
+    assert body["tool_choice"]["function"]["name"] == "Receipt"

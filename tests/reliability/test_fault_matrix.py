@@ -1,0 +1,268 @@
+"""Every fault at every place of a conversation, by every way to ask: what comes of it, in how many requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import pytest
+
+from nvcf_core import decode, errors, sse
+from nvcf_emulator import Emulator, StreamError
+
+WORDS = ["Once ", "upon ", "a ", "time"]
+"""What the service answers, in these pieces where it streams."""
+RETRIES = 1
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell: what is told to the service, and what the caller is to see."""
+
+    name: str
+    tell: Callable[[Emulator], Any]
+    error: str | None = None
+    """The class that is raised; None: an answer."""
+    requests: dict[str, int] = field(default_factory=lambda: {"ask": 1})
+    """How many of each kind are made, the one at close that deletes an asset among them."""
+    asset: bool = False
+    """Whether a picture goes along that has to be uploaded."""
+    modes: tuple[str, ...] = ("whole", "stream")
+    """Whether it makes sense in whole answers, in streams, or in both."""
+    partial: str | None = None
+    """What had arrived when it broke off."""
+    lost_assets: int = 0
+    """Assets whose creation the client never learned of."""
+
+
+# What is sent in a conversation that goes well, up to each place.
+ASKED = {"ask": 1}
+POLLED = {"ask": 1, "poll": 1}
+FETCHED = {"ask": 1, "poll": 1, "get": 1}
+UPLOADED = {"create": 1, "put": 1, "ask": 1, "delete": 1}
+
+SILENT = {"reset": "APIConnectionError", "close": "APIConnectionError", "garbage": "APIConnectionError",
+          "stall": "APITimeoutError"}  # fmt: skip
+"""Faults before the first byte of a reply, and what they are called when they do not go away."""
+PASSING = {408: "ServerError", 409: "BadRequestError", 429: "RateLimitError", 500: "ServerError",
+           502: "ServerError", 503: "ServerError", 504: "ServerError"}  # fmt: skip
+"""Statuses that are worth another try."""
+LASTING = {400: "BadRequestError", 401: "AuthenticationError", 402: "PermissionDeniedError",
+           403: "PermissionDeniedError", 404: "NotFoundError", 410: "ModelGoneError", 413: "BadRequestError",
+           422: "BadRequestError"}  # fmt: skip
+"""Statuses that stay what they are."""
+BROKEN = ("reset", "close", "truncate", "half-close", "stall-body", "garbage", "bad-json", "bad-utf8",
+          "endless-line")  # fmt: skip
+"""Faults within the answer."""
+DEGRADED = {"status": 400, "detail": "Function id '1': DEGRADED function cannot be invoked"}
+
+
+def _more(requests: dict[str, int], place: str, count: int = 1) -> dict[str, int]:
+    return {**requests, place: requests[place] + count}
+
+
+def _until(requests: dict[str, int], place: str) -> dict[str, int]:
+    """The requests of a conversation that goes no further than `place`."""
+    kept = {}
+    for name, count in requests.items():
+        kept[name] = count
+        if name == place:
+            break
+    return kept
+
+
+def _before_a_reply(
+    place: str, told: Callable[[Emulator], Any], well: dict[str, int], statuses: str = "few"
+) -> Iterator[Case]:
+    """Faults and statuses in the place of a reply: tried again once, or not at all."""
+    modes = ("whole",) if place in ("create", "put", "get") else ("whole", "stream")
+    passing = PASSING if statuses == "all" else {code: PASSING[code] for code in (429, 503)}
+    lasting = LASTING if statuses == "all" else {code: LASTING[code] for code in (403, 422)}
+
+    def case(
+        name: str, times: int, tell: Callable[[Emulator, int], Any], error: str, again: bool
+    ) -> Case:
+        def both(server: Emulator) -> None:
+            told(server)
+            tell(server, times)
+
+        label = f"{place}: {name}" + (" twice" if times > 1 else "")
+        asset = "put" in well
+        if again and times <= RETRIES:
+            return Case(label, both, None, _more(well, place, times), asset, modes)
+        made = _until(well, place)
+        if again:
+            made = _more(made, place, times - 1)
+        if place == "put":
+            made["delete"] = 1  # What was created for nothing is deleted.
+        if place in ("create", "put"):
+            error = "AssetUploadError"
+        return Case(label, both, error, made, asset, modes)
+
+    for times in (1, 2):
+        for kind, error in SILENT.items():
+            if kind == "stall" and times <= RETRIES and place != "ask":
+                continue  # Every stall costs its time, and the retry is the same.
+            # The stand-in does not see who leaves while it leaves off reading: a stalled put is read first.
+            after = 1 if (place, kind) == ("put", "stall") else None
+            yield case(
+                kind,
+                times,
+                lambda s, n, k=kind, a=after: s.fault(k, place, times=n, after=a),
+                error,
+                again=True,
+            )
+        for status, error in passing.items():
+            yield case(
+                str(status), times, lambda s, n, c=status: s.fail(c, n, on=place), error, again=True
+            )
+        yield case(
+            "400 DEGRADED",
+            times,
+            lambda s, n: s.fail(400, n, body=DEGRADED, on=place),
+            "ServerError",
+            again=True,
+        )
+    for status, error in lasting.items():
+        yield case(
+            str(status), 1, lambda s, n, c=status: s.fail(c, n, on=place), error, again=False
+        )
+
+
+def _within_the_answer() -> Iterator[Case]:
+    """After the first byte nothing is asked again, whatever happens."""
+    places = {
+        "first byte": (0, 0.0, ""),
+        "middle": (2, 0.5, "Once upon "),
+        "end": (99, 1, "".join(WORDS)),
+    }
+    for place, (events, share, partial) in places.items():
+        for kind in BROKEN:
+            broken = "StreamInterruptedError"
+            yield Case(
+                f"{place}: {kind}",
+                lambda s, k=kind, n=events: s.fault(k, after=n),
+                broken,
+                modes=("stream",),
+                partial=partial,
+            )
+            # Garbage in the place of the last byte is as long as was announced; elsewhere it is too short.
+            if kind in ("bad-json", "bad-utf8", "endless-line") or (kind, place) == (
+                "garbage",
+                "end",
+            ):
+                yield Case(
+                    f"{place}: {kind}",
+                    lambda s, k=kind, n=share: s.fault(k, after=n),
+                    "InvalidResponseError",
+                    modes=("whole",),
+                )
+            else:
+                yield Case(
+                    f"{place}: {kind}",
+                    lambda s, k=kind, n=share: s.fault(k, after=n),
+                    broken,
+                    modes=("whole",),
+                    partial="",
+                )
+        for shape in get_args(StreamError):
+            yield Case(
+                f"{place}: {shape}", lambda s, k=shape, n=events: s.error_in_stream(k, after=n), broken,
+                modes=("stream",), partial=partial,
+            )  # fmt: skip
+    for shape in get_args(StreamError):
+        yield Case(
+            f"whole: {shape}",
+            lambda s, k=shape: s.error_in_stream(k),
+            "InvalidResponseError",
+            modes=("whole",),
+        )
+
+
+def _within_other_replies() -> Iterator[Case]:
+    """A reply that is no answer yet and breaks off is asked for again: nothing of it was used."""
+    yield Case("create: truncate", lambda s: s.fault("truncate", "create"), None,
+               _more(UPLOADED, "create"), asset=True, lost_assets=1)  # fmt: skip
+    yield Case("create: stall-body", lambda s: s.fault("stall-body", "create"), None,
+               _more(UPLOADED, "create"), asset=True, lost_assets=1)  # fmt: skip
+    yield Case("create: bad-json", lambda s: s.fault("bad-json", "create"), "AssetUploadError",
+               {"create": 1}, asset=True, lost_assets=1)  # fmt: skip
+    yield Case(
+        "put: the reply is lost",
+        lambda s: s.fault("truncate", "put"),
+        None,
+        _more(UPLOADED, "put"),
+        asset=True,
+    )
+    for kind in ("truncate", "stall-body", "half-close"):
+        yield Case(f"fetch: {kind}", lambda s, k=kind: (s.accept(1, redirect=True), s.fault(k, "get")), None,
+                   _more(FETCHED, "get"))  # fmt: skip
+    for kind in ("truncate", "stall-body", "half-close"):
+        yield Case(f"poll: {kind} in the answer", lambda s, k=kind: (s.accept(1), s.fault(k)),
+                   "StreamInterruptedError", POLLED)  # fmt: skip
+
+
+CASES = [
+    Case("nothing", lambda _: None),
+    *_before_a_reply("ask", lambda _: None, ASKED, "all"),
+    *_before_a_reply("poll", lambda server: server.accept(polls=1), POLLED),
+    *_before_a_reply("get", lambda server: server.accept(polls=1, redirect=True), FETCHED),
+    *_before_a_reply("create", lambda _: None, UPLOADED),
+    *_before_a_reply("put", lambda _: None, UPLOADED),
+    *_within_the_answer(),
+    *_within_other_replies(),
+]
+
+
+@pytest.fixture(autouse=True)
+def _low_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused at 32 and at 256 MiB is refused at 1 MiB here, since it takes a hundredth of the time."""
+    monkeypatch.setattr(sse, "LONGEST_EVENT", 1 << 20)
+    monkeypatch.setattr(decode, "LONGEST_ANSWER", 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("case", "mode"),
+    [pytest.param(case, mode, id=f"{case.name}-{mode}") for case in CASES for mode in case.modes],
+)
+@pytest.mark.usefixtures("impatient")
+async def test_fault(case: Case, way: Any, nvcf_emulator: Emulator, large_picture: bytes) -> None:
+    limit = 0.2 if "stall" in case.name else 5.0
+    asked = way(timeout=limit, stream_chunk_timeout=limit, max_retries=RETRIES)
+    case.tell(nvcf_emulator)
+    nvcf_emulator.reply(text=WORDS, times=3)
+    caught: errors.NVCFError | None = None
+    try:
+        answer = await asked.ask(picture=large_picture if case.asset else None)
+    except errors.NVCFError as error:
+        caught = error
+    # The one who failed has left: nothing is produced for it any more, though the model is still open.
+    assert await asyncio.to_thread(
+        nvcf_emulator.wait_until, lambda: nvcf_emulator.streaming == 0, 1.0
+    )
+    await asked.close()
+
+    assert _class(caught) == case.error, repr(caught)
+    if caught is None:
+        assert answer == "".join(WORDS)
+    if case.partial is not None:
+        assert isinstance(caught, errors.StreamInterruptedError)
+        assert caught.partial.text == case.partial
+    assert Counter(request.place for request in nvcf_emulator.requests) == case.requests
+    assert await asyncio.to_thread(
+        nvcf_emulator.wait_until, lambda: nvcf_emulator.open_connections == 0, 1.0
+    )
+    left = [asset for asset in nvcf_emulator.assets.values() if asset.state != "deleted"]
+    assert len(left) == case.lost_assets
+
+
+def _class(error: Exception | None) -> str | None:
+    """The name of the core's own class: LangChain's are crossed with its framework's."""
+    if error is None:
+        return None
+    return next(
+        kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "nvcf_core.errors"
+    )

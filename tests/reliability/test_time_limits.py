@@ -1,0 +1,161 @@
+"""Limits of time: each one by itself, each ending in a typed error that names it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from nvcf_core import client, errors
+from nvcf_emulator import Emulator
+
+only_core = pytest.mark.parametrize("face", ["core"], indirect=True)
+
+
+@pytest.fixture
+def full_port() -> Iterator[int]:
+    """A port that takes no connection: its queue is full, and nobody accepts."""
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waiting.connect(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+async def test_connecting(way: Any, full_port: int) -> None:
+    asked = way(
+        base_url=f"http://127.0.0.1:{full_port}/v1",
+        timeout=httpx.Timeout(30, connect=0.2),
+        max_retries=0,
+    )
+    took = await _fails(asked, errors.APITimeoutError, r"no connection within 0\.2 s \(timeout\)")
+    assert took < 2
+
+
+async def test_the_first_byte(way: Any, nvcf_emulator: Emulator) -> None:
+    nvcf_emulator.fault("stall")
+    asked = way(timeout=httpx.Timeout(30, read=0.2), max_retries=0)
+    took = await _fails(asked, errors.APITimeoutError, r"no reply within 0\.2 s \(timeout\)")
+    assert took < 2
+
+
+@only_core
+async def test_the_first_byte_by_one_number_per_call(way: Any, nvcf_emulator: Emulator) -> None:
+    nvcf_emulator.fault("stall")
+    took = await _fails(
+        way(max_retries=0), errors.APITimeoutError, r"no reply within 0\.2 s", timeout=0.2
+    )
+    assert took < 2
+
+
+@pytest.mark.parametrize("mode", ["stream"])
+async def test_a_pause_between_two_chunks(way: Any, nvcf_emulator: Emulator) -> None:
+    nvcf_emulator.fault("stall-body", after=2)
+    nvcf_emulator.reply(text=["one ", "two ", "three"])
+    asked = way(timeout=30, stream_chunk_timeout=0.2)
+    with pytest.raises(errors.StreamInterruptedError, match="stream_chunk_timeout") as caught:
+        await asked.ask()
+    assert isinstance(caught.value.__cause__, errors.APITimeoutError)
+    assert caught.value.partial.text == "one two "
+    assert caught.value.request_id
+
+
+@pytest.mark.parametrize("mode", ["whole"])
+async def test_a_pause_in_a_whole_answer(way: Any, nvcf_emulator: Emulator) -> None:
+    nvcf_emulator.fault("stall-body")
+    with pytest.raises(errors.StreamInterruptedError, match=r"\(timeout\)") as caught:
+        await way(timeout=0.2, stream_chunk_timeout=30).ask()
+    assert isinstance(caught.value.__cause__, errors.APITimeoutError)
+
+
+@only_core
+@pytest.mark.parametrize("mode", ["stream"])
+async def test_a_stream_may_take_longer_than_any_limit(way: Any, nvcf_emulator: Emulator) -> None:
+    """The limits are on pauses: an answer that keeps coming is never cut off."""
+    nvcf_emulator.reply(text=["word "] * 20, chunk_delay=0.03)
+    begun = time.monotonic()
+    assert await way(timeout=0.4, stream_chunk_timeout=0.4).ask() == "word " * 20
+    assert time.monotonic() - begun > 0.6
+
+
+@pytest.mark.parametrize("limit", [None, 5.0])
+async def test_the_first_byte_and_the_pauses_are_apart(
+    core: Any, nvcf_emulator: Emulator, limit: float | None
+) -> None:
+    """None is no setting: the constructor's value, or else the default, stands."""
+    nvcf_emulator.reply(text=["slow"], chunk_delay=0.3)
+    asked = core(timeout=0.2)
+    messages = asked.messages("hi", None)
+    pieces = asked.stream(messages, stream_chunk_timeout=limit)
+    assert "".join(piece.text for piece in pieces) == "slow"
+
+
+@pytest.mark.parametrize("mode", ["stream"])
+async def test_comments_are_a_sign_of_life_but_not_for_ever(
+    way: Any, nvcf_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_LIFE_SIGNS", 0.05)
+    first = b'data: {"choices":[{"index":0,"delta":{"content":"begun"}}]}\n\n'
+    nvcf_emulator.raw(
+        headers={"content-type": "text/event-stream"}, chunks=[first, *[b": ping\n\n"] * 30_000]
+    )
+    with pytest.raises(errors.StreamInterruptedError) as caught:
+        await way().ask()
+    assert caught.value.partial.text == "begun"
+    assert isinstance(caught.value.__cause__, errors.APITimeoutError)
+    assert await asyncio.to_thread(
+        nvcf_emulator.wait_until, lambda: nvcf_emulator.streaming == 0, 1.0
+    )
+
+
+async def test_all_polls_together(way: Any, nvcf_emulator: Emulator) -> None:
+    nvcf_emulator.accept(seconds=30)
+    took = await _fails(
+        way(poll_timeout=0.2), errors.PollingTimeoutError, r"after 0\.2 s \(poll_timeout\)"
+    )
+    assert took < 2
+
+
+@only_core
+async def test_polls_that_come_back_at_once(way: Any, nvcf_emulator: Emulator) -> None:
+    nvcf_emulator.accept(polls=1000)
+    took = await _fails(way(poll_timeout=0.5), errors.PollingTimeoutError, "poll_timeout")
+    assert took < 2
+
+
+@only_core
+async def test_polls_that_stall(way: Any, nvcf_emulator: Emulator) -> None:
+    nvcf_emulator.accept()
+    nvcf_emulator.fault("stall", on="poll", times=9)
+    took = await _fails(way(poll_timeout=0.4), errors.PollingTimeoutError, "poll_timeout")
+    assert took < 2
+
+
+@pytest.mark.parametrize("value", ["5", (1, 2), -1, float("nan"), True, [3]])
+def test_a_timeout_that_is_none_is_refused(core: Any, value: Any) -> None:
+    with pytest.raises(errors.InvalidRequestError, match="timeout"):
+        core(timeout=value)
+    with pytest.raises(errors.InvalidRequestError, match="timeout"):
+        core().complete(core().messages("hi", None), timeout=value)
+
+
+async def _fails(way: Any, kind: type[Exception], says: str, **given: Any) -> float:
+    """Seconds that it took to fail."""
+    begun = time.monotonic()
+    with pytest.raises(kind, match=says) as caught:
+        await way.ask(**given)
+    took = time.monotonic() - begun
+    assert isinstance(caught.value, errors.NVCFError)
+    await way.close()
+    return took
