@@ -23,8 +23,8 @@ def stream_with_langchain(service: dict[str, Any]) -> None:
     for chunk in model.stream("Why is the sky blue?"):
         for block in chunk.content_blocks:
             if block["type"] != kind:
-                console.print("\n" if kind else "", f"[bold]{block['type']}:[/] ", sep="", end="")
                 kind = block["type"]
+                console.print(f"\n[bold]{kind}:[/]")
             style = "dim" if kind == "reasoning" else None
             console.print(block.get(kind), style=style, end="", markup=False)
         answer += chunk

@@ -361,16 +361,16 @@ class NVCF(Adapter, FunctionCallingLLM):
 
     def upload(
         self,
-        source: str | os.PathLike[str] | BinaryIO,
+        path_or_file: str | os.PathLike[str] | BinaryIO,
         mime_type: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> MediaBlock:
         """Upload a picture, sound or film of any size, to be used in any number of messages.
 
-        It is read from disk in constant memory, and stays at the service for 24 hours.
+        It is read from disk in constant memory, and stays at the service until this object is closed.
 
         Args:
-            source: a path, or a file that is open for reading bytes.
+            path_or_file: a path, or a file that is open for reading bytes.
             mime_type: needed only where the bytes do not tell.
             progress: told (bytes sent, bytes in all).
 
@@ -380,16 +380,16 @@ class NVCF(Adapter, FunctionCallingLLM):
         Raises:
             AssetUploadError: it failed; `.stage` says where.
         """
-        return _block(self._upload_media(source, mime_type, progress))
+        return _block(self._upload_media(path_or_file, mime_type, progress))
 
     async def aupload(
         self,
-        source: str | os.PathLike[str] | BinaryIO,
+        path_or_file: str | os.PathLike[str] | BinaryIO,
         mime_type: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> MediaBlock:
         """The same as `upload`, async."""
-        return _block(await self._aupload_media(source, mime_type, progress))
+        return _block(await self._aupload_media(path_or_file, mime_type, progress))
 
 
 def _announce(output_cls: type[Model], prompt: PromptTemplate, prompt_args: dict[str, Any]) -> None:

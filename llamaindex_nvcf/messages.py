@@ -251,8 +251,8 @@ def _arguments(arguments: Any, field: str) -> str:
     if isinstance(arguments, str):
         return arguments or "{}"
     try:
-        return json.dumps(arguments or {}, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
+        return json.dumps(arguments or {}, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(
             f"{field}: the arguments are no JSON: {error}", field=field
         ) from None

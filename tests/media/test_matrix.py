@@ -240,6 +240,17 @@ def test_both_frameworks_send_the_same_bytes(
     assert headers[0] == headers[1]
 
 
+@pytest.mark.parametrize("route", ["small", "over"])
+@pytest.mark.parametrize("model", KINDS)
+def test_a_stream_sends_the_same_messages(model, route, server, talk, sample):
+    client, medium = talk.model(model), sample("jpg", SIZES[route])
+    answers = [talk.ask(client, "Look:", medium, streaming=way) for way in (False, True)]
+    whole, stream = (chat.body for chat in server.chats)
+    assert (whole["stream"], stream["stream"]) == (False, True)
+    assert whole["messages"] == stream["messages"]
+    assert answers[0] == answers[1]
+
+
 FORMATS = {
     GEMMA: {"png", "jpg", "wav", "mp3"},
     OMNI: {"png", "jpg", "webp", "wav", "mp3", "mp4", "mov", "webm"},
