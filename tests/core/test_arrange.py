@@ -55,7 +55,9 @@ def test_no_messages(model: str, arranged: Any) -> None:
     assert caught.value.field == "messages"
 
 
-@pytest.mark.parametrize(("model", "role"), [(GEMMA, "tool"), (NANO, "tool"), (KIMI, "developer"), (GEMMA, "context")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "role"), [(GEMMA, "tool"), (NANO, "tool"), (KIMI, "developer"), (GEMMA, "context")]
+)
 def test_a_role_that_the_page_lacks(model: str, role: str, arranged: Any, judge_of: Any) -> None:
     with pytest.raises(InvalidRequestError, match=rf"messages\[1\] has role '{role}'") as caught:
         arranged(model, ("user", "a"), (role, "b"))

@@ -124,9 +124,18 @@ def test_each_stage_is_tried_again(uploading: Any, reply: Any) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"nonsense", [], {}, {"assetId": 5, "uploadUrl": PUT_URL}, {"assetId": "", "uploadUrl": PUT_URL}, {"assetId": "../x", "uploadUrl": PUT_URL}, {"assetId": "a\r\nb", "uploadUrl": PUT_URL}],
+    [
+        b"",
+        b"nonsense",
+        [],
+        {},
+        {"assetId": 5, "uploadUrl": PUT_URL},
+        {"assetId": "", "uploadUrl": PUT_URL},
+        {"assetId": "../x", "uploadUrl": PUT_URL},
+        {"assetId": "a\r\nb", "uploadUrl": PUT_URL},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_an_asset_without_a_usable_id(
     body: Any, uploading: Any, ledger: Ledger, reply: Any
 ) -> None:
@@ -138,7 +147,19 @@ def test_an_asset_without_a_usable_id(
     assert ledger.empty
 
 
-@pytest.mark.parametrize("url", [None, "", 5, "ftp://x/y", "http://s3.example.org/x", "https://", "https://[x/", "file:///etc/passwd"])  # fmt: skip
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "",
+        5,
+        "ftp://x/y",
+        "http://s3.example.org/x",
+        "https://",
+        "https://[x/",
+        "file:///etc/passwd",
+    ],
+)
 def test_an_upload_url_that_may_not_be_followed(
     url: Any, uploading: Any, ledger: Ledger, reply: Any
 ) -> None:

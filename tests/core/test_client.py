@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import json
 import os
 import subprocess
 import sys
 import textwrap
 import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +61,9 @@ async def test_an_answer(ask: Any, adapter: Any, server: Any, say: Any) -> None:
 
 
 async def test_answers_of_a_model_with_a_path_of_its_own(
-    ask: Any, adapter: Any, server: Any, say: Any
+    ask: Any, adapter: Any, server: Any, say: Any, png: Any
 ) -> None:
-    picture = Media(kind="image", source=BytesSource(b"\x89PNG\r\n\x1a\n" + bytes(30)))
+    picture = Media(kind="image", source=BytesSource(png()))
     server.reply(text="<loc0001> cat")
     answer = await ask(adapter(PALI), [say("detect cat", picture)])
     assert answer.text == "<loc0001> cat"
@@ -80,7 +85,10 @@ async def test_the_clients_own_stop_ends_the_answer(
     assert "stop" not in server.requests[0].body
 
 
-@pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (403, PermissionDeniedError), (500, ServerError)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, AuthenticationError), (403, PermissionDeniedError), (500, ServerError)],
+)
 async def test_failures(
     status: int, error: Any, ask: Any, adapter: Any, server: Any, say: Any
 ) -> None:
@@ -139,11 +147,10 @@ async def test_what_came_before_a_failure_is_handed_out_first(
     server.error_in_stream("error-object", after=2)
     server.reply(text=["one ", "two ", "three "])
     model = adapter()
-    seen: list[str] = []
+    chunks = model._core.stream(model._prepare([say("hi")], {}, stream=True))
+    assert [next(chunks).text, next(chunks).text] == ["one ", "two "]
     with pytest.raises(StreamInterruptedError, match="the engine has stopped"):
-        for chunk in model._core.stream(model._prepare([say("hi")], {}, stream=True)):
-            seen.append(chunk.text)
-    assert seen == ["one ", "two "]
+        next(chunks)
 
 
 async def test_a_connection_that_breaks_after_the_answer_is_whole(
@@ -314,17 +321,22 @@ async def test_assets_that_could_not_be_deleted_are_named(
     adapter: Any, server: Any, say: Any, png: Any
 ) -> None:
     model = adapter()
-    for close in ("sync", "async"):
-        model._core.complete(model._prepare([say("look", large(png))], {}, stream=False))
-        server.fail(403, on="delete", times=2)
-        with pytest.warns(NVCFWarning, match="assets were left behind for their 24 hours.*asset"):
-            if close == "sync":
-                model.close()
-                model.close()
-            else:
-                await model.aclose()
-                await model.aclose()
+    model._core.complete(model._prepare([say("look", large(png))], {}, stream=False))
+    server.fail(403, on="delete", times=2)
+    named = "assets were left behind for their 24 hours.*asset"
+    with pytest.warns(NVCFWarning, match=named):
+        model.close()
+    with pytest.warns(NVCFWarning, match=named):
+        await model.aclose()
     model.close()
+    assert [request.method for request in server.requests[-3:]] == ["DELETE"] * 3
+
+
+async def held(model: Any, flow: Any, colour: str) -> Any:
+    """What a conversation returns, held sync or async."""
+    if colour == "sync":
+        return model._core.run(flow, model._own_terms())
+    return await model._core.arun(flow, model._own_terms())
 
 
 async def test_files_are_uploaded(adapter: Any, server: Any, png: Any, tmp_path: Path) -> None:
@@ -355,11 +367,8 @@ async def test_a_file_that_vanishes_before_it_is_sent(
         path.write_bytes(png(10))
         _, uploading = model._uploading(path, None, None)
         path.unlink()
-        with pytest.raises((AssetUploadError, OSError)):
-            if colour == "sync":
-                model._core.run(uploading, model._own_terms())
-            else:
-                await model._core.arun(uploading, model._own_terms())
+        with pytest.raises(AssetUploadError):
+            await held(model, uploading, colour)
     await model.aclose()
     created = [r for r in server.requests if r.method == "POST"]
     deleted = [r for r in server.requests if r.method == "DELETE"]
@@ -390,10 +399,7 @@ async def test_a_file_that_changes_while_it_is_sent(
     retry = Retry(max_retries=0)
     flow = model._core.uploading(Changing(bytes(size)), "image/png", server.nvcf_url, retry, None)
     with pytest.raises(AssetUploadError, match="changed while it was sent"):
-        if colour == "sync":
-            model._core.run(flow, model._own_terms())
-        else:
-            await model._core.arun(flow, model._own_terms())
+        await held(model, flow, colour)
 
 
 async def test_injected_clients_are_used_and_never_closed(
@@ -481,7 +487,16 @@ def test_the_end_of_the_process_deletes_what_was_uploaded(
         print(model._upload_media(path, None, None).asset_id)
         del model
     """
-    command = [sys.executable, "-c", textwrap.dedent(script), server.base_url, server.nvcf_url, server.api_key, path, ""]  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        textwrap.dedent(script),
+        server.base_url,
+        server.nvcf_url,
+        server.api_key,
+        path,
+        "",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert server.requests[-1].method == "DELETE"
     assert done.stdout.strip() in server.requests[-1].path
@@ -489,6 +504,93 @@ def test_the_end_of_the_process_deletes_what_was_uploaded(
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "assets were left behind" in done.stderr
     assert done.stdout.strip() in done.stderr
+
+
+async def test_closing_by_leaving_a_block(adapter: Any, server: Any, say: Any, png: Any) -> None:
+    with adapter() as model:
+        model._core.complete(model._prepare([say("look", large(png))], {}, stream=False))
+    assert server.requests[-1].method == "DELETE"
+    async with adapter() as model:
+        await model._core.acomplete(model._prepare([say("look", large(png))], {}, stream=False))
+    assert server.requests[-1].method == "DELETE"
+    async with adapter(), adapter() as unused:
+        assert unused._client is None
+
+
+@pytest.mark.parametrize("seconds", [5.0, -1.0])
+def test_at_the_end_of_the_process(
+    seconds: float, adapter: Any, server: Any, say: Any, png: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(client_module, "_remembered", {})
+    monkeypatch.setattr(client_module, "_AT_EXIT", seconds)
+    model = adapter()
+    model._core.complete(model._prepare([say("look", large(png))], {}, stream=False))
+    client_module._delete_at_exit()
+    assert (server.requests[-1].method == "DELETE") is (seconds > 0)
+    client_module._delete_at_exit()
+    assert [r.method for r in server.requests].count("DELETE") == (1 if seconds > 0 else 0)
+
+
+@contextmanager
+def saying(body: bytes) -> Iterator[tuple[str, list[Any]]]:
+    """A server that answers everything with the same bytes: its url, and the headers that arrived."""
+    received: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            received.append(self.headers)
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_address[1]}/v1", received
+        http.shutdown()
+        thread.join()
+
+
+async def test_a_stream_behind_a_redirect(ask: Any, adapter: Any, server: Any, say: Any) -> None:
+    event = {"id": "c", "choices": [{"delta": {"content": "far"}, "finish_reason": "stop"}]}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("r.response", f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n")
+    with saying(archive.getvalue()) as (url, received):
+        server.raw(status=302, headers={"location": url})
+        assert (await ask(adapter(), [say("hi")])).text == "far"
+    assert "authorization" not in received[0]
+
+
+async def test_errors_without_a_key(ask: Any, adapter: Any, say: Any) -> None:
+    with saying(b"nonsense") as (url, received):
+        model = adapter(base_url=url, api_key=None)
+        with pytest.raises(InvalidResponseError, match="no JSON"):
+            await ask(model, [say("hi")])
+    assert "authorization" not in received[0]
+
+
+async def test_one_of_several_uploads_fails(
+    adapter: Any, server: Any, say: Any, png: Any, ask: Any
+) -> None:
+    server.fail(403, on="put")
+    with pytest.raises(AssetUploadError) as caught:
+        await ask(adapter(), [say("look", large(png, 1), large(png, 2))])
+    assert caught.value.stage == "put"
+    assert [r.method for r in server.requests].count("DELETE") == 2
+
+
+async def test_a_url_that_httpx_refuses(ask: Any, adapter: Any, server: Any, say: Any) -> None:
+    server.raw(status=302, headers={"location": "http://x.example.org:80/\x7f"})
+    with pytest.raises(InvalidRequestError, match="fetch: the request cannot be sent"):
+        await ask(adapter(), [say("hi")])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +287,7 @@ def test_a_stop_cuts_a_stream_as_it_cuts_the_whole(
 ) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     edges = [0, *cuts, len(text)]
-    pieces = [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [text[a:b] for a, b in pairwise(edges)]
     reading = Reading(stops=tuple(stops))
     _, streamed = decoded(deltas(*({"content": piece} for piece in pieces)), reading)
     _, at_once = decoded(whole({"content": text}), reading, kind="application/json")
@@ -353,6 +354,22 @@ def test_a_whole_answer_has_not_finished_before_its_end() -> None:
     decoder.end()
     assert decoder.finished
     assert decoder.answer().text == "a"
+
+
+def test_logprobs_add_up() -> None:
+    pieces = [
+        None,
+        {"content": [1], "x": 1},
+        {"content": None, "x": None},
+        {"content": [2], "x": 2},
+    ]
+    total = Chunk()
+    for logprobs in pieces:
+        total = total + Chunk(logprobs=logprobs)
+    assert total.logprobs == {"content": [1, 2], "x": 2}
+    assert pieces[1] == {"content": [1], "x": 1}
+    assert (Chunk() + Chunk()).logprobs is None
+    assert (Chunk(logprobs={}) + Chunk()).logprobs == {}
 
 
 def test_an_answer_in_the_middle_of_a_stream() -> None:

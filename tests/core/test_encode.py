@@ -123,8 +123,10 @@ def test_a_literal_tag_without_an_asset_goes_in_the_list_form() -> None:
 def test_a_message_without_the_asset_keeps_its_list() -> None:
     first, second = (
         message["content"]
-        for message in sent(KIMI, Message(role="user", parts=(ASSET,)), Message(role="user", parts=(IMAGE,)))["messages"]
-    )  # fmt: skip
+        for message in sent(
+            KIMI, Message(role="user", parts=(ASSET,)), Message(role="user", parts=(IMAGE,))
+        )["messages"]
+    )
     assert isinstance(first, str)
     assert isinstance(second, list)
 
@@ -193,7 +195,12 @@ def test_a_large_body_is_encoded_while_it_is_sent(monkeypatch: pytest.MonkeyPatc
     assert encoder(KIMI, messages).body(messages, {"model": "m"}) == whole
 
 
-@given(st.lists(st.binary(min_size=1, max_size=40), max_size=4), st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=10), min_size=5, max_size=5))  # fmt: skip
+@given(
+    st.lists(st.binary(min_size=1, max_size=40), max_size=4),
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=10), min_size=5, max_size=5
+    ),
+)
 def test_media_of_any_bytes_and_length_arrive(pictures: list[bytes], texts: list[str]) -> None:
     parts: list[Any] = [texts[0]]
     for data, text in zip(pictures, texts[1:], strict=False):
@@ -274,8 +281,7 @@ JSON = st.recursive(
 def test_a_value_is_sent_whole_or_refused(value: Any) -> None:
     try:
         data = dump(value)
-    except InvalidRequestError as error:
-        assert "NaN" not in str(error)
+    except InvalidRequestError:
         text = json.dumps(value)
         assert "NaN" in text or "Infinity" in text or "\\ud" in text
     else:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from email.utils import format_datetime
 from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,26 @@ def test_every_body_shape(name: str) -> None:
 
 
 KINDS = {
-    300: "APIStatusError", 304: "APIStatusError", 400: "BadRequestError", 401: "AuthenticationError",
-    402: "PermissionDeniedError", 403: "PermissionDeniedError", 404: "NotFoundError", 405: "BadRequestError",
-    408: "ServerError", 409: "BadRequestError", 410: "ModelGoneError", 413: "BadRequestError",
-    422: "BadRequestError", 429: "RateLimitError", 500: "ServerError", 502: "ServerError", 503: "ServerError",
-    504: "ServerError", 599: "ServerError",
-}  # fmt: skip
+    300: "APIStatusError",
+    304: "APIStatusError",
+    400: "BadRequestError",
+    401: "AuthenticationError",
+    402: "PermissionDeniedError",
+    403: "PermissionDeniedError",
+    404: "NotFoundError",
+    405: "BadRequestError",
+    408: "ServerError",
+    409: "BadRequestError",
+    410: "ModelGoneError",
+    413: "BadRequestError",
+    422: "BadRequestError",
+    429: "RateLimitError",
+    500: "ServerError",
+    502: "ServerError",
+    503: "ServerError",
+    504: "ServerError",
+    599: "ServerError",
+}
 RETRYABLE = {408, 409, 429, 500, 502, 503, 504, 599}
 
 
@@ -74,8 +88,15 @@ def test_every_status(status: int) -> None:
 
 @pytest.mark.parametrize(
     ("status", "hint"),
-    [(401, "NVIDIA_API_KEY"), (402, "credits"), (403, "NVIDIA_API_KEY"), (404, "available_models()"), (410, "available_models()"), (429, "requests_per_minute")],
-)  # fmt: skip
+    [
+        (401, "NVIDIA_API_KEY"),
+        (402, "credits"),
+        (403, "NVIDIA_API_KEY"),
+        (404, "available_models()"),
+        (410, "available_models()"),
+        (429, "requests_per_minute"),
+    ],
+)
 def test_hints(status: int, hint: str) -> None:
     assert hint in str(status_error(Reply(status, {})))
 
@@ -185,7 +206,11 @@ def test_any_header_is_a_time_or_nothing(value: str, date: str) -> None:
     assert found is None or found >= 0
 
 
-@given(st.integers(300, 999), st.binary(max_size=200), st.dictionaries(st.sampled_from(["nvcf-reqid", "retry-after", "date"]), st.text(max_size=10)))  # fmt: skip
+@given(
+    st.integers(300, 999),
+    st.binary(max_size=200),
+    st.dictionaries(st.sampled_from(["nvcf-reqid", "retry-after", "date"]), st.text(max_size=10)),
+)
 def test_any_reply_becomes_an_error(status: int, body: bytes, headers: dict[str, str]) -> None:
     error = status_error(Reply(status, headers, body))
     assert isinstance(error, APIStatusError)
@@ -208,12 +233,18 @@ SAMPLES: list[NVCFError] = [
     *(
         kind(REPLY, hint="do this")
         for kind in (
-            errors.APIStatusError, errors.BadRequestError, errors.ContextLengthError, errors.AuthenticationError,
-            errors.PermissionDeniedError, errors.NotFoundError, errors.ModelGoneError, errors.RateLimitError,
+            errors.APIStatusError,
+            errors.BadRequestError,
+            errors.ContextLengthError,
+            errors.AuthenticationError,
+            errors.PermissionDeniedError,
+            errors.NotFoundError,
+            errors.ModelGoneError,
+            errors.RateLimitError,
             errors.ServerError,
         )
     ),
-]  # fmt: skip
+]
 
 
 def all_kinds(kind: type[NVCFError]) -> set[type[NVCFError]]:
@@ -229,7 +260,11 @@ def test_there_is_a_sample_of_every_class() -> None:
 @pytest.mark.parametrize("way", ["pickle", "copy", "deepcopy"])
 def test_every_error_travels(error: NVCFError, way: str) -> None:
     error.add_note("a note")
-    ways = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda e: pickle.loads(pickle.dumps(e))}  # fmt: skip
+    ways = {
+        "copy": copy.copy,
+        "deepcopy": copy.deepcopy,
+        "pickle": lambda e: pickle.loads(pickle.dumps(e)),
+    }
     other = ways[way](error)
     assert type(other) is type(error)
     assert str(other) == str(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from nvcf_core.thinking import ThinkFilter
 
 def cut(text: str, cuts: list[int]) -> list[str]:
     edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
-    return [text[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [text[start:end] for start, end in pairwise(edges)]
 
 
 def stopped(pieces: list[str], *stops: str) -> str:
@@ -98,7 +100,9 @@ def test_thinking(text: str, expected: tuple[str, str]) -> None:
         assert split([text]) == expected
 
 
-TAGS = st.lists(st.sampled_from(["<think>", "</think>", "<thi", "nk>", "</", " ", "\n", "a", "<"]), max_size=8)  # fmt: skip
+TAGS = st.lists(
+    st.sampled_from(["<think>", "</think>", "<thi", "nk>", "</", " ", "\n", "a", "<"]), max_size=8
+)
 
 
 @given(TAGS, st.lists(st.integers(0, 40), max_size=6))

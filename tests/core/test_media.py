@@ -90,8 +90,15 @@ def test_any_bytes_have_a_format_or_none(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("mime", "kind"),
-    [("image/png", "image"), ("AUDIO/wav", "audio"), ("video/mp4; codecs=x", "video"), ("text/plain", None), (None, None), ("", None)],
-)  # fmt: skip
+    [
+        ("image/png", "image"),
+        ("AUDIO/wav", "audio"),
+        ("video/mp4; codecs=x", "video"),
+        ("text/plain", None),
+        (None, None),
+        ("", None),
+    ],
+)
 def test_the_kind_of_a_media_type(mime: str | None, kind: str | None) -> None:
     assert kind_of(mime) == kind
 
@@ -183,6 +190,7 @@ def test_data_urls() -> None:
         ("data:image/png;asset_id,a,b", "no asset id"),
         ("data:;asset_id,abc", "needs its mime_type"),
         ("data:text/plain;asset_id,abc", "needs its mime_type"),
+        ("data:image/png,\ud800", "surrogate"),
     ],
 )
 def test_data_urls_that_hold_nothing_usable(url: str, why: str) -> None:
@@ -190,7 +198,9 @@ def test_data_urls_that_hold_nothing_usable(url: str, why: str) -> None:
         from_url(url)
 
 
-@pytest.mark.parametrize("asset_id", ["a/b", "../x", "a b", "a\nb", "-a", "x" * 65, "", None, 5, "ä", "a%2fb"])  # fmt: skip
+@pytest.mark.parametrize(
+    "asset_id", ["a/b", "../x", "a b", "a\nb", "-a", "x" * 65, "", None, 5, "ä", "a%2fb"]
+)
 def test_asset_ids_that_climb_or_break_out(asset_id: Any) -> None:
     with pytest.raises(InvalidRequestError, match="no asset id"):
         asset(asset_id, kind="image", mime="image/png", field="f")
@@ -420,7 +430,9 @@ def test_an_eleventh_asset_is_refused(judge_of: Any) -> None:
         if fits:
             placements.digest_uploads(judge)
             continue
-        with pytest.raises(InvalidRequestError, match=f"reference 11 assets; the service takes {MOST_ASSETS}"):  # fmt: skip
+        with pytest.raises(
+            InvalidRequestError, match=f"reference 11 assets; the service takes {MOST_ASSETS}"
+        ):
             placements.digest_uploads(judge)
 
 

@@ -117,13 +117,21 @@ PAGES: dict[str, dict[str, Any]] = {
         # Those after the first two come of "Compatible with OpenAI".
         "also": {"stop", "reasoning_effort"}
         | {"chat_template_kwargs", "tools", "tool_choice", "parallel_tool_calls"}
-        | {"response_format", "stream_options", "logprobs", "top_logprobs", "logit_bias", "n", "user"},
+        | {
+            "response_format",
+            "stream_options",
+            "logprobs",
+            "top_logprobs",
+            "logit_bias",
+            "n",
+            "user",
+        },
         "context_window": 262_144,
         "reasons": True,
         "assets": False,
         "remote_urls": True,
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("model", ALL)

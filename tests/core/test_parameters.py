@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvcf_core import Adapter, spec_for
+from nvcf_core import Adapter, ModelSpec, register, spec_for
+from nvcf_core import models as table
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.models import known_models
 from nvcf_core.parameters import check_settings, parameters
@@ -82,8 +83,21 @@ def test_what_is_no_number_is_refused_whatever_validation_says(
         come_to(UNKNOWN, validation=validation, temperature=value)
 
 
-@pytest.mark.parametrize("name", ["temperature", "top_p", "max_tokens", "seed", "frequency_penalty", "presence_penalty", "reasoning_budget"])  # fmt: skip
-@pytest.mark.parametrize("value", ["hot", [1], {"a": 1}, object()], ids=["text", "list", "dict", "object"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "seed",
+        "frequency_penalty",
+        "presence_penalty",
+        "reasoning_budget",
+    ],
+)
+@pytest.mark.parametrize(
+    "value", ["hot", [1], {"a": 1}, object()], ids=["text", "list", "dict", "object"]
+)
 def test_a_setting_of_another_type_is_refused(name: str, value: Any, come_to: Any) -> None:
     with pytest.raises(InvalidRequestError, match=name) as caught:
         come_to(SUPER, **{name: value})
@@ -178,6 +192,15 @@ def test_models_that_do_not_reason_are_not_told_to(model: str, come_to: Any) -> 
 def test_an_effort_nobody_knows(come_to: Any) -> None:
     with pytest.raises(InvalidRequestError, match="reasoning_effort"):
         come_to(KIMI, reasoning_effort="medium")
+
+
+def test_an_effort_that_a_row_lacks(come_to: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_MODELS", dict(table._MODELS))
+    efforts = {"none": {"quiet": True}}
+    register(ModelSpec(id="me/mine", efforts=efforts))
+    assert come_to("me/mine", reasoning_effort="none")[0].body == {"quiet": True}
+    with pytest.raises(InvalidRequestError, match="'low' is none of none"):
+        come_to("me/mine", reasoning_effort="low")
 
 
 def test_template_arguments_are_merged_last(come_to: Any) -> None:

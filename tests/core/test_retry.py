@@ -46,7 +46,7 @@ def tries(hand: Any, answers: list[Any], **policy: Any) -> tuple[Any, list[Reque
 def test_what_may_go_away_is_tried_again(failure: Any, hand: Any) -> None:
     reply, asked = tries(hand, [failure, failure, GOOD])
     assert reply is GOOD
-    assert [request.after for request in asked][0] == 0
+    assert asked[0].after == 0
     assert all(0.25 <= request.after <= 8 for request in asked[1:])
     assert {request.body for request in asked} == {b"secret question"}
     with pytest.raises(NVCFError) as caught:

@@ -137,8 +137,17 @@ def test_headers_and_extra_body_are_merged() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["api_key", "base_url", "nvcf_url", "verify", "max_connections", "requests_per_minute", "http_client", "http_async_client"],
-)  # fmt: skip
+    [
+        "api_key",
+        "base_url",
+        "nvcf_url",
+        "verify",
+        "max_connections",
+        "requests_per_minute",
+        "http_client",
+        "http_async_client",
+    ],
+)
 def test_what_belongs_to_the_object_is_not_given_per_call(name: str) -> None:
     with pytest.raises(InvalidRequestError, match="to the constructor, not per call") as caught:
         Adapter(model=KIMI).effective({name: "secret-value"})

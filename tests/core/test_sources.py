@@ -143,6 +143,14 @@ def test_open_files_that_cannot_be_used(file: Any, why: str) -> None:
         opened(file, field="f")
 
 
+def test_a_file_that_is_closed_before_it_is_read() -> None:
+    file = io.BytesIO(b"abc")
+    source = opened(file, field="f")
+    file.close()
+    with pytest.raises(InvalidRequestError, match="any more"):
+        list(source.chunks())
+
+
 def test_a_file_that_is_closed_or_at_its_end() -> None:
     closed = io.BytesIO(b"abc")
     closed.close()

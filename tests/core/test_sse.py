@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ def events(data: bytes, cuts: list[int] | None = None) -> list[tuple[bytes, byte
     decoder = SSEDecoder()
     found = []
     edges = [0, *(cuts or []), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         found += decoder.feed(data[start:end])
     return found + decoder.end()
 
@@ -30,14 +32,22 @@ def events(data: bytes, cuts: list[int] | None = None) -> list[tuple[bytes, byte
         pytest.param(b"data: a\ndata\ndata: b\n\n", [(b"", b"a\n\nb")], id="an empty data line"),
         pytest.param(b"data:\n\n", [(b"", b"")], id="empty data is data"),
         pytest.param(b"event: x\ndata: a\n\n", [(b"x", b"a")], id="a name"),
-        pytest.param(b"event: x\n\ndata: a\n\n", [(b"", b"a")], id="a name without data is dropped"),
-        pytest.param(b"event: x\ndata: a\n\ndata: b\n\n", [(b"x", b"a"), (b"", b"b")], id="names do not last"),
+        pytest.param(
+            b"event: x\n\ndata: a\n\n", [(b"", b"a")], id="a name without data is dropped"
+        ),
+        pytest.param(
+            b"event: x\ndata: a\n\ndata: b\n\n", [(b"x", b"a"), (b"", b"b")], id="names do not last"
+        ),
         pytest.param(b": hi\n\n", [], id="a comment"),
         pytest.param(b": hi\ndata: a\n\n", [(b"", b"a")], id="a comment before data"),
-        pytest.param(b"event: error\n: why\n\n", [(b"error", b"why")], id="an error told by a comment"),
+        pytest.param(
+            b"event: error\n: why\n\n", [(b"error", b"why")], id="an error told by a comment"
+        ),
         pytest.param(b": why\nevent: error\n\n", [(b"error", b"why")], id="the comment first"),
         pytest.param(b"event: error\n\n", [(b"error", b"")], id="an error that says nothing"),
-        pytest.param(b"event: error\n: no\ndata: a\n\n", [(b"error", b"a")], id="an error's data wins"),
+        pytest.param(
+            b"event: error\n: no\ndata: a\n\n", [(b"error", b"a")], id="an error's data wins"
+        ),
         pytest.param(b"id: 7\nretry: 9\nfoo: bar\ndata: a\n\n", [(b"", b"a")], id="other fields"),
         pytest.param(b"DATA: a\n\n", [], id="names have a case"),
         pytest.param(b"data : a\n\n", [], id="no space before the colon"),
@@ -50,10 +60,14 @@ def events(data: bytes, cuts: list[int] | None = None) -> list[tuple[bytes, byte
         pytest.param(b"data: a\r\n\rdata: b\n\r\n", [(b"", b"a"), (b"", b"b")], id="all mixed"),
         pytest.param(b"\xef\xbb\xbfdata: a\n\n", [(b"", b"a")], id="a byte order mark"),
         pytest.param(b"\n\xef\xbb\xbfdata: a\n\n", [], id="a mark that is not at the start"),
-        pytest.param("data: a\u2028b\x85\x0b\x0c\n\n".encode(), [(b"", "a\u2028b\x85\x0b\x0c".encode())], id="other separators"),
+        pytest.param(
+            "data: a\u2028b\x85\x0b\x0c\n\n".encode(),
+            [(b"", "a\u2028b\x85\x0b\x0c".encode())],
+            id="other separators",
+        ),
         pytest.param(b"data: a: b\n\n", [(b"", b"a: b")], id="more colons"),
     ],
-)  # fmt: skip
+)
 def test_the_rules(data: bytes, expected: list[tuple[bytes, bytes]]) -> None:
     assert events(data) == expected
     assert events(data, list(range(1, len(data)))) == expected
@@ -61,10 +75,21 @@ def test_the_rules(data: bytes, expected: list[tuple[bytes, bytes]]) -> None:
 
 LINES = st.lists(
     st.sampled_from(
-        [b"data: a", b"data:", b"data", b"event: error", b"event: x", b": c", b"", b"id: 1", b"\xef\xbb\xbfdata: z", b"data: \xe2\x80\xa8"]
+        [
+            b"data: a",
+            b"data:",
+            b"data",
+            b"event: error",
+            b"event: x",
+            b": c",
+            b"",
+            b"id: 1",
+            b"\xef\xbb\xbfdata: z",
+            b"data: \xe2\x80\xa8",
+        ]
     ),
     max_size=12,
-)  # fmt: skip
+)
 ENDS = st.lists(st.sampled_from([b"\n", b"\r", b"\r\n"]), min_size=12, max_size=12)
 
 
@@ -126,13 +151,17 @@ def test_an_event_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -
         decoder.feed(b"data: " + b"x" * 1001 + b"\n")
 
 
+def feed_all(decoder: SSEDecoder, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        decoder.feed(piece)
+
+
 def test_the_bound_as_it_stands_refuses_64_megabytes() -> None:
     piece = b"x" * (1 << 20)
     decoder = SSEDecoder()
     decoder.feed(b"data: ")
     with pytest.raises(EventTooLong):
-        for _ in range(64):
-            decoder.feed(piece)
+        feed_all(decoder, [piece] * 64)
     assert decoder._partial_length <= sse.LONGEST_EVENT + len(piece)
 
 
@@ -141,10 +170,8 @@ def test_an_event_of_ever_more_lines_is_refused(
     line: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "LONGEST_EVENT", 1000)
-    decoder = SSEDecoder()
     with pytest.raises(EventTooLong):
-        for _ in range(2000):
-            decoder.feed(line)
+        feed_all(SSEDecoder(), [line] * 2000)
 
 
 def test_a_line_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

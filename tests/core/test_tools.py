@@ -24,8 +24,14 @@ def test_names_that_can_stay_do_stay() -> None:
 
 @pytest.mark.parametrize(
     ("name", "safe"),
-    [("get weather", "get_weather"), ("a.b/c", "a_b_c"), ("", "tool"), ("é", "_"), ("y" * 70, "y" * 64)],
-)  # fmt: skip
+    [
+        ("get weather", "get_weather"),
+        ("a.b/c", "a_b_c"),
+        ("", "tool"),
+        ("é", "_"),
+        ("y" * 70, "y" * 64),
+    ],
+)
 def test_other_names_are_replaced(name: str, safe: str) -> None:
     names = ToolNames([name])
     assert names.safe(name) == safe
@@ -106,7 +112,11 @@ def test_an_id_that_comes_late_is_still_the_calls() -> None:
 
 
 def test_a_name_repeated_after_whole_arguments_begins_another_call() -> None:
-    calls = assembled([piece(None, None, "f", '{"a":{"b":1}')], [piece(None, None, "f", "}")], [piece(None, None, "f", "{}")])  # fmt: skip
+    calls = assembled(
+        [piece(None, None, "f", '{"a":{"b":1}')],
+        [piece(None, None, "f", "}")],
+        [piece(None, None, "f", "{}")],
+    )
     assert [arguments for _, _, arguments in calls] == ['{"a":{"b":1}}', "{}"]
 
 
@@ -205,9 +215,18 @@ def test_many_calls_cost_time_linear_in_their_number(make: Any) -> None:
     assert counts[1] < 6 * counts[0]
 
 
+def test_two_pieces_of_one_call_in_one_delta_are_one() -> None:
+    assembler = ToolCallAssembler(ToolNames(()), "answer")
+    delta = [piece(0, "a", "f", '{"x"'), piece(1, "b", "g", "{}"), piece(0, None, None, ":1}")]
+    assert assembler.feed(delta) == (ToolCall(0, "a", "f", '{"x":1}'), ToolCall(1, "b", "g", "{}"))
+    assert assembler.feed([piece(0), piece(0, "a", "", " ")]) == (ToolCall(0, "", "", " "),)
+
+
 def test_pieces_add_up_by_index() -> None:
     left = Chunk(tool_calls=(ToolCall(0, "a", "f", "{"), ToolCall(1, "b", "g", "")))
-    right = Chunk(tool_calls=(ToolCall(1, "", "", "{}"), ToolCall(0, "", "", "}"), ToolCall(2, "c", "h", "")))  # fmt: skip
+    right = Chunk(
+        tool_calls=(ToolCall(1, "", "", "{}"), ToolCall(0, "", "", "}"), ToolCall(2, "c", "h", ""))
+    )
     assert (left + right).tool_calls == (
         ToolCall(0, "a", "f", "{}"),
         ToolCall(1, "b", "g", "{}"),

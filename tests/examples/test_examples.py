@@ -38,7 +38,7 @@ def test_quickstart(run: Run, nvcf_emulator: Emulator) -> None:
     nvcf_emulator.reply(text="Red, green, blue.")
     printed = run("quickstart.py")
     assert NO_MODEL not in printed
-    assert "reasoning: Rayleigh.\ntext: It scatters.\nusage: {'input_tokens'" in printed
+    assert "reasoning:\nRayleigh.\ntext:\nIt scatters.\nusage: {'input_tokens'" in printed
     assert "Red, green, blue.\ntokens in all: " in printed
     assert "InvalidRequestError: temperature=1.5 is out of range" in printed
     assert len(printed.splitlines()) < 24, "more than one screen"

@@ -230,10 +230,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture(scope="session")
 def large_picture() -> bytes:
     """A PNG that is too large to go inline: noise does not compress."""
-    return _png(260)
+    return make_png(260)
 
 
-def _png(side: int) -> bytes:
+def make_png(side: int) -> bytes:
+    """A square picture of noise."""
+
     def block(name: bytes, data: bytes) -> bytes:
         return (
             struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -69,9 +69,10 @@ async def test_odd_text_comes_back_as_it_is(way: Any, nvcf_emulator: Emulator) -
 
 @only_whole
 async def test_ten_megabytes_of_text(way: Any, nvcf_emulator: Emulator) -> None:
+    """They arrive, and the service says that it is too much."""
     text = "wörd " * (TEN_MEGABYTES // 6)
-    nvcf_emulator.reply(text="read")
-    assert await way().ask(text) == "read"
+    with pytest.raises(errors.ContextLengthError):
+        await way().ask(text)
     assert nvcf_emulator.chats[0].body["messages"][0]["content"] == text
 
 
@@ -99,7 +100,7 @@ async def test_nesting_as_deep_as_json_may_be(way: Any, nvcf_emulator: Emulator)
 # What is refused.
 
 
-async def _refuses(way: Any, server: Emulator, says: str = "", **given: Any) -> None:
+async def _refuses(way: Any, server: Emulator, says: str = ".", **given: Any) -> None:
     with pytest.raises(errors.InvalidRequestError, match=says) as caught:
         await way.ask(**given)
     assert server.requests == [], "nothing was sent"
@@ -350,6 +351,8 @@ LLAMAINDEX: dict[str, Any] = {
     "an image that is none": [ChatMessage(blocks=[ImageBlock(image=b"aGVsbG8=")])],
     "a file url": [ChatMessage(blocks=[ImageBlock(url="file:///etc/passwd")])],
     "a result without an id": [ChatMessage("x"), ChatMessage(role="tool", content="r")],
+    "arguments with NaN": _called({"a": math.nan}),
+    "arguments with a set": _called({"a": {1}}),
     "arguments that are too deep": _called(nested(3000)),
 }
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from nvcf_core import decode, errors, sse
-from nvcf_emulator import Emulator, StreamError
+from nvcf_emulator import Emulator, FaultKind, StreamError
 
 WORDS = ["Once ", "upon ", "a ", "time"]
 """What the service answers, in these pieces where it streams."""
@@ -141,6 +141,8 @@ def _within_the_answer() -> Iterator[Case]:
     }
     for place, (events, share, partial) in places.items():
         for kind in BROKEN:
+            if (place, kind) == ("first byte", "stall-body"):
+                continue  # To the caller it is the same as in the middle, and each takes its time.
             broken = "StreamInterruptedError"
             yield Case(
                 f"{place}: {kind}",
@@ -200,7 +202,7 @@ def _within_other_replies() -> Iterator[Case]:
     for kind in ("truncate", "stall-body", "half-close"):
         yield Case(f"fetch: {kind}", lambda s, k=kind: (s.accept(1, redirect=True), s.fault(k, "get")), None,
                    _more(FETCHED, "get"))  # fmt: skip
-    for kind in ("truncate", "stall-body", "half-close"):
+    for kind in ("truncate", "half-close"):
         yield Case(f"poll: {kind} in the answer", lambda s, k=kind: (s.accept(1), s.fault(k)),
                    "StreamInterruptedError", POLLED)  # fmt: skip
 
@@ -257,6 +259,57 @@ async def test_fault(case: Case, way: Any, nvcf_emulator: Emulator, large_pictur
     )
     left = [asset for asset in nvcf_emulator.assets.values() if asset.state != "deleted"]
     assert len(left) == case.lost_assets
+
+
+FINISHED = [
+    b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"Once upon "}}]}\n\n',
+    b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"a time"},"finish_reason":"stop"}]}\n\n',
+]
+
+
+@pytest.mark.parametrize("mode", ["stream"])
+@pytest.mark.parametrize("done", [b"", b"data: [DONE]\n\n"], ids=["without DONE", "with DONE"])
+@pytest.mark.parametrize("kind", ["reset", "close", "truncate", "half-close", "stall-body"])
+async def test_a_fault_behind_the_answer(
+    way: Any, nvcf_emulator: Emulator, kind: FaultKind, done: bytes
+) -> None:
+    """With its `finish_reason` an answer is whole, whatever becomes of the connection."""
+    nvcf_emulator.fault(kind, after=99)
+    chunks = [*FINISHED, done] if done else FINISHED
+    nvcf_emulator.raw(headers={"content-type": "text/event-stream"}, chunks=chunks)
+    assert await way(stream_chunk_timeout=0.2).ask() == "Once upon a time"
+    assert len(nvcf_emulator.chats) == 1
+
+
+async def test_the_true_bounds(
+    core: Any, nvcf_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    nvcf_emulator.fault("endless-line", times=2)
+    asked = core()
+    with pytest.raises(errors.StreamInterruptedError, match=f"longer than {32 << 20} bytes"):
+        list(asked.stream(asked.messages("hi", None)))
+    with pytest.raises(errors.InvalidResponseError, match="longer than"):
+        asked.complete(asked.messages("hi", None))
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("mode", ["whole"])
+@pytest.mark.parametrize("kind", ["reset", "403"])
+async def test_an_asset_that_cannot_be_deleted_is_named(
+    way: Any, nvcf_emulator: Emulator, large_picture: bytes, kind: str
+) -> None:
+    asked = way()
+    await asked.ask(picture=large_picture)
+    (asset_id,) = nvcf_emulator.assets
+    if kind == "403":
+        nvcf_emulator.fail(403, on="delete")
+    else:
+        nvcf_emulator.fault("reset", on="delete", times=2)
+    with pytest.warns(errors.NVCFWarning, match=asset_id):
+        await asked.close()
+    await asked.close()
+    assert nvcf_emulator.assets[asset_id].state == "deleted", "the next close tries again"
 
 
 def _class(error: Exception | None) -> str | None:

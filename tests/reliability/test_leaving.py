@@ -20,7 +20,7 @@ WITHIN = 1.0
 
 @pytest.fixture(autouse=True)
 def _a_long_answer(nvcf_emulator: Emulator) -> None:
-    nvcf_emulator.reply(text=["word "] * 400, chunk_delay=0.05)
+    nvcf_emulator.reply(text=["word "] * 80, chunk_delay=0.05)
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +98,7 @@ async def cancelled(stream: Any) -> None:
             pass
 
     task = asyncio.create_task(read())
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.02)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -106,7 +106,7 @@ async def cancelled(stream: Any) -> None:
 
 async def timed_out(stream: Any) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0.1):
+        async with asyncio.timeout(0.02):
             async for _ in stream:
                 pass
 

@@ -33,6 +33,7 @@ def full_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+@only_core
 async def test_connecting(way: Any, full_port: int) -> None:
     asked = way(
         base_url=f"http://127.0.0.1:{full_port}/v1",

@@ -1,0 +1,143 @@
+"""The wheel: what is in it, and that it installs alone, with either extra, in an empty environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {"nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf"}
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    # Away from this folder, and without its settings, so that only what is installed is found.
+    ours = ("PYTHONPATH", "PYTHONHOME", "COVERAGE_PROCESS_START")
+    env = {key: value for key, value in os.environ.items() if key not in ours}
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=Path(command[0]).anchor,
+    )
+    assert not check or done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+class Empty:
+    """An environment of its own, with nothing in it but pip."""
+
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder, with_pip=False, symlinks=True)
+        self.python = folder / "bin" / "python"
+
+    def install(self, *wanted: str) -> None:
+        pip = (sys.executable, "-m", "pip", "--python", self.python, "install", "-qq", "--no-input")
+        run(*pip, "--disable-pip-version-check", *wanted)
+
+    def says(self, code: str) -> str:
+        return run(self.python, "-c", code).stdout.strip()
+
+    def fails(self, code: str) -> str:
+        done = run(self.python, "-c", code, check=False)
+        assert done.returncode != 0, f"{code} did not fail"
+        return done.stderr
+
+
+@pytest.fixture(scope="module")
+def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Empty:
+    """The wheel alone."""
+    empty = Empty(tmp_path_factory.mktemp("bare"))
+    empty.install(str(wheel))
+    return empty
+
+
+@pytest.fixture(scope="module", params=["langchain", "llamaindex"])
+def extra(
+    request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Empty]:
+    """The wheel with one extra."""
+    empty = Empty(tmp_path_factory.mktemp(request.param))
+    empty.install(f"{wheel}[{request.param}]")
+    return request.param, empty
+
+
+def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.partition("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES
+    assert len(tops) == len(PACKAGES) + 1
+    for package in PACKAGES:
+        assert f"{package}/py.typed" in names
+        assert f"{package}/__init__.py" in names
+
+
+def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder in (ROOT, ROOT / "shared"):
+        for package in PACKAGES:
+            for path in (folder / package).rglob("*.py"):
+                assert str(path.relative_to(folder)) in names
+
+
+def test_the_bare_install_brings_httpx_and_pydantic_alone(bare: Empty) -> None:
+    code = (
+        "import importlib.metadata as m; print(*sorted(d.name.lower() for d in m.distributions()))"
+    )
+    found = set(bare.says(code).split())
+    assert {"nvcf-adapters", "httpx", "pydantic"} <= found
+    allowed = {
+        "nvcf-adapters", "httpx", "httpcore", "h11", "anyio", "idna", "sniffio", "certifi", "pydantic",
+        "pydantic-core", "pydantic_core", "annotated-types", "typing-extensions", "typing_extensions",
+        "typing-inspection",
+    }  # fmt: skip
+    assert found <= allowed
+    assert (
+        bare.says("import nvcf_core; print(nvcf_core.spec_for('moonshotai/kimi-k2.6').tools)")
+        == "True"
+    )
+
+
+def test_the_drawer_is_not_importable(bare: Empty) -> None:
+    assert "No module named 'shared'" in bare.fails("import shared")
+    assert "No module named 'tests'" in bare.fails("import tests")
+
+
+@pytest.mark.parametrize(
+    ("package", "extra_name"),
+    [("langchain_nvcf", "langchain"), ("llamaindex_nvcf", "llamaindex")],
+)
+def test_a_missing_extra_is_named(bare: Empty, package: str, extra_name: str) -> None:
+    said = bare.fails(f"import {package}")
+    assert "ImportError: " in said
+    assert f'pip install "nvcf-adapters[{extra_name}]"' in said
+
+
+USE = {
+    "langchain": "from langchain_nvcf import ChatNVCF as Model, NVCFLLM",
+    "llamaindex": "from llamaindex_nvcf import NVCF as Model",
+}
+OTHER = {"langchain": "llamaindex_nvcf", "llamaindex": "langchain_nvcf"}
+
+
+def test_the_wheel_works_with_one_extra(extra: tuple[str, Empty]) -> None:
+    name, empty = extra
+    code = f"{USE[name]}; print(Model(model='moonshotai/kimi-k2.6', api_key='x').model)"
+    assert empty.says(code) == "moonshotai/kimi-k2.6"
+    assert "pip install" in empty.fails(f"import {OTHER[name]}")
