@@ -14,8 +14,8 @@ from pydantic import PrivateAttr
 from .arrange import arrange, quieted
 from .assets import Asset
 from .chat import Call
+from .choice import Reading
 from .client import Client, models
-from .decode import Reading
 from .errors import InvalidRequestError
 from .exchange import Flow
 from .http import Wiring

@@ -172,7 +172,7 @@ def _create(mime: str, root: str, retry: Retry, ledger: Ledger) -> Flow[tuple[As
     if asset_id is None:
         raise AssetUploadError("the service created an asset without an id", stage="create")
     asset = Asset(asset_id, root, reply.at)
-    if url is None or not _may_follow(url, root):
+    if url is None or not may_follow(url, root):
         yield from delete(asset, retry, ledger)
         raise AssetUploadError(
             f"asset {asset_id} was created without a usable upload url",
@@ -195,10 +195,11 @@ def _created(reply: Reply) -> tuple[str | None, str | None]:
     return asset_id, url
 
 
-def _may_follow(url: str, root: str) -> bool:
+def may_follow(url: str, root: str) -> bool:
     """Whether an url that the service named may be used: never one less protected than the service itself."""
     try:
-        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+        parts = urlsplit(url)
+        scheme, host, _ = parts.scheme, parts.hostname, parts.port  # Reading a bad port raises.
     except ValueError:
         return False
     return bool(host) and (scheme == "https" or (scheme == "http" and root.startswith("http://")))

@@ -12,8 +12,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .assets import Asset, Ledger, delete, together, upload
-from .decode import LONGEST_ANSWER, Reading
+from .assets import Asset, Ledger, delete, may_follow, together, upload
+from .choice import Reading
+from .decode import LONGEST_ANSWER
 from .encode import MessageEncoder
 from .errors import (
     APIStatusError,
@@ -28,7 +29,6 @@ from .media import Placed, Placements
 from .messages import Message
 from .models import ModelSpec
 from .retry import Retry, attempt, check
-from .settings import is_nvidia
 from .terms import Terms
 from .tools import ToolNames
 
@@ -256,12 +256,9 @@ def _tell(on_progress: Callable[[float], None] | None, reply: Reply) -> None:
 def _fetch(call: Call, reply: Reply) -> Flow[Reply]:
     """Follow the redirect of a large result, without the key, and take the answer out of the zip."""
     url = reply.headers["location"]
-    secure_enough = url.startswith("https://") or (
-        url.startswith("http://") and not is_nvidia(call.url)
-    )
-    if not secure_enough or (call.url.startswith("https://") and not url.startswith("https://")):
+    if not may_follow(url, call.url):
         raise InvalidResponseError(
-            "the service redirected to an url that is not https", body=url.encode()[:100]
+            "the service redirected to an url that may not be followed", body=url.encode()[:100]
         )
     fetched: Reply = yield from attempt(Request("fetch", "GET", url, authorized=False), call.retry)
     request_id = reply.headers.get("nvcf-reqid")

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from pydantic_core import from_json
 
 from .assets import Asset, Ledger, delete, together, upload
+from .bodies import Answered, pause_too_long
 from .chat import Call, chat
 from .decode import Decoder, decoder_for
-from .drivers import Answered, AsyncDriver, Driver, pause_too_long
+from .drivers import AsyncDriver, Driver
 from .errors import (
     APIConnectionError,
     InvalidResponseError,

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from pydantic_core import from_json
 
+from .choice import Choice, Reading, plain, usage_of
 from .errors import InvalidResponseError, StreamInterruptedError, explain
 from .exchange import Reply
-from .messages import Chunk, ToolCall, Usage, join_logprobs
+from .messages import Chunk
 from .sse import EventTooLong, SSEDecoder
-from .stops import StopFilter
-from .thinking import ThinkFilter
-from .tools import ToolCallAssembler, ToolNames
 
 LONGEST_ANSWER = 256 * 1024 * 1024
 """Bytes of a whole answer, past which it is refused."""
-
-_NO_CALLS: tuple[ToolCall, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """How one answer is to be read."""
-
-    model: str | None = None
-    """The model that was asked, for answers that do not name it."""
-    stops: Sequence[str] = ()
-    """Stop sequences that the client enforces."""
-    names: ToolNames = field(default_factory=lambda: ToolNames(()))
-    single_call: bool = False
-    """Whether every tool call but the first is left out."""
 
 
 class Decoder(Protocol):
@@ -80,95 +62,13 @@ def decoder_for(reply: Reply, reading: Reading) -> Decoder:
     return WholeDecoder(reply, reading)
 
 
-class _Choice:
-    """One choice of an answer, growing: reasoning apart, calls put together, cut at a stop sequence."""
-
-    __slots__ = (
-        "_reading",
-        "_reasonings",
-        "_stop",
-        "_texts",
-        "_think",
-        "calls",
-        "finish_reason",
-        "logprobs",
-        "refusals",
-    )
-
-    def __init__(self, reading: Reading, answer_id: str | None) -> None:
-        self._reading = reading
-        self._think = ThinkFilter()
-        self._stop = StopFilter(reading.stops) if reading.stops else None
-        self._texts: list[str] = []
-        self._reasonings: list[str] = []
-        self.refusals: list[str] = []
-        self.calls = ToolCallAssembler(reading.names, answer_id)
-        self.finish_reason: str | None = None
-        self.logprobs: list[dict[str, Any]] = []
-
-    @property
-    def cut(self) -> bool:
-        return self._stop is not None and self._stop.hit
-
-    def feed(self, said: Mapping[str, Any], raw: dict[str, Any]) -> Chunk | None:
-        """Take a delta, or a whole message. None: nothing to tell came of it."""
-        text = _content(said.get("content"))
-        reasoning = said.get("reasoning_content") or said.get("reasoning")
-        reasoning = reasoning if isinstance(reasoning, str) else ""
-        if text:
-            thought, text = self._think.feed(text)
-            reasoning += thought
-            text = self._stop.feed(text) if self._stop else text
-        pieces = said.get("tool_calls")
-        calls = self._calls(pieces) if pieces and not self.cut else _NO_CALLS
-        refusal = said.get("refusal")
-        refusal = refusal if isinstance(refusal, str) else ""
-        if not (text or reasoning or calls or refusal):
-            return None
-        return self._keep(Chunk(text, reasoning, calls, refusal, raw=raw))
-
-    def end(self) -> Chunk:
-        """What was held back until the end."""
-        reasoning, text = self._think.end()
-        if self._stop:
-            text = self._stop.feed(text) + self._stop.end()
-        return self._keep(Chunk(text, reasoning))
-
-    def whole(self) -> Chunk:
-        """All that has arrived."""
-        return Chunk(
-            text="".join(self._texts),
-            reasoning="".join(self._reasonings),
-            tool_calls=self._allowed(self.calls.calls()),
-            refusal="".join(self.refusals),
-            logprobs=join_logprobs(self.logprobs),
-        )
-
-    def _calls(self, pieces: object) -> tuple[ToolCall, ...]:
-        return self._allowed(self.calls.feed(pieces)) if isinstance(pieces, list) else _NO_CALLS
-
-    def _allowed(self, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
-        if not self._reading.single_call:
-            return calls
-        return tuple(call for call in calls if call.index == 0)
-
-    def _keep(self, chunk: Chunk) -> Chunk:
-        if chunk.text:
-            self._texts.append(chunk.text)
-        if chunk.reasoning:
-            self._reasonings.append(chunk.reasoning)
-        if chunk.refusal:
-            self.refusals.append(chunk.refusal)
-        return chunk
-
-
 class EventDecoder:
     """Decodes a stream of events."""
 
     def __init__(self, reply: Reply, reading: Reading) -> None:
         self._events = SSEDecoder()
         self._request_id = reply.headers.get("nvcf-reqid")
-        self._choice = _Choice(reading, None)
+        self._choice = Choice(reading, None)
         self._usage: Mapping[str, Any] | None = None
         self._id: str | None = None
         self._asked = reading.model
@@ -274,10 +174,10 @@ class EventDecoder:
         usage = body.get("usage")
         if usage and isinstance(usage, dict):
             self._usage = usage
-        if self._id is None and (answer_id := _text(body.get("id"))):
+        if self._id is None and (answer_id := plain(body.get("id"))):
             self._id = answer_id
             self._choice.calls.named(answer_id)
-        self._model = self._model or _text(body.get("model")) or None
+        self._model = self._model or plain(body.get("model")) or None
         for choice in _choices(body):
             if not choice.get("index"):
                 self._delta(choice, body, chunks)
@@ -412,7 +312,7 @@ class WholeDecoder:
         return first
 
     def _choice(self, choice: dict[str, Any], body: dict[str, Any]) -> Chunk:
-        growing = _Choice(self._reading, _text(body.get("id")) or self._request_id)
+        growing = Choice(self._reading, plain(body.get("id")) or self._request_id)
         said = choice.get("message") or choice.get("delta")
         if not isinstance(said, dict):
             raise self._invalid("a choice of the answer has no message")
@@ -422,9 +322,9 @@ class WholeDecoder:
         if logprobs and isinstance(logprobs, dict):
             growing.logprobs.append(logprobs)
         whole = growing.whole()
-        whole.finish_reason = "stop" if growing.cut else _text(choice.get("finish_reason")) or None
-        whole.id = _text(body.get("id")) or None
-        whole.model = _text(body.get("model")) or self._reading.model
+        whole.finish_reason = "stop" if growing.cut else plain(choice.get("finish_reason")) or None
+        whole.id = plain(body.get("id")) or None
+        whole.model = plain(body.get("model")) or self._reading.model
         whole.request_id, whole.raw, whole.last = self._request_id, body, True
         return whole
 
@@ -433,57 +333,11 @@ class WholeDecoder:
         return InvalidResponseError(reason, body=beginning, request_id=self._request_id)
 
 
-def usage_of(usage: object) -> Usage | None:
-    """Token counts, from the service's own object. None where it said nothing."""
-    if not isinstance(usage, Mapping) or not usage:
-        return None
-    prompt, completion = (
-        _count(usage, "prompt_tokens") or 0,
-        _count(usage, "completion_tokens") or 0,
-    )
-    prompt_details, details = (
-        usage.get("prompt_tokens_details"),
-        usage.get("completion_tokens_details"),
-    )
-    return Usage(
-        prompt,
-        completion,
-        _count(usage, "total_tokens") or prompt + completion,
-        _count(prompt_details, "cached_tokens"),
-        _first(_count(details, "reasoning_tokens"), _count(usage, "reasoning_tokens")),
-        _count(prompt_details, "audio_tokens"),
-        _count(details, "audio_tokens"),
-        dict(usage),
-    )
-
-
-def _count(usage: object, name: str) -> int | None:
-    value = usage.get(name) if isinstance(usage, Mapping) else None
-    return value if type(value) is int else None
-
-
-def _first(*values: int | None) -> int | None:
-    return next((value for value in values if value is not None), None)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def _choices(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     choices = body.get("choices")
     if not isinstance(choices, list):
         return []
     return [choice for choice in choices if isinstance(choice, dict)]
-
-
-def _content(content: object) -> str:
-    """The text of a content, which is a string, or on some servers a list of parts."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
 
 
 def _from_json(data: bytes) -> Any:

@@ -9,58 +9,20 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
-from .errors import (
-    APIConnectionError,
-    APITimeoutError,
-    InvalidRequestError,
-    InvalidResponseError,
-    NVCFError,
-    masked_reply,
-)
+from .bodies import Answered, Collector, Meter
+from .errors import InvalidRequestError, NVCFError, masked_reply
 from .exchange import Flow, Reply, Request, Step
-from .http import Http, Limits, Wiring
+from .http import Http, Wiring
 from .keys import key_digest, origin
 from .locks import Lock
 from .pace import Pace, pace_for
 from .terms import Terms
 
 T = TypeVar("T")
-
-_LONGEST_PROBLEM = 1 << 20
-"""Bytes of an error's body that are read."""
-_LONGEST_BODY = 256 << 20
-"""Bytes of any other body that is read at once."""
-
-
-@dataclass(slots=True)
-class Answered(Generic[T]):
-    """The end of a conversation: what it returned, and the response that was left open for reading."""
-
-    result: T
-    response: Any = None
-    http: Http | None = None
-    limits: Limits = field(default_factory=dict[str, "float | None"])
-    limit_name: str = "timeout"
-    """The keyword that set how long the body may stand still."""
-    key: SecretStr | None = None
-
-    def failure(self, error: Exception) -> NVCFError:
-        """Our name for what went wrong while the body was read."""
-        if self.http is not None and isinstance(error, self.http.library.TimeoutException):
-            return pause_too_long(self.limits.get("read"), self.limit_name)
-        return APIConnectionError(
-            f"the connection failed: {type(error).__name__}: {error}", at=time.monotonic()
-        )
-
-
-def pause_too_long(limit: float | None, name: str) -> APITimeoutError:
-    """The error for an answer that stands still."""
-    return APITimeoutError(f"nothing arrived for {limit} s ({name})", at=time.monotonic())
 
 
 def _refused(error: Exception, request: Request) -> InvalidRequestError:
@@ -90,30 +52,6 @@ def _await_chunks(built: Any, chunk_timeout: float | None, answered: Answered[An
         answered.limit_name = "stream_chunk_timeout"
 
 
-class _Collector:
-    """A body that is read whole, within bounds. Of an error only the beginning counts."""
-
-    def __init__(self, status: int) -> None:
-        self._limit = _LONGEST_BODY if status < 300 else _LONGEST_PROBLEM
-        self._may_cut = status >= 300
-        self._pieces: list[bytes] = []
-        self._length = 0
-
-    def add(self, data: bytes) -> bool:
-        """Keep a piece; return whether that is enough."""
-        self._pieces.append(data)
-        self._length += len(data)
-        if self._length > self._limit and not self._may_cut:
-            raise InvalidResponseError(
-                f"the reply is longer than {self._limit} bytes", body=self._pieces[0]
-            )
-        return self._length > self._limit
-
-    def body(self) -> bytes:
-        """What was kept."""
-        return b"".join(self._pieces)[: self._limit]
-
-
 def _pace(request: Request, terms: Terms, key: SecretStr | None) -> Pace | None:
     if terms.requests_per_minute is None or request.stage != "ask":
         return None
@@ -125,40 +63,6 @@ def _note(pace: Pace | None, status: int) -> None:
         pace.slow_down()
     elif pace is not None and status < 400:
         pace.recover()
-
-
-class _Meter:
-    """Holds a body to the length that was announced, and tells how far it is."""
-
-    def __init__(self, request: Request, length: int) -> None:
-        self._request, self._length = request, length
-        self._sent = 0
-
-    def take(self, piece: bytes) -> bytes:
-        """Count a piece that is about to be sent."""
-        self._sent += len(piece)
-        if self._sent > self._length:
-            raise self._changed()
-        return piece
-
-    def tell(self) -> None:
-        """Say that what was taken is sent."""
-        if self._request.progress is not None:
-            self._request.progress(self._sent, self._length)
-
-    def end(self) -> None:
-        """Check that it was all.
-
-        Raises:
-            InvalidRequestError: it was less.
-        """
-        if self._sent < self._length:
-            raise self._changed()
-
-    def _changed(self) -> InvalidRequestError:
-        return InvalidRequestError(
-            f"{self._request.stage}: the file changed while it was sent: it had {self._length} bytes"
-        )
 
 
 class Driver:
@@ -285,7 +189,7 @@ class Driver:
             answered.response, answered.http = response, http
             _await_chunks(built, terms.chunk_timeout, answered)
             return _reply(request, response, b"", key)
-        collector = _Collector(response.status_code)
+        collector = Collector(response.status_code)
         for data in response.iter_bytes():
             if collector.add(data):
                 break
@@ -296,10 +200,10 @@ class Driver:
         body = request.body
         if body is None or isinstance(body, bytes):
             return body
-        return cls._pieces(body.chunks(), _Meter(request, body.length))
+        return cls._pieces(body.chunks(), Meter(request, body.length))
 
     @staticmethod
-    def _pieces(pieces: Iterator[bytes], meter: _Meter) -> Iterator[bytes]:
+    def _pieces(pieces: Iterator[bytes], meter: Meter) -> Iterator[bytes]:
         for piece in pieces:
             yield meter.take(piece)
             meter.tell()
@@ -449,7 +353,7 @@ class AsyncDriver:
             answered.response, answered.http = response, http
             _await_chunks(built, terms.chunk_timeout, answered)
             return _reply(request, response, b"", key)
-        collector = _Collector(response.status_code)
+        collector = Collector(response.status_code)
         async for data in response.aiter_bytes():
             if collector.add(data):
                 break
@@ -460,10 +364,10 @@ class AsyncDriver:
         body = request.body
         if body is None or isinstance(body, bytes):
             return body
-        return cls._pieces(body.chunks(), _Meter(request, body.length))
+        return cls._pieces(body.chunks(), Meter(request, body.length))
 
     @staticmethod
-    async def _pieces(pieces: Iterator[bytes], meter: _Meter) -> AsyncIterator[bytes]:
+    async def _pieces(pieces: Iterator[bytes], meter: Meter) -> AsyncIterator[bytes]:
         # They may have to be read from a disk, which must not hold up the loop.
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
             yield meter.take(piece)

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from nvcf_core import Adapter, Message, spec_for
-from nvcf_core.decode import Reading, decoder_for
+from nvcf_core.choice import Reading
+from nvcf_core.decode import decoder_for
 from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Reply, Request
 from nvcf_core.judge import Judge

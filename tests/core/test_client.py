@@ -23,7 +23,7 @@ import pytest
 
 from nvcf_core import Media
 from nvcf_core import client as client_module
-from nvcf_core import drivers as drivers_module
+from nvcf_core import bodies as bodies_module
 from nvcf_core.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -226,8 +226,8 @@ async def test_nobody_there(ask: Any, adapter: Any, say: Any) -> None:
 async def test_a_reply_that_is_longer_than_any(
     ask: Any, adapter: Any, server: Any, say: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(drivers_module, "_LONGEST_BODY", 100)
-    monkeypatch.setattr(drivers_module, "_LONGEST_PROBLEM", 50)
+    monkeypatch.setattr(bodies_module, "_LONGEST_BODY", 100)
+    monkeypatch.setattr(bodies_module, "_LONGEST_PROBLEM", 50)
     server.fail(500, body=b"x" * 1000)
     with pytest.raises(ServerError) as caught:
         await ask(adapter(max_retries=0), [say("hi")])
@@ -587,10 +587,30 @@ async def test_one_of_several_uploads_fails(
     assert [r.method for r in server.requests].count("DELETE") == 2
 
 
-async def test_a_url_that_httpx_refuses(ask: Any, adapter: Any, server: Any, say: Any) -> None:
-    server.raw(status=302, headers={"location": "http://x.example.org:80/\x7f"})
-    with pytest.raises(InvalidRequestError, match="fetch: the request cannot be sent"):
-        await ask(adapter(), [say("hi")])
+async def test_nobody_there_to_upload_to(ask: Any, adapter: Any, say: Any, png: Any) -> None:
+    model = adapter(nvcf_url="http://127.0.0.1:9/nvcf", max_retries=0)
+    with pytest.raises(
+        AssetUploadError, match=r"could not create an asset: create \(127"
+    ) as caught:
+        await ask(model, [say("look", large(png, 1), large(png, 2))])
+    assert isinstance(caught.value.__cause__, APIConnectionError)
+
+
+async def test_an_upload_url_that_cannot_be_sent_to(
+    ask: Any, adapter: Any, server: Any, say: Any, png: Any
+) -> None:
+    created = {"assetId": "asset-1", "uploadUrl": "http://1.2.3.999/"}
+    server.raw(chunks=[json.dumps(created).encode()], on="create")
+    with pytest.raises(AssetUploadError, match="put: the request cannot be sent") as caught:
+        await ask(adapter(), [say("look", large(png))])
+    assert isinstance(caught.value.__cause__, InvalidRequestError)
+    assert [request.method for request in server.requests] == ["POST", "DELETE"]
+
+
+async def test_a_redirect_to_nowhere(ask: Any, adapter: Any, server: Any, say: Any) -> None:
+    server.raw(status=302, headers={"location": "http://1.2.3.999/"})
+    with pytest.raises(APIConnectionError, match="RemoteProtocolError"):
+        await ask(adapter(max_retries=0), [say("hi")])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")

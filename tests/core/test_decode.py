@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from nvcf_core import Chunk
 from nvcf_core import decode as decode_module
-from nvcf_core.decode import EventDecoder, Reading, WholeDecoder, decoder_for
+from nvcf_core.choice import Reading
+from nvcf_core.decode import EventDecoder, WholeDecoder, decoder_for
 from nvcf_core.errors import InvalidResponseError, StreamInterruptedError
 from nvcf_core.exchange import Reply
 from nvcf_core.tools import ToolNames

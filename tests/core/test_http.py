@@ -10,7 +10,8 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from nvcf_core.drivers import Answered, AsyncDriver, Driver
+from nvcf_core.bodies import Answered
+from nvcf_core.drivers import AsyncDriver, Driver
 from nvcf_core.errors import APIConnectionError, APITimeoutError
 from nvcf_core.exchange import Request
 from nvcf_core.http import Http, Wiring
