@@ -22,8 +22,8 @@ import httpx
 import pytest
 
 from nvcf_core import Media
-from nvcf_core import client as client_module
 from nvcf_core import bodies as bodies_module
+from nvcf_core import client as client_module
 from nvcf_core.errors import (
     APIConnectionError,
     APITimeoutError,

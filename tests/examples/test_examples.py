@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ def test_every_example_is_run(examples: Path) -> None:
     tests = [Path(__file__), *Path(__file__).parents[1].glob("media/test_examples.py")]
     named = "".join(path.read_text(encoding="utf-8") for path in tests)
     names = {path.name for path in examples.glob("[!_]*.py")}
-    assert {name for name in names if f'"{name}"' not in named} == set()
+    assert {name for name in names if f'run("{name}"' not in named} == set()
 
 
 @pytest.mark.parametrize("name", ["quickstart.py", "thinking.py"])
@@ -140,3 +141,27 @@ def test_extract(run: Run, nvcf_emulator: Emulator, examples: Path) -> None:
     data = base64.b64encode((examples / "media" / "receipt.png").read_bytes()).decode()
     assert image["image_url"]["url"] == f"data:image/png;base64,{data}"
     assert body["tool_choice"]["function"]["name"] == "Receipt"
+
+
+def test_hear(run: Run, nvcf_emulator: Emulator, examples: Path) -> None:
+    printed = run("hear.py")
+    assert printed.count("audio audio/") == 2
+    for name, request in zip(("lake.wav", "lake.mp3"), nvcf_emulator.chats, strict=True):
+        sound = (examples / "media" / name).read_bytes()
+        uploaded = hashlib.sha256(sound).hexdigest() in {
+            asset.sha256 for asset in nvcf_emulator.assets.values()
+        }
+        assert uploaded != (base64.b64encode(sound) in request.raw)
+    assert {asset.state for asset in nvcf_emulator.assets.values()} <= {"deleted"}
+
+
+def test_watch(run: Run, nvcf_emulator: Emulator, examples: Path) -> None:
+    printed = run("watch.py")
+    assert printed.count("video video/mp4") == 3
+    bodies = [request.body for request in nvcf_emulator.chats]
+    assert [body["stream"] for body in bodies] == [False, False, True]
+    assert [roles(body)[-1] for body in bodies] == ["user"] * 3
+    assert [len(body["messages"]) for body in bodies] == [2, 4, 2]
+    film = hashlib.sha256((examples / "media" / "lake.mp4").read_bytes()).hexdigest()
+    assert film in {asset.sha256 for asset in nvcf_emulator.assets.values()}
+    assert {asset.state for asset in nvcf_emulator.assets.values()} == {"deleted"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import os
 import ssl
 import struct
@@ -166,6 +167,15 @@ class Way:
             await asyncio.to_thread(self.model.close)
         else:
             await self.model.aclose()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_collections() -> Iterator[None]:
+    """Leave what the frameworks bring along out of the collections that tests ask for: they take a fifth of a second."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,7 @@ def test_64_threads(face: Any, nvcf_emulator: Emulator) -> None:
         assert answered(number, "".join(asked.text(piece) for piece in asked.stream(messages)))
 
     in_threads(64, work)
-    assert len(nvcf_emulator.chats) == 88
+    assert len(nvcf_emulator.chats) == 128
     asked.model.close()
 
 
