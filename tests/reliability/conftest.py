@@ -171,7 +171,7 @@ class Way:
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_collections() -> Iterator[None]:
-    """Leave what the frameworks bring along out of the collections that tests ask for: they take a fifth of a second."""
+    """Leave what the frameworks bring along out of the collections that tests ask for."""
     gc.collect()
     gc.freeze()
     yield
