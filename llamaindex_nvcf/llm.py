@@ -36,6 +36,7 @@ from llama_index.core.types import Model
 from pydantic import Field
 
 from nvcf_core import Adapter, Media
+from nvcf_core.errors import InvalidRequestError
 
 from .answers import (
     achat_responses,
@@ -82,10 +83,6 @@ class NVCF(Adapter, FunctionCallingLLM):
     is_function_calling_model: bool | None = Field(
         default=None, description="Whether agents may give it tools. Default: the model's row."
     )
-
-    def __init__(self, **data: Any) -> None:
-        super().__init__(**data)
-        self._at_least("context_window", 1)
 
     @classmethod
     def class_name(cls) -> str:
@@ -197,6 +194,10 @@ class NVCF(Adapter, FunctionCallingLLM):
         return acompletions(self._astream_chat(self._conversation(prompt, formatted), kwargs))
 
     def _conversation(self, prompt: str, formatted: bool) -> list[ChatMessage]:
+        if not isinstance(prompt, str):
+            raise InvalidRequestError(
+                f"prompt must be a str, not {type(prompt).__name__}", field="prompt"
+            )
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
         return [ChatMessage(role=MessageRole.USER, content=prompt)]

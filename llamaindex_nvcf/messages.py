@@ -223,7 +223,10 @@ def tool_calls_of(message: ChatMessage) -> list[tuple[str, str, Any]]:
     if blocks:
         calls = [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
     else:
-        calls = [_foreign_call(call) for call in message.additional_kwargs.get("tool_calls") or ()]
+        foreign = message.additional_kwargs.get("tool_calls") or []
+        if not isinstance(foreign, Sequence):
+            raise InvalidRequestError("additional_kwargs: tool_calls is no list", field="messages")
+        calls = [_foreign_call(call) for call in foreign]
     return [
         (call_id or f"call_{place}", name, given)
         for place, (call_id, name, given) in enumerate(calls)

@@ -25,7 +25,7 @@ from .locks import Lock
 from .media import Placements, media_kind, place, warn_of_tags, with_parsed_tags
 from .messages import Media, Message
 from .models import ModelSpec, spec_for
-from .parameters import check_settings, parameters
+from .parameters import check_counts, check_settings, parameters
 from .retry import Retry
 from .settings import NVCF_URL, Settings, checked_root, is_nvidia, key_from_env
 from .sources import opened
@@ -51,8 +51,7 @@ class Adapter(Settings):
             if getattr(self, name) is not None:
                 checked_root(getattr(self, name), name)
         _checked_headers(self.default_headers)
-        for name in ("max_retries", "requests_per_minute", "max_connections"):
-            self._at_least(name, 0 if name == "max_retries" else 1)
+        check_counts(dict(self))
 
     def available_models(self) -> list[str]:
         """The ids of the models that the service lists, sorted. Listed does not mean entitled.
@@ -136,6 +135,7 @@ class Adapter(Settings):
             InvalidRequestError: something in it cannot be sent.
         """
         values, extra = self.effective(given)
+        check_counts(values)
         spec = self._spec(given)
         judge = self._judge(spec, values["validation"])
         streaming = stream or (values["streaming"] and extra.get("n", 1) == 1)
@@ -267,11 +267,6 @@ class Adapter(Settings):
         return models(base_url, Retry(max_retries=self.max_retries)), self._terms(
             dict(self), base_url
         )
-
-    def _at_least(self, name: str, low: int) -> None:
-        value = getattr(self, name)
-        if value is not None and value < low:
-            raise InvalidRequestError(f"{name}={value} must be at least {low}", field=name)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """A copy with the key, and with pools of its own. What the user injected is shared."""

@@ -158,9 +158,7 @@ class Driver:
         key = terms.access.find() if terms.access.allows(request) else None
         pace = _pace(request, terms, key)
         if pace is not None and terms.requests_per_minute is not None:
-            ticket = pace.reserve(terms.requests_per_minute)
-            while (wait := pace.wait(ticket)) > 0:
-                time.sleep(wait)
+            self._queue(pace, terms.requests_per_minute)
         http = self._open()
         built: Any = None
         response: Any = None
@@ -178,6 +176,17 @@ class Driver:
                 built.headers.pop("authorization", None)
             if response is not None and response is not answered.response:
                 response.close()
+
+    @staticmethod
+    def _queue(pace: Pace, per_minute: int) -> None:
+        """Wait for a place under the limit. Who leaves gives it back."""
+        ticket = pace.reserve(per_minute)
+        try:
+            while (wait := pace.wait(ticket)) > 0:
+                time.sleep(wait)
+        except BaseException:
+            pace.give_back(ticket)
+            raise
 
     def _received(
         self, request: Request, response: Any, built: Any, terms: Terms, answered: Answered[Any], http: Http,
@@ -322,9 +331,7 @@ class AsyncDriver:
         key = await terms.access.afind() if terms.access.allows(request) else None
         pace = _pace(request, terms, key)
         if pace is not None and terms.requests_per_minute is not None:
-            ticket = pace.reserve(terms.requests_per_minute)
-            while (wait := pace.wait(ticket)) > 0:
-                await asyncio.sleep(wait)
+            await self._queue(pace, terms.requests_per_minute)
         http = await self._open()
         built: Any = None
         response: Any = None
@@ -342,6 +349,17 @@ class AsyncDriver:
                 built.headers.pop("authorization", None)
             if response is not None and response is not answered.response:
                 await response.aclose()
+
+    @staticmethod
+    async def _queue(pace: Pace, per_minute: int) -> None:
+        """Wait for a place under the limit. Who leaves gives it back."""
+        ticket = pace.reserve(per_minute)
+        try:
+            while (wait := pace.wait(ticket)) > 0:
+                await asyncio.sleep(wait)
+        except BaseException:
+            pace.give_back(ticket)
+            raise
 
     async def _received(
         self, request: Request, response: Any, built: Any, terms: Terms, answered: Answered[Any], http: Http,

@@ -69,6 +69,12 @@ class Pace:
             self._used.append(now)
             return 0.0
 
+    def give_back(self, ticket: Ticket) -> None:
+        """Leave the queue: the place was not used."""
+        with self._lock:
+            if ticket in self._tickets:
+                self._tickets.remove(ticket)
+
     def slow_down(self) -> None:
         """The service said 429."""
         with self._lock:

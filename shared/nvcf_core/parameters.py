@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import InvalidRequestError
 from .judge import Judge
 from .models import Bound
 
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "frequency_penalty", "presence_penalty")
 _INTEGERS = frozenset(("max_tokens", "seed", "reasoning_budget"))
+_LEAST = {"max_retries": 0, "requests_per_minute": 1, "max_connections": 1, "context_window": 1}
+"""The least that a count may be, whichever of them an object has."""
 _ANY_NUMBER = Bound(-math.inf, math.inf)
 _PHASES = ("connect", "read", "write", "pool")
 
@@ -39,6 +42,18 @@ def check_settings(values: Mapping[str, Any], judge: Judge) -> None:
         if values[name] is not None:
             _check_number(name, values[name], judge)
     _stops(values["stop"], judge)
+
+
+def check_counts(values: Mapping[str, Any]) -> None:
+    """Hold the client's own limits of number against reason.
+
+    Raises:
+        InvalidRequestError: one is so low that nothing would pass.
+    """
+    for name, least in _LEAST.items():
+        value = values.get(name)
+        if value is not None and value < least:
+            raise InvalidRequestError(f"{name}={value} must be at least {least}", field=name)
 
 
 def parameters(

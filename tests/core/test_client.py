@@ -647,3 +647,31 @@ async def test_the_pace_is_kept_and_the_queue_is_waited_in(
     (kept,) = pace._paces.values()
     assert kept._share == 0.55
     assert len(kept._used) >= 1
+
+
+async def test_who_leaves_the_queue_gives_the_place_back(
+    adapter: Any, server: Any, say: Any, monkeypatch: Any
+) -> None:
+    from nvcf_core import drivers, pace
+
+    monkeypatch.setattr(pace, "_paces", {})
+    model = adapter(requests_per_minute=1)
+    call = model._prepare([say("hi")], {}, stream=False)
+    await model._core.acomplete(call)
+    (kept,) = pace._paces.values()
+    waiting = asyncio.ensure_future(model._core.acomplete(call))
+    while len(kept._tickets) < 2:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert len(kept._tickets) == 1
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(drivers.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model._core.complete(call)
+    assert len(kept._tickets) == 1
+    assert len(server.requests) == 1

@@ -180,3 +180,15 @@ def test_threads_share_the_limit() -> None:
     for thread in threads:
         thread.join()
     assert sum(wait == 0 for wait in free) == 8
+
+
+def test_a_place_that_is_given_back_is_free_for_the_next() -> None:
+    now = 0.0
+    pace = Pace(clock=lambda: now)
+    first = pace.reserve(1)
+    assert pace.wait(first) == 0
+    left = pace.reserve(1)
+    assert pace.wait(left) > 0
+    pace.give_back(left)
+    pace.give_back(left)
+    assert pace.wait(pace.reserve(1)) == pytest.approx(60.05)

@@ -305,5 +305,7 @@ def test_blocks_win_over_additional_kwargs_and_nothing_is_said_twice():
 def test_what_is_no_call_and_what_is_no_json_are_refused():
     with pytest.raises(InvalidRequestError, match="dict in tool_calls is no tool call"):
         calls(tool_calls=[{"id": "a"}])
+    with pytest.raises(InvalidRequestError, match="tool_calls is no list"):
+        calls(tool_calls=5)
     with pytest.raises(InvalidRequestError, match=r"tool_calls\[0\]: the arguments are no JSON"):
         calls(ToolCallBlock(tool_name="f", tool_kwargs={"x": object()}))

@@ -15,6 +15,7 @@ from llama_index.core.base.llms.types import ToolCallBlock
 from llama_index.core.llms import ChatMessage, ImageBlock
 
 from nvcf_core import errors
+from nvcf_core.errors import InvalidRequestError
 from nvcf_emulator import Emulator
 
 HALF = "\ud800"
@@ -383,3 +384,11 @@ def test_no_content_is_an_empty_text(face: Any, nvcf_emulator: Emulator, content
         messages = [HumanMessage(content or [])]
     asked.complete(messages)
     assert json.loads(nvcf_emulator.chats[0].raw)["messages"][0]["content"] in ("", [])
+
+
+async def test_a_count_given_per_call_is_held_against_reason(
+    way: Any, nvcf_emulator: Emulator
+) -> None:
+    with pytest.raises(InvalidRequestError, match="max_retries=-1 must be at least 0"):
+        await way().ask(max_retries=-1)
+    assert not nvcf_emulator.requests
