@@ -289,3 +289,14 @@ def test_the_same_message_is_sent_by_both_colours_byte_for_byte(make, server: Em
     one, other = server.chats
     assert one.raw == other.raw
     assert base64.b64encode(media.png()).decode() in json.dumps(one.body)
+
+
+@pytest.mark.parametrize("prompt", [None, 5, b"bytes"])
+def test_a_prompt_that_is_no_text_is_refused(nvcf_emulator: Emulator, prompt: Any) -> None:
+    server = nvcf_emulator
+    with (
+        NVCF(model=KIMI, base_url=server.base_url, api_key=server.api_key) as llm,
+        pytest.raises(InvalidRequestError, match="prompt must be a str"),
+    ):
+        llm.complete(prompt)
+    assert not server.requests
