@@ -181,7 +181,7 @@ def _ask(call: Call, assets: Mapping[int, str]) -> Request:
         "content-length": str(length),
     }
     if call.nvcf_url is not None and POLL_SECONDS not in call.terms.headers:
-        headers[POLL_SECONDS] = str(_POLL_SECONDS)
+        headers[POLL_SECONDS] = str(_hold(call, _POLL_SECONDS))
     if assets:
         headers[REFERENCES] = ",".join(dict.fromkeys(assets.values()))
     return Request("ask", "POST", call.url, headers, body, live=True)
@@ -208,7 +208,7 @@ def _poll(call: Call, accepted: Reply) -> Flow[Reply]:
         left = deadline - at - pause
         if left <= 0:
             raise _polled_too_long(call, request_id)
-        hold = str(max(1, min(_POLL_SECONDS, int(left))))
+        hold = str(_hold(call, left))
         poll = Request(
             "poll",
             "GET",
@@ -238,6 +238,14 @@ def error_time(error: NVCFError, earliest: float) -> float:
     """When a failure came, by the steady clock of the replies."""
     at = error.response.at if isinstance(error, APIStatusError) else getattr(error, "at", 0.0)
     return max(float(at), earliest)
+
+
+def _hold(call: Call, left: float) -> int:
+    """Seconds that the service may hold a request: within what is left, and within the client's own patience."""
+    timeout = call.terms.timeout
+    read = timeout if isinstance(timeout, (int, float)) else getattr(timeout, "read", None)
+    patience = _POLL_SECONDS if read is None else read - 1
+    return max(1, int(min(_POLL_SECONDS, left, patience)))
 
 
 def _polled_too_long(call: Call, request_id: str) -> PollingTimeoutError:

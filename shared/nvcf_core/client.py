@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import time
 import warnings
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -112,7 +112,7 @@ class Client:
         progress: Callable[[int, int], None] | None,
     ) -> Flow[Asset]:
         """The upload of a file of any size, to be run. The asset is deleted when the client is closed."""
-        return upload(source, mime, root, retry, self._holding(), progress)
+        return self._remembering(upload(source, mime, root, retry, self._ledger, progress))
 
     def close(self) -> None:
         """Delete the assets that this client uploaded, and close its pools. It can be used again."""
@@ -121,7 +121,7 @@ class Client:
             if assets:
                 _warn_of_left(self.run(_delete_all(assets, self._ledger), self._terms))
         finally:
-            self._forget_if_empty()
+            self._remember()
             self._driver.close()
             self._async_driver.close()
 
@@ -132,22 +132,28 @@ class Client:
             if assets:
                 _warn_of_left(await self.arun(_delete_all(assets, self._ledger), self._terms))
         finally:
-            self._forget_if_empty()
+            self._remember()
             await self._async_driver.aclose()
             self._driver.close()
 
-    def _holding(self) -> Ledger:
-        """The ledger, which from now on is remembered until the process ends."""
+    def _remembering(self, flow: Flow[T]) -> Flow[T]:
+        """A conversation that may upload: what it leaves is remembered until it is deleted, or the process ends."""
         _remembered[self._ledger] = (self._wiring, self._terms)
-        return self._ledger
+        try:
+            return (yield from flow)
+        finally:
+            # Once more: another thread's close() may have found nothing to delete yet.
+            self._remember()
 
-    def _forget_if_empty(self) -> None:
+    def _remember(self) -> None:
         if self._ledger.empty:
             _remembered.pop(self._ledger, None)
+        else:
+            _remembered[self._ledger] = (self._wiring, self._terms)
 
     def _flow(self, call: Call) -> Flow[Reply]:
-        ledger = self._holding() if call.placements else self._ledger
-        return chat(call, ledger, time.monotonic())
+        flow = chat(call, self._ledger, time.monotonic())
+        return self._remembering(flow) if call.placements else flow
 
 
 class _Watch:
@@ -314,9 +320,9 @@ def _delete_all(assets: list[Asset], ledger: Ledger) -> Flow[list[NVCFError]]:
     return [result for result in results if isinstance(result, NVCFError)]
 
 
-def _warn_of_left(errors: list[NVCFError]) -> None:
-    if errors:
-        said = "; ".join(str(error) for error in errors)
+def _warn_of_left(reasons: Sequence[object]) -> None:
+    if reasons:
+        said = "; ".join(str(reason) for reason in reasons)
         warnings.warn(
             f"assets were left behind for their 24 hours: {said}", NVCFWarning, stacklevel=3
         )
@@ -330,13 +336,13 @@ _remembered: dict[Ledger, tuple[Wiring, Terms]] = {}
 def _delete_at_exit() -> None:
     deadline = time.monotonic() + _AT_EXIT
     for ledger, (wiring, terms) in list(_remembered.items()):
-        if time.monotonic() > deadline:
-            break  # The process must end. What is left goes after its 24 hours.
         assets = ledger.drain()
-        driver = Driver(wiring)
-        try:
-            if assets:
-                soon = replace(terms, timeout=_AT_EXIT)
+        if time.monotonic() > deadline:  # The process must end.
+            _warn_of_left([f"no time to delete asset {asset.id}" for asset in assets])
+        elif assets:
+            driver = Driver(wiring)
+            soon = replace(terms, timeout=_AT_EXIT)
+            try:
                 _warn_of_left(driver.run(_delete_all(assets, ledger), soon).result)
-        finally:
-            driver.close()
+            finally:
+                driver.close()

@@ -16,7 +16,7 @@ from .errors import InvalidRequestError
 from .exchange import Request
 from .settings import is_loopback, is_nvidia
 
-KeySource: TypeAlias = SecretStr | Callable[[], Any] | None
+KeySource: TypeAlias = SecretStr | str | Callable[[], Any] | None
 
 
 @functools.lru_cache(maxsize=256)

@@ -19,6 +19,7 @@ from pydantic import (
     SecretStr,
     TypeAdapter,
     ValidationError,
+    field_validator,
 )
 
 from .errors import InvalidRequestError, NVCFWarning
@@ -52,6 +53,7 @@ def is_nvidia(url: str) -> bool:
     return parts.scheme == "https" and (host == "nvidia.com" or host.endswith(".nvidia.com"))
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(url: str) -> bool:
     """Whether a url leads to this machine."""
     host = urlsplit(url).hostname or ""
@@ -116,7 +118,7 @@ class Settings(BaseModel):
     )
 
     model: str = Field(description='The model id, e.g. "moonshotai/kimi-k2.6". Any id is accepted.')
-    api_key: SecretStr | Callable[[], Any] | None = Field(
+    api_key: SecretStr | str | Callable[[], Any] | None = Field(
         default_factory=key_from_env,
         exclude=True,
         repr=False,
@@ -228,6 +230,12 @@ class Settings(BaseModel):
         repr=False,
         description="Told the percentage done while the service still works on a request (202), where it says so.",
     )
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _key_is_secret(cls, value: object) -> object:
+        """Hold a key that is given as text so that nothing shows it."""
+        return SecretStr(value) if isinstance(value, str) else value
 
     _warned: set[str] = PrivateAttr(default_factory=set)
 

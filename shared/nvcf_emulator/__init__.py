@@ -39,4 +39,10 @@ def __getattr__(name: str) -> object:
     # Late, since pytest imports this package at every start, whether a test needs it or not.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    try:
+        home = import_module(f".{_HOMES[name]}", __name__)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f'the emulator needs {error.name}: pip install "nvcf-adapters[emulator]"'
+        ) from error
+    return getattr(home, name)

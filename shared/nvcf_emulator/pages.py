@@ -115,8 +115,6 @@ OPENAI_FIELDS: Mapping[str, Rule] = {
     "response_format": ResponseFormat(),
     "stream_options": STREAM_OPTIONS,
     "n": whole(1, 128),
-    "frequency_penalty": Number(-2, 2),
-    "presence_penalty": Number(-2, 2),
     "logit_bias": Object({}, open=True),
     "logprobs": Flag(),
     "top_logprobs": whole(0, 20),
@@ -251,6 +249,8 @@ UNDOCUMENTED = Page(
     strict=False,
     fields={
         **OPENAI_FIELDS,
+        "frequency_penalty": Number(-2, 2),
+        "presence_penalty": Number(-2, 2),
         "max_tokens": whole(1, INT64),
         "max_completion_tokens": whole(1, INT64),
         "chat_template_kwargs": Object({}, open=True),

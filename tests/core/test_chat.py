@@ -540,3 +540,12 @@ def test_400s_are_raised_as_they_are(chatting: Any) -> None:
     driven = chatting()
     with pytest.raises(BadRequestError, match="unsupported"):
         driven.run([Reply(400, {}, b'{"detail":"unsupported"}')])
+
+
+@pytest.mark.parametrize(("timeout", "hold"), [(None, "60"), (5, "4"), (0.5, "1"), (600, "60")])
+def test_the_service_holds_no_request_longer_than_the_client_waits(
+    calling: Any, timeout: Any, hold: str
+) -> None:
+    driven = chat(calling(timeout=timeout), Ledger(), 0.0)
+    assert next(driven).headers["nvcf-poll-seconds"] == hold
+    assert driven.send(ACCEPTED).headers["nvcf-poll-seconds"] == hold

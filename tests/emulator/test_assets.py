@@ -194,10 +194,13 @@ def test_a_put_in_many_pieces_keeps_no_more_than_it_must(server, made, put):
 
 
 def test_an_asset_deleted_while_its_bytes_come_stays_deleted(server, client, api, made, put):
-    def pieces():
-        yield b"x" * 10
-        assert client.delete(f"{api}/{made['assetId']}").status_code == 204
-        yield b"x" * 10
+    large = 32 * 1024 * 1024
 
-    assert put(made["uploadUrl"], pieces(), {**HEADERS, "content-length": "20"}).status_code == 200
+    def pieces():
+        yield bytes(large)  # More than the sockets hold: when it is sent, the put is being read.
+        assert client.delete(f"{api}/{made['assetId']}").status_code == 204
+        yield b"x"
+
+    headers = {**HEADERS, "content-length": str(large + 1)}
+    assert put(made["uploadUrl"], pieces(), headers).status_code == 200
     assert server.assets[made["assetId"]].state == "deleted"

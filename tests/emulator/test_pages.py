@@ -39,8 +39,6 @@ BOUNDS = [
     (SUPER, "temperature", 0, 1, 0.01),
     (SUPER, "top_p", 0, 1, 0.01),
     (SUPER, "seed", 0, 2**64 - 1, 1),
-    (SUPER, "frequency_penalty", -2, 2, 0.01),
-    (SUPER, "presence_penalty", -2, 2, 0.01),
     (SUPER, "n", 1, 128, 1),
 ]
 
@@ -79,7 +77,7 @@ MISSING = [
     (PALI, ["seed", "stop", "tools", "model", "frequency_penalty", "chat_template_kwargs"]),
     (KIMI, ["stop", "frequency_penalty", "presence_penalty", "response_format", "n"]),
     (KIMI, ["parallel_tool_calls", "logprobs", "reasoning_effort", "reasoning_budget", "user"]),
-    (SUPER, ["top_k", "guided_json", "nvext", "repetition_penalty"]),
+    (SUPER, ["top_k", "guided_json", "nvext", "repetition_penalty", "frequency_penalty"]),
 ]
 
 
