@@ -6,9 +6,9 @@ import asyncio
 import os
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import Any, TypeVar
 
 from pydantic import SecretStr
@@ -212,10 +212,11 @@ class Driver:
         return cls._pieces(body.chunks(), Meter(request, body.length))
 
     @staticmethod
-    def _pieces(pieces: Iterator[bytes], meter: Meter) -> Iterator[bytes]:
-        for piece in pieces:
-            yield meter.take(piece)
-            meter.tell()
+    def _pieces(pieces: Generator[bytes], meter: Meter) -> Iterator[bytes]:
+        with closing(pieces):
+            for piece in pieces:
+                yield meter.take(piece)
+                meter.tell()
         meter.end()
 
 
@@ -385,11 +386,15 @@ class AsyncDriver:
         return cls._pieces(body.chunks(), Meter(request, body.length))
 
     @staticmethod
-    async def _pieces(pieces: Iterator[bytes], meter: Meter) -> AsyncIterator[bytes]:
+    async def _pieces(pieces: Generator[bytes], meter: Meter) -> AsyncIterator[bytes]:
         # They may have to be read from a disk, which must not hold up the loop.
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            yield meter.take(piece)
-            meter.tell()
+            try:
+                yield meter.take(piece)
+                meter.tell()
+            except BaseException:
+                pieces.close()  # Not while a thread reads: then it ends with that.
+                raise
         meter.end()
 
 

@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 import string
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
@@ -29,11 +29,11 @@ class Source(Protocol):
         """Bytes in all."""
         ...
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes]:
         """The bytes, from the start."""
         ...
 
-    def base64(self) -> Iterator[bytes]:
+    def base64(self) -> Generator[bytes]:
         """The bytes as base64 text, from the start."""
         ...
 
@@ -56,7 +56,7 @@ def digest(source: Source) -> str:
     return total.hexdigest()
 
 
-def _encoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _encoded(chunks: Generator[bytes]) -> Generator[bytes]:
     """Base64 over pieces: what does not fill a group of three waits for the next piece."""
     rest = b""
     for chunk in chunks:
@@ -68,7 +68,7 @@ def _encoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield base64.b64encode(rest)
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def _pieces(file: BinaryIO) -> Generator[bytes]:
     while piece := file.read(_PIECE):
         yield piece
 
@@ -84,12 +84,12 @@ class BytesSource:
         """Bytes in all."""
         return len(self.data)
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes]:
         """The bytes, from the start."""
         for start in range(0, len(self.data), _PIECE):
             yield self.data[start : start + _PIECE]
 
-    def base64(self) -> Iterator[bytes]:
+    def base64(self) -> Generator[bytes]:
         """The bytes as base64 text, from the start."""
         return _encoded(self.chunks())
 
@@ -136,12 +136,12 @@ class Base64Source:
         """Bytes in all."""
         return (len(self.text) - self.start) // 4 * 3 - self.text[-2:].count("=")
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes]:
         """The bytes, from the start."""
         for piece in self.base64():
             yield binascii.a2b_base64(piece)
 
-    def base64(self) -> Iterator[bytes]:
+    def base64(self) -> Generator[bytes]:
         """The bytes as base64 text, from the start."""
         for start in range(self.start, len(self.text), _PIECE):
             yield self.text[start : start + _PIECE].encode("ascii")
@@ -177,7 +177,7 @@ class PathSource:
             raise InvalidRequestError(f"{field}: the file {name} is empty", field=field)
         return cls(name, about.st_size)
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes]:
         """The bytes, from the start.
 
         Raises:
@@ -189,7 +189,7 @@ class PathSource:
         except OSError as error:
             raise InvalidRequestError(f"cannot read the file any more: {error}") from error
 
-    def base64(self) -> Iterator[bytes]:
+    def base64(self) -> Generator[bytes]:
         """The bytes as base64 text, from the start."""
         return _encoded(self.chunks())
 
@@ -229,7 +229,7 @@ class FileSource:
             )
         return cls(file, start, end - start)
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes]:
         """The bytes, from the start.
 
         Raises:
@@ -241,7 +241,7 @@ class FileSource:
         except (OSError, ValueError) as error:  # The second, where it was closed.
             raise InvalidRequestError(f"cannot read the file any more: {error}") from error
 
-    def base64(self) -> Iterator[bytes]:
+    def base64(self) -> Generator[bytes]:
         """The bytes as base64 text, from the start."""
         return _encoded(self.chunks())
 
