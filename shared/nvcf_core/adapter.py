@@ -145,9 +145,9 @@ class Adapter(Settings):
             arranged = with_parsed_tags(arranged)
         else:
             warn_of_tags(arranged, judge)
-        arranged = quieted(arranged, asked.body, values["reasoning_effort"], judge)
         base_url, nvcf_url = self._roots(spec)
         placements = place(arranged, judge, can_upload=nvcf_url is not None)
+        arranged = quieted(arranged, asked.body, values["reasoning_effort"], judge)
         names = _tool_names(arranged, asked.body)
         about = _with_safe_names(asked.body, names)
         return Call(

@@ -22,14 +22,14 @@ def arrange(messages: Sequence[Message], judge: Judge) -> tuple[Message, ...]:
     """
     if not messages:
         raise judge.refusal("messages", "there are no messages to send")
+    for place, message in enumerate(messages):  # As the user counts them, before any is moved.
+        _check(place, message, judge)
     spec = judge.spec
     arranged = _media_out_of_tools(messages)
     if spec.single_message:
         arranged = [_folded(arranged, judge)]
     if spec.alternating:
         arranged = _alternating(arranged)
-    for place, message in enumerate(arranged):
-        _check(place, message, judge)
     if spec.last_roles is not None and arranged[-1].role not in spec.last_roles:
         allowed = " or ".join(sorted(spec.last_roles))
         last = f"messages[{len(messages) - 1}]"
@@ -41,12 +41,15 @@ def arrange(messages: Sequence[Message], judge: Judge) -> tuple[Message, ...]:
 
 def _check(place: int, message: Message, judge: Judge) -> None:
     field, spec = f"messages[{place}]", judge.spec
-    if spec.roles is not None and message.role not in spec.roles:
-        allowed = ", ".join(sorted(spec.roles))
+    roles = None if spec.single_message else spec.roles  # A single message is folded first.
+    if roles is not None and message.role not in roles:
+        allowed = ", ".join(sorted(roles))
         judge.broken(field, f"{field} has role {message.role!r}; the page allows {allowed}")
     if message.role == "tool" and not message.tool_call_id:
         raise judge.refusal(field, f"{field} is a tool's result, and has no tool_call_id")
-    if message.role != "user" and any(isinstance(part, Media) for part in message.parts):
+    if message.role not in ("user", "tool") and any(
+        isinstance(part, Media) for part in message.parts
+    ):
         raise judge.refusal(
             field, f"{field} has role {message.role}: only user messages may have media"
         )
@@ -77,9 +80,6 @@ def _folded(messages: Sequence[Message], judge: Judge) -> Message:
     if len(others) != 1 or others[0].role != "user":
         roles = ", ".join(message.role for message in messages)
         raise judge.refusal("messages", f"the model takes exactly one user message, not: {roles}")
-    for message in system:
-        if any(isinstance(part, Media) for part in message.parts):
-            raise judge.refusal("messages", "a system message has media: only user messages may")
     text = _GAP.join(text for message in system if (text := text_of(message)))
     leading = (text,) if text else ()
     return replace(others[0], parts=_joined_parts(leading, others[0].parts))

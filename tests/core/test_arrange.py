@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from nvcf_core import Media, Message, ToolCall
+from nvcf_core import Adapter, Media, Message, ToolCall
 from nvcf_core.arrange import arrange, quieted, text_of
 from nvcf_core.errors import InvalidRequestError
+from nvcf_core.sources import BytesSource
 
 GEMMA = "google/gemma-3n-e2b-it"
 NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
@@ -19,6 +20,7 @@ SUPER = "nvidia/nemotron-3-super-120b-a12b"
 UNKNOWN = "someone/new-model"
 
 IMAGE = Media(kind="image", url="https://x.org/a.png")
+PNG = BytesSource(b"\x89PNG\r\n\x1a\n" + bytes(32))
 AUDIO = Media(kind="audio", url="https://x.org/a.wav")
 
 
@@ -32,6 +34,12 @@ def make(*turns: tuple[Any, ...]) -> list[Message]:
         for role, *parts in turns
         for parts in [tuple(parts)]
     ]
+
+
+@pytest.fixture
+def calling_nano() -> Any:
+    """Prepares a call of nano-omni."""
+    return lambda *messages: Adapter(model=NANO)._prepare(messages, {}, stream=False)
 
 
 @pytest.fixture
@@ -131,7 +139,7 @@ def test_paligemma_takes_no_conversation(turns: Any, arranged: Any) -> None:
 
 
 def test_paligemma_refuses_a_picture_in_the_system_message(arranged: Any) -> None:
-    with pytest.raises(InvalidRequestError, match="a system message has media"):
+    with pytest.raises(InvalidRequestError, match=r"messages\[0\] has role system: only user"):
         arranged(PALI, ("system", IMAGE), ("user", "a"))
 
 
@@ -282,3 +290,14 @@ def test_effort_none_and_other_template_arguments_stay(quiet: Any) -> None:
     )
     assert body == {"chat_template_kwargs": template}
     assert warned == []
+
+
+def test_errors_count_messages_as_the_user_does(arranged: Any) -> None:
+    turns = [("system", "a"), ("system", "b"), ("user", "c"), ("robot", "d")]
+    with pytest.raises(InvalidRequestError, match=r"messages\[3\] has role 'robot'"):
+        arranged(SUPER, *turns)
+
+
+def test_a_switch_that_is_added_moves_no_number(calling_nano: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=r"messages\[0\]: the audio is png"):
+        calling_nano(Message(role="user", parts=(Media(kind="audio", source=PNG),)))
