@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nvcf_core.messages import Kind
-from nvcf_core.models import ModelSpec, known_models
+from nvcf_core.models.catalog import known_models
+from nvcf_core.models.spec import ModelSpec
 
 PAGE = Path(__file__).with_name("models.md")
 NO = "–"

@@ -13,10 +13,10 @@ from typing_extensions import override
 
 from nvcf_core import Adapter
 
+from .block_translator import PROVIDER
 from .errors import crossing
-from .tokens import count_messages, count_text
+from .token_counting import count_messages, count_text
 from .tools import Tool, openai_tools
-from .translator import PROVIDER
 
 _DISTRIBUTION = "nvcf-adapters"
 

@@ -19,12 +19,12 @@ from typing_extensions import override
 
 from nvcf_core import Call, Media
 
-from .answers import Pieces, result_of
 from .base import LangChainAdapter
 from .errors import crossing
-from .events import Event, Events
 from .messages import to_core
+from .outputs import Pieces, result_of
 from .profiles import profile_of
+from .stream_events import Event, Events
 from .structured_output import (
     IN_PROMPT,
     TRACED,

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from nvcf_core.media import asset, media_from_url
+from nvcf_core.media.references import asset, media_from_url
+from nvcf_core.media.sources import Base64Source
 from nvcf_core.messages import Kind, Media, Part
-from nvcf_core.sources import Base64Source
 
 from .errors import InvalidRequestError
 

@@ -15,9 +15,9 @@ from typing_extensions import override
 
 from nvcf_core import Call, Chunk, Message
 
-from .answers import kwargs_of, metadata_of, usage_of
 from .base import LangChainAdapter
 from .errors import crossing
+from .outputs import kwargs_of, metadata_of, usage_of
 
 
 class NVCFLLM(LangChainAdapter, BaseLLM):

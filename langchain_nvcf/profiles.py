@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langchain_core.language_models import ModelProfile
 
-from nvcf_core.models import ModelSpec
+from nvcf_core.models.spec import ModelSpec
 
 
 def profile_of(spec: ModelSpec) -> ModelProfile | None:

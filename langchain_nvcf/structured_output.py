@@ -13,10 +13,10 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 
 from nvcf_core.messages import Message
-from nvcf_core.models import ModelSpec
+from nvcf_core.models.spec import ModelSpec
 
 from .errors import InvalidRequestError
-from .parsers import parser_for
+from .output_parsers import parser_for
 from .tools import json_schema, openai_response_format, openai_tools, titled
 
 if TYPE_CHECKING:

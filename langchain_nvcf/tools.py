@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
-from nvcf_core.tools import ToolNames
+from nvcf_core.tool_names import ToolNames
 
 from .errors import InvalidRequestError
 

@@ -22,7 +22,7 @@ from nvcf_core.errors import (
 )
 
 try:
-    from .llm import NVCF
+    from .base import NVCF
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] != "llama_index":
         raise

@@ -26,8 +26,9 @@ from llama_index.core.base.llms.types import (
 
 from nvcf_core import Kind, Media, Message, Part, ToolCall
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.media import media_from_url
-from nvcf_core.sources import Base64Source, BytesSource, FileSource, PathSource, Source
+from nvcf_core.exchange import Source
+from nvcf_core.media.references import media_from_url
+from nvcf_core.media.sources import Base64Source, BytesSource, FileSource, PathSource
 
 MediaBlock: TypeAlias = ImageBlock | AudioBlock | VideoBlock
 """The blocks that carry a picture, a sound or a film."""

@@ -23,7 +23,7 @@ from pydantic_core import from_json
 from nvcf_core.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from .llm import NVCF
+    from .base import NVCF
 
 Method: TypeAlias = Literal["json_schema", "tool", "prompt"]
 

@@ -16,37 +16,73 @@ EMULATOR = ROOT / "shared" / "nvcf_emulator"
 
 ORDER = (
     "exchange",
-    "errors",
-    "sources",
     "messages",
-    "models",
-    "settings",
-    "judge",
+    "errors",
     "locks",
-    "retry",
-    "keys",
-    "terms",
-    "pace",
-    "sse",
-    "stops",
-    "thinking",
-    "tools",
-    "choice",
-    "decode",
-    "parameters",
-    "arrange",
+    "wire",
+    "tool_names",
+    "models.spec",
+    "models.catalog",
+    "models.validator",
+    "models",
+    "config.endpoints",
+    "config.settings",
+    "config.auth",
+    "config.options",
+    "config",
+    "media.sources",
+    "media.formats",
+    "media.references",
+    "media.tags",
+    "media.delivery",
     "media",
-    "encode",
-    "assets",
-    "http",
-    "bodies",
-    "drivers",
-    "chat",
+    "request.reasoning",
+    "request.parameters",
+    "request.normalize",
+    "request.tools",
+    "request.body",
+    "request",
+    "response.sse",
+    "response.error_body",
+    "response.filters",
+    "response.tool_calls",
+    "response.choice",
+    "response.event_stream",
+    "response.json_body",
+    "response.decoder",
+    "response",
+    "protocol.retry",
+    "protocol.call",
+    "protocol.upload_cache",
+    "protocol.assets",
+    "protocol.uploads",
+    "protocol.polling",
+    "protocol.results",
+    "protocol.chat",
+    "protocol.model_list",
+    "protocol",
+    "transport.rate_limiter",
+    "transport.redaction",
+    "transport.httpx_client",
+    "transport.bodies",
+    "transport.pools",
+    "transport.driver",
+    "transport",
+    "answer_stream",
     "client",
-    "adapter",
-    "__init__",
+    "base",
+    "",
 )
-"""The files of the core: each imports only what stands before it."""
+"""The modules of the core, by their path below `nvcf_core`: each imports only what stands before it."""
+
+STRANGERS: dict[str, set[str]] = {
+    "models": {"config", "media", "request", "response", "protocol", "transport"},
+    "request": {"response", "protocol", "transport"},
+    "response": {"config", "media", "request", "protocol", "transport"},
+    "protocol": {"transport"},
+    "transport": {"media", "request", "response", "protocol"},
+}
+"""The folders of the core that each folder never imports, whatever the order allows."""
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "pydantic_ai", "openai"}
 HTTP = {"httpx", "httpx2", "httpcore", "requests", "aiohttp", "urllib3"}
@@ -90,37 +126,82 @@ def outside(folder: Path) -> dict[str, set[str]]:
     }
 
 
-def test_the_order_names_every_file_of_the_core() -> None:
-    assert sorted(ORDER) == sorted(path.stem for path in CORE.glob("*.py"))
+def module_of(path: Path, package: Path) -> str:
+    """The name of a file's module below its package: "media.tags"; of a folder itself: "media"."""
+    return (
+        ".".join(path.relative_to(package).with_suffix("").parts)
+        .removesuffix("__init__")
+        .rstrip(".")
+    )
 
 
-@pytest.mark.parametrize("name", ORDER)
-def test_a_core_file_imports_only_what_stands_before_it(name: str) -> None:
-    before = set(ORDER[: ORDER.index(name)])
-    inside = [module for level, module in imports(CORE / f"{name}.py") if level]
-    assert set(inside) <= before
-    assert all(level <= 1 for level, _ in imports(CORE / f"{name}.py"))
+def core_imports(path: Path) -> set[str]:
+    """The modules of the core that a file imports, by their path below `nvcf_core`."""
+    folder = path.parent.relative_to(CORE).parts
+    found = set()
+    for node in nodes(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = folder[: len(folder) - node.level + 1]
+            found.add(".".join((*base, *filter(None, [node.module]))))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nvcf_core"):
+            found.add((node.module or "").removeprefix("nvcf_core").lstrip("."))
+    return found
+
+
+def test_the_order_names_every_module_of_the_core() -> None:
+    assert sorted(ORDER) == sorted(module_of(path, CORE) for path in CORE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: module_of(path, CORE))
+def test_a_core_module_imports_only_what_stands_before_it(path: Path) -> None:
+    name = module_of(path, CORE)
+    assert core_imports(path) <= set(ORDER[: ORDER.index(name)])
+    folder = name.partition(".")[0]
+    imported = {module.partition(".")[0] for module in core_imports(path)}
+    assert not imported & STRANGERS.get(folder, set())
+
+
+@pytest.mark.parametrize("package", [CORE, ROOT / "langchain_nvcf", ROOT / "llamaindex_nvcf"])
+def test_no_import_hides_from_the_running_program(package: Path) -> None:
+    """An import that only type checkers see hides a cycle."""
+    for path in package.rglob("*.py"):
+        assert not any(is_type_checking(node) for node in ast.walk(ast.parse(path.read_text()))), (
+            path
+        )
+
+
+@pytest.mark.parametrize("package", [CORE, ROOT / "langchain_nvcf", ROOT / "llamaindex_nvcf"])
+def test_no_private_name_is_imported(package: Path) -> None:
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+                private = [alias.name for alias in node.names if alias.name.startswith("_")]
+                assert not private, f"{path} imports {private} from {node.module}"
 
 
 def test_the_core_knows_no_framework_and_no_adapter() -> None:
     found = set().union(*outside(CORE).values())
-    assert not found & (FRAMEWORKS | OURS)
-    assert found - set(sys.stdlib_module_names) == {"httpx", "pydantic", "pydantic_core"}
+    assert not found & (FRAMEWORKS | OURS - {"nvcf_core"})
+    assert found - set(sys.stdlib_module_names) - {"nvcf_core"} == {
+        "httpx",
+        "pydantic",
+        "pydantic_core",
+    }
 
 
 def test_one_file_knows_httpx() -> None:
     knowing = {name for name, found in outside(CORE).items() if found & HTTP}
-    assert knowing == {"http.py"}
+    assert knowing == {"transport/httpx_client.py"}
 
 
 def test_one_file_sleeps() -> None:
     sleeping = {
-        path.name
-        for path in CORE.glob("*.py")
+        str(path.relative_to(CORE))
+        for path in CORE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr == "sleep"
     }
-    assert sleeping == {"drivers.py"}
+    assert sleeping == {"transport/driver.py"}
 
 
 @pytest.mark.parametrize("package", ADAPTERS)

@@ -1,7 +1,6 @@
 """The core of nvcf-adapters: conversations with the chat models that NVIDIA hosts, free of any framework."""
 
-from .adapter import Adapter as Adapter
-from .chat import Call as Call
+from .base import Adapter as Adapter
 from .client import Client as Client
 from .messages import Chunk as Chunk
 from .messages import Kind as Kind
@@ -10,6 +9,7 @@ from .messages import Message as Message
 from .messages import Part as Part
 from .messages import ToolCall as ToolCall
 from .messages import Usage as Usage
-from .models import ModelSpec as ModelSpec
-from .models import register as register
-from .models import spec_for as spec_for
+from .models.catalog import register as register
+from .models.catalog import spec_for as spec_for
+from .models.spec import ModelSpec as ModelSpec
+from .protocol.call import Call as Call

@@ -21,19 +21,13 @@ NVCFError
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic_core import from_json
+from typing import Any, Literal
 
 from .exchange import Reply
+from .messages import Chunk
 
-if TYPE_CHECKING:
-    from .messages import Chunk
-
-_LONGEST_DETAIL = 2_000
+_LONGEST_BODY = 2_000
+"""Bytes that an error keeps of a body that is not an answer."""
 
 
 class NVCFWarning(UserWarning):
@@ -146,7 +140,7 @@ class InvalidResponseError(NVCFError):
     """
 
     def __init__(self, message: str, *, body: bytes, request_id: str | None = None) -> None:
-        self.body = body[:_LONGEST_DETAIL]
+        self.body = body[:_LONGEST_BODY]
         super().__init__(message, request_id=request_id)
 
 
@@ -161,16 +155,24 @@ class APIStatusError(NVCFError):
         retry_after: seconds the service asked to wait, None where it did not say.
     """
 
-    def __init__(self, reply: Reply, *, hint: str = "") -> None:
-        problem = _problem(reply)
-        self.status = reply.status
-        self.title = problem.title
-        self.detail = problem.detail
-        self.response = reply
-        self.retry_after = retry_after(reply.headers)
-        said = ": ".join(part for part in (self.title, self.detail) if part)
-        message = f"HTTP {self.status}: {said or 'the reply has no explanation'}"
-        super().__init__(f"{message}. {hint}" if hint else message, request_id=problem.request_id)
+    def __init__(
+        self,
+        response: Reply,
+        *,
+        title: str = "",
+        detail: str = "",
+        hint: str = "",
+        retry_after: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.status = response.status
+        self.title = title
+        self.detail = detail
+        self.response = response
+        self.retry_after = retry_after
+        said = ": ".join(part for part in (title, detail) if part)
+        message = f"HTTP {self.status}: {said or 'the response has no explanation'}"
+        super().__init__(f"{message}. {hint}" if hint else message, request_id=request_id)
 
 
 class BadRequestError(APIStatusError):
@@ -207,145 +209,3 @@ class ServerError(APIStatusError):
     """408, 5xx, and a 400 whose text says DEGRADED: the service's fault, not the caller's."""
 
     retryable = True
-
-
-_BY_STATUS: Mapping[int, type[APIStatusError]] = {
-    401: AuthenticationError,
-    402: PermissionDeniedError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    408: ServerError,
-    410: ModelGoneError,
-    429: RateLimitError,
-}
-_HINTS: Mapping[int, str] = {
-    401: "Set NVIDIA_API_KEY, or pass api_key",
-    402: "The account's credits are spent",
-    403: "Check the key (NVIDIA_API_KEY or api_key) and what its account may use",
-    404: "available_models() lists the models; check model, base_url and function_id",
-    410: "Choose another model: available_models() lists them",
-    429: "requests_per_minute=… keeps below the account's limit",
-}
-_CONTEXT_LENGTH = re.compile(
-    r"maximum context length|context_length_exceeded|context window|prompt is too long", re.I
-)
-
-
-def status_error(reply: Reply) -> APIStatusError:
-    """The error that a reply with a status of 300 or more stands for."""
-    kind = _kind(reply)
-    error = kind(reply, hint=_HINTS.get(reply.status, ""))
-    if reply.status == 409:
-        error.retryable = True
-    return error
-
-
-def _kind(reply: Reply) -> type[APIStatusError]:
-    if reply.status >= 500:
-        return ServerError
-    if reply.status in _BY_STATUS:
-        return _BY_STATUS[reply.status]
-    if reply.status < 400:
-        return APIStatusError
-    if reply.status == 400 and b"DEGRADED" in reply.body:
-        return ServerError
-    if _CONTEXT_LENGTH.search(reply.text[:_LONGEST_DETAIL]):
-        return ContextLengthError
-    return BadRequestError
-
-
-class _Problem:
-    """An error body, whichever of the service's shapes it has."""
-
-    __slots__ = ("detail", "request_id", "title")
-
-    def __init__(self, title: str, detail: str, request_id: str | None) -> None:
-        self.title = title[:_LONGEST_DETAIL]
-        self.detail = detail[:_LONGEST_DETAIL]
-        self.request_id = request_id
-
-
-def _problem(reply: Reply) -> _Problem:
-    request_id = reply.headers.get("nvcf-reqid")
-    try:
-        body = from_json(reply.body)
-    except ValueError:
-        return _Problem("", " ".join(reply.text[: 2 * _LONGEST_DETAIL].split()), request_id)
-    if not isinstance(body, dict):
-        return _Problem("", "" if body is None else str(body), request_id)
-    title, detail = explain(body)
-    return _Problem(title, detail, request_id or _text(body.get("requestId")) or None)
-
-
-def explain(body: Mapping[str, Any]) -> tuple[str, str]:
-    """Title and detail of an error body that is a JSON object, in any of the shapes seen."""
-    error = body.get("error")
-    if isinstance(error, Mapping):
-        return _text(error.get("type")), _text(error.get("message")) or str(error)
-    detail = body.get("detail")
-    if isinstance(detail, list):
-        return _text(body.get("title")), "; ".join(_validation(item) for item in detail)
-    words = _text(detail) or _text(error) or _text(body.get("message"))
-    title = _text(body.get("title"))
-    return title, words if words or title else str(dict(body))
-
-
-def _validation(item: object) -> str:
-    """One entry of a FastAPI validation error: where, and what."""
-    if not isinstance(item, Mapping):
-        return str(item)
-    place = item.get("loc")
-    where = ".".join(str(step) for step in place) if isinstance(place, list) else ""
-    return f"{where}: {item.get('msg')}" if where else str(item.get("msg"))
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `Retry-After` asks to wait: a number, or a date set against the reply's own `Date`."""
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    value = value.strip()
-    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
-        return float(value)
-    until, now = _date(value), _date(headers.get("date", ""))
-    if until is None or now is None:
-        return None
-    return max(0.0, until - now)
-
-
-def _date(value: str) -> float | None:
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def mask(error: BaseException, secret: str) -> None:
-    """Take a key that the service echoed out of an error, its reply, and what caused it."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        current.args = tuple(_masked(part, secret) for part in current.args)
-        if isinstance(current, NVCFError):
-            for name, value in vars(current).items():
-                setattr(current, name, _masked(value, secret))
-        current = current.__cause__ or current.__context__
-
-
-def _masked(value: Any, secret: str) -> Any:
-    if isinstance(value, str):
-        return value.replace(secret, "***")
-    if isinstance(value, bytes):
-        return value.replace(secret.encode(), b"***")
-    return masked_reply(value, secret) if isinstance(value, Reply) else value
-
-
-def masked_reply(reply: Reply, secret: str) -> Reply:
-    """A reply without a key that the service echoed in it."""
-    headers = {name: text.replace(secret, "***") for name, text in reply.headers.items()}
-    return Reply(reply.status, headers, reply.body.replace(secret.encode(), b"***"), reply.at)

@@ -1,4 +1,4 @@
-"""Requests and replies as plain values, and the conversations made of them. No I/O."""
+"""Requests, responses and the bodies they carry as plain values, and what a flow is. No I/O."""
 
 from __future__ import annotations
 
@@ -6,6 +6,24 @@ from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+
+class Source(Protocol):
+    """Bytes of known length that can be read more than once."""
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        ...
+
+    def chunks(self) -> Generator[bytes]:
+        """The bytes, from the start."""
+        ...
+
+    def base64(self) -> Generator[bytes]:
+        """The bytes as base64 text, from the start."""
+        ...
+
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""Locks that survive a fork: the child's are free, whatever the parent's threads were doing."""
+"""Locks that are free in a forked child, whatever the parent's threads were doing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vocabulary that both frameworks are translated to and from."""
+"""The words that both frameworks are translated to and from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from .sources import Source
+from .exchange import Source
 
 Kind: TypeAlias = Literal["image", "audio", "video"]
 
@@ -62,6 +62,12 @@ class Message:
     tool_call_id: str | None = None
     reasoning: str | None = None
     """What the model thought in an earlier turn. Sent back only where the model's page has a place for it."""
+
+    @property
+    def text(self) -> str:
+        """The text of the parts, media left out. An answer's pieces belong together; others are lines."""
+        texts = [part for part in self.parts if isinstance(part, str)]
+        return ("" if self.role == "assistant" else "\n").join(texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from nvcf_core import Adapter, Message, spec_for
-from nvcf_core.choice import Reading
-from nvcf_core.decode import decoder_for
 from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Reply, Request
-from nvcf_core.judge import Judge
+from nvcf_core.models.validator import Judge
+from nvcf_core.response.choice import Reading
+from nvcf_core.response.decoder import decoder_for
 
 GEMMA = "google/gemma-3n-e2b-it"
 NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"

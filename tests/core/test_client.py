@@ -21,8 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
-from nvcf_core import Media
-from nvcf_core import bodies as bodies_module
+from nvcf_core import Media, answer_stream
 from nvcf_core import client as client_module
 from nvcf_core.errors import (
     APIConnectionError,
@@ -36,8 +35,9 @@ from nvcf_core.errors import (
     ServerError,
     StreamInterruptedError,
 )
-from nvcf_core.retry import Retry
-from nvcf_core.sources import BytesSource
+from nvcf_core.media.sources import BytesSource
+from nvcf_core.protocol.retry import Retry
+from nvcf_core.transport import bodies as bodies_module
 
 KIMI = "moonshotai/kimi-k2.6"
 PALI = "google/paligemma"
@@ -178,7 +178,7 @@ async def test_an_answer_that_stands_still(ask: Any, adapter: Any, server: Any, 
 async def test_signs_of_life_alone_end_a_call(
     ask: Any, adapter: Any, server: Any, say: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(client_module, "_LIFE_SIGNS", -1.0)
+    monkeypatch.setattr(answer_stream, "_LIFE_SIGNS", -1.0)
     server.raw(headers={"content-type": "text/event-stream"}, chunks=[b": ping\n\n"] * 3)
     if not ask.streams:
         pytest.skip("only a stream has comments")
@@ -638,7 +638,7 @@ def test_a_forked_child_uses_connections_of_its_own(
 async def test_the_pace_is_kept_and_the_queue_is_waited_in(
     ask: Any, adapter: Any, server: Any, say: Any, monkeypatch: Any
 ) -> None:
-    from nvcf_core import pace
+    from nvcf_core.transport import rate_limiter as pace
 
     monkeypatch.setattr(pace, "_WINDOW", 0.3)
     monkeypatch.setattr(pace, "_paces", {})
@@ -654,7 +654,8 @@ async def test_the_pace_is_kept_and_the_queue_is_waited_in(
 async def test_who_leaves_the_queue_gives_the_place_back(
     adapter: Any, server: Any, say: Any, monkeypatch: Any
 ) -> None:
-    from nvcf_core import drivers, pace
+    from nvcf_core.transport import driver as drivers
+    from nvcf_core.transport import rate_limiter as pace
 
     monkeypatch.setattr(pace, "_paces", {})
     model = adapter(requests_per_minute=1)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from nvcf_core.errors import BadRequestError, InvalidRequestError, NVCFWarning
-from nvcf_core.models import known_models
+from nvcf_core.models.catalog import known_models
 from nvcf_emulator import Emulator
 
 DOCS = Path(__file__).parents[2] / "docs"

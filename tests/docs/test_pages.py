@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from nvcf_core import models
-from nvcf_core.settings import Settings
+from nvcf_core.config.settings import Settings
+from nvcf_core.models import catalog
 from nvcf_emulator import Emulator
 
 Load = Callable[[Path], ModuleType]
@@ -67,7 +67,7 @@ def at_home(nvcf_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NVIDIA_BASE_URL", nvcf_emulator.base_url)
     monkeypatch.setenv("NVCF_URL", nvcf_emulator.nvcf_url)
     # A page may add rows for models, for itself alone.
-    monkeypatch.setattr(models, "_MODELS", dict(models._MODELS))
+    monkeypatch.setattr(catalog, "_MODELS", dict(catalog._MODELS))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=_name)
@@ -134,7 +134,7 @@ def test_the_rooms_of_the_architecture_are_those_of_the_house(load: Load) -> Non
 def test_the_models_of_the_readme_are_those_of_the_rows() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]+)` \|.* \| ([\d,]+) \|$", page, re.MULTILINE)
-    assert rows == [(spec.id, f"{spec.context_window:,}") for spec in models.known_models()]
+    assert rows == [(spec.id, f"{spec.context_window:,}") for spec in catalog.known_models()]
 
 
 def test_the_pages_have_code() -> None:

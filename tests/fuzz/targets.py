@@ -9,21 +9,21 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nvcf_core.chat import _unzipped
-from nvcf_core.choice import Reading
-from nvcf_core.decode import decoder_for
 from nvcf_core.errors import (
     APIStatusError,
     InvalidRequestError,
     InvalidResponseError,
     StreamInterruptedError,
-    status_error,
 )
 from nvcf_core.exchange import Reply
-from nvcf_core.media import has_tag, parse_tags, without_tags
+from nvcf_core.media.tags import has_tag, parse_tags, without_tags
 from nvcf_core.messages import Chunk, Media
-from nvcf_core.sse import SSEDecoder
-from nvcf_core.tools import ToolNames
+from nvcf_core.protocol.results import _unzipped
+from nvcf_core.response.choice import Reading
+from nvcf_core.response.decoder import decoder_for
+from nvcf_core.response.error_body import status_error
+from nvcf_core.response.sse import SSEDecoder
+from nvcf_core.tool_names import ToolNames
 
 CORPUS = Path(__file__).parent / "corpus"
 REPLIES = Path(__file__).parents[1] / "replies"

@@ -31,8 +31,8 @@ from langchain_nvcf.errors import (
     NVCFWarning,
     RateLimitError,
 )
-from nvcf_core import models
-from nvcf_core.models import known_models, register, spec_for
+from nvcf_core.models import catalog
+from nvcf_core.models.catalog import known_models, register, spec_for
 from nvcf_emulator import Emulator
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -494,7 +494,7 @@ def test_profiles(spec: Any) -> None:
 
 
 def test_profiles_of_other_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_MODELS", dict(models._MODELS))
+    monkeypatch.setattr(catalog, "_MODELS", dict(catalog._MODELS))
     assert ChatNVCF(model="some/model").profile is None
     assert ChatNVCF(model=KIMI, profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
     kimi = spec_for(KIMI)

@@ -15,7 +15,7 @@ from langchain_core.messages import HumanMessage
 
 from langchain_nvcf import ChatNVCF
 from langchain_nvcf.errors import AssetUploadError, InvalidRequestError
-from nvcf_core.models import spec_for
+from nvcf_core.models.catalog import spec_for
 from nvcf_emulator import Emulator
 
 GEMMA = "google/gemma-3n-e2b-it"

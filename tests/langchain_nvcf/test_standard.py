@@ -14,7 +14,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_nvcf import ChatNVCF
 from langchain_nvcf.errors import InvalidRequestError
-from nvcf_core.models import spec_for
+from nvcf_core.models.catalog import spec_for
 from nvcf_emulator import Emulator
 
 GEMMA = "google/gemma-3n-e2b-it"

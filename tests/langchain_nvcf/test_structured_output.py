@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 
 from langchain_nvcf import ChatNVCF
 from langchain_nvcf.errors import InvalidRequestError, RefusalError
-from langchain_nvcf.parsers import parser_for
+from langchain_nvcf.output_parsers import parser_for
 from nvcf_emulator import Emulator
 
 KIMI = "moonshotai/kimi-k2.6"

@@ -30,7 +30,7 @@ from llama_index.core.base.llms.types import (
 from llamaindex_nvcf import InvalidRequestError
 from llamaindex_nvcf.messages import to_messages
 from nvcf_core import Media, ToolCall
-from nvcf_core.sources import PathSource
+from nvcf_core.media.sources import PathSource
 
 
 def only(message: ChatMessage):

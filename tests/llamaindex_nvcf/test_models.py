@@ -18,7 +18,7 @@ from llamaindex_nvcf import (
     PermissionDeniedError,
 )
 from nvcf_core import ModelSpec, register
-from nvcf_core.models import known_models
+from nvcf_core.models.catalog import known_models
 from nvcf_emulator import Emulator
 
 GEMMA = "google/gemma-3n-e2b-it"

@@ -21,8 +21,9 @@ from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
 
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
-from nvcf_core import Adapter, Media, Message, retry
-from nvcf_core.sources import BytesSource
+from nvcf_core import Adapter, Media, Message
+from nvcf_core.media.sources import BytesSource
+from nvcf_core.protocol import retry
 from nvcf_emulator import Emulator
 
 KIMI = "moonshotai/kimi-k2.6"

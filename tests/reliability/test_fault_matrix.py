@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 import pytest
 
-from nvcf_core import decode, errors, sse
+from nvcf_core import errors
+from nvcf_core.response import json_body, sse
 from nvcf_emulator import Emulator, FaultKind, StreamError
 
 WORDS = ["Once ", "upon ", "a ", "time"]
@@ -223,7 +224,7 @@ CASES = [
 def _low_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is refused at 32 and at 256 MiB is refused at 1 MiB here, since it takes a hundredth of the time."""
     monkeypatch.setattr(sse, "LONGEST_EVENT", 1 << 20)
-    monkeypatch.setattr(decode, "LONGEST_ANSWER", 1 << 20)
+    monkeypatch.setattr(json_body, "LONGEST_ANSWER", 1 << 20)
 
 
 @pytest.mark.parametrize(

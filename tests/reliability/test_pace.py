@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nvcf_core import drivers, pace
+from nvcf_core.transport import driver, rate_limiter
 from nvcf_emulator import Emulator
 
 
@@ -36,11 +36,11 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """A clock of our own for every pace that is made from now on, and for those who wait for it."""
     clock = Clock()
-    paces: dict[Any, pace.Pace] = {}
+    paces: dict[Any, rate_limiter.Pace] = {}
     monkeypatch.setattr(
-        drivers,
+        driver,
         "pace_for",
-        lambda *key: paces.setdefault(key, pace.Pace(clock=clock.monotonic)),
+        lambda *key: paces.setdefault(key, rate_limiter.Pace(clock=clock.monotonic)),
     )
 
     async def sleep(seconds: float) -> None:
@@ -53,8 +53,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
         def __getattr__(self, name: str) -> Any:
             return sleep if name == "sleep" else getattr(asyncio, name)
 
-    monkeypatch.setattr(drivers, "time", clock)
-    monkeypatch.setattr(drivers, "asyncio", Loop())
+    monkeypatch.setattr(driver, "time", clock)
+    monkeypatch.setattr(driver, "asyncio", Loop())
     return clock
 
 
@@ -148,7 +148,7 @@ async def test_a_429_slows_down_and_answers_speed_up_again(
 
 def test_places_are_given_in_the_order_they_are_asked_for() -> None:
     clock = Clock()
-    steady = pace.Pace(clock=clock.monotonic)
+    steady = rate_limiter.Pace(clock=clock.monotonic)
     tickets = [steady.reserve(2) for _ in range(7)]
     waits = [steady.wait(ticket) for ticket in tickets]
     assert waits == sorted(waits)
@@ -160,7 +160,7 @@ def test_places_are_given_in_the_order_they_are_asked_for() -> None:
 def test_who_comes_late_makes_the_others_wait() -> None:
     """A ticket counts from when it is used: one that was used late still has its minute."""
     clock = Clock()
-    steady = pace.Pace(clock=clock.monotonic)
+    steady = rate_limiter.Pace(clock=clock.monotonic)
     first, second = steady.reserve(1), steady.reserve(1)
     clock.sleep(30)
     assert steady.wait(first) == 0

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from nvcf_core import client, errors
+from nvcf_core import answer_stream, errors
 from nvcf_emulator import Emulator
 
 only_core = pytest.mark.parametrize("face", ["core"], indirect=True)
@@ -102,7 +102,7 @@ async def test_the_first_byte_and_the_pauses_are_apart(core: Any, nvcf_emulator:
 async def test_comments_are_a_sign_of_life_but_not_for_ever(
     way: Any, nvcf_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_LIFE_SIGNS", 0.05)
+    monkeypatch.setattr(answer_stream, "_LIFE_SIGNS", 0.05)
     first = b'data: {"choices":[{"index":0,"delta":{"content":"begun"}}]}\n\n'
     nvcf_emulator.raw(
         headers={"content-type": "text/event-stream"}, chunks=[first, *[b": ping\n\n"] * 30_000]

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from nvcf_core import assets, chat, retry
-from nvcf_core.assets import Ledger
+from nvcf_core.protocol import assets, chat, polling, retry
+from nvcf_core.protocol.upload_cache import Ledger
 
 from .world import Violation, simulate, small_media
 
@@ -124,7 +124,7 @@ def test_it_notices_polls_past_their_time(monkeypatch: pytest.MonkeyPatch) -> No
     def patient(*given: Any, **named: Any) -> Any:
         return real(*given, **{**named, "patience": 1e6} if "patience" in named else named)
 
-    monkeypatch.setattr(chat, "Request", patient)
+    monkeypatch.setattr(polling, "Request", patient)
     assert "a poll may outlast its time" in first_violation()
 
 

@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-from nvcf_core import Adapter, Call, Chunk, Media, Message, media
-from nvcf_core.assets import Ledger, delete, together, upload
-from nvcf_core.chat import chat
-from nvcf_core.decode import decoder_for
+from nvcf_core import Adapter, Call, Chunk, Media, Message
 from nvcf_core.errors import NVCFError, StreamInterruptedError
 from nvcf_core.exchange import Reply, Request
-from nvcf_core.retry import Retry
-from nvcf_core.sources import BytesSource
+from nvcf_core.media import delivery
+from nvcf_core.media.sources import BytesSource
+from nvcf_core.protocol.assets import delete, together, upload
+from nvcf_core.protocol.chat import chat
+from nvcf_core.protocol.retry import Retry
+from nvcf_core.protocol.upload_cache import Ledger
+from nvcf_core.response.decoder import decoder_for
 
 from .service import BASE, NVCF, Outcome, Service
 
@@ -48,7 +50,7 @@ class Violation(AssertionError):
 @contextmanager
 def small_media() -> Iterator[None]:
     """Let tiny pictures be too large to go inline, so that conversations are fast."""
-    with patch.object(media, "INLINE_LIMIT", 0), patch.object(media, "INLINE_TOTAL", 0):
+    with patch.object(delivery, "INLINE_LIMIT", 0), patch.object(delivery, "INLINE_TOTAL", 0):
         yield
 
 

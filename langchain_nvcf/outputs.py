@@ -1,0 +1,225 @@
+"""Inbound: the core's chunks as LangChain messages, whole and in pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall
+from langchain_core.messages import ToolCall as LCToolCall
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.tool import (
+    ToolCallChunk,
+    invalid_tool_call,
+    tool_call,
+    tool_call_chunk,
+)
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.utils.json import parse_partial_json
+
+from nvcf_core.messages import Chunk, ToolCall, Usage
+
+from .block_translator import PROVIDER
+
+_SAID_BY_US = {"model_provider": PROVIDER}
+"""The metadata of every piece of a stream: it picks the translator of its content blocks."""
+
+_CUT = "the answer was cut off at max_tokens in the middle of this call"
+_SPOILERS = ("]", '"]', '""]', "}", '"}', '""}')
+"""Inside a string, after a backslash in a string, outside; for what an object and what a list leaves open."""
+
+
+def result_of(answer: Chunk) -> ChatResult:
+    """A whole answer; each further choice (`n` > 1) is a generation of its own."""
+    return ChatResult(generations=[_generation(choice) for choice in (answer, *answer.others)])
+
+
+def _generation(answer: Chunk) -> ChatGeneration:
+    calls: list[LCToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    for read in read_calls(answer.tool_calls, answer.finish_reason):
+        call = read.call
+        if read.arguments is None:
+            invalid.append(
+                invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=read.error)
+            )
+        else:
+            calls.append(tool_call(name=call.name, args=read.arguments, id=call.id))
+    message = AIMessage(
+        content=answer.text,
+        additional_kwargs=kwargs_of(answer),
+        response_metadata=metadata_of(answer),
+        tool_calls=calls,
+        invalid_tool_calls=invalid,
+        usage_metadata=usage_of(answer.usage),
+    )
+    return ChatGeneration(message=message, generation_info=_generation_info(answer))
+
+
+def _generation_info(answer: Chunk) -> dict[str, Any] | None:
+    return {"finish_reason": answer.finish_reason} if answer.finish_reason else None
+
+
+def kwargs_of(chunk: Chunk) -> dict[str, Any]:
+    """What a message keeps beside its content: reasoning, and the words of a refusal."""
+    kwargs: dict[str, Any] = {}
+    if chunk.reasoning:
+        kwargs["reasoning_content"] = chunk.reasoning
+    if chunk.refusal:
+        kwargs["refusal"] = chunk.refusal
+    return kwargs
+
+
+def metadata_of(answer: Chunk) -> dict[str, Any]:
+    """`response_metadata` of a whole answer, or of the last piece of one."""
+    facts = {
+        "finish_reason": answer.finish_reason,
+        "id": answer.id,
+        "model_name": answer.model,
+        "request_id": answer.request_id,
+        "logprobs": answer.logprobs,
+        "model_provider": PROVIDER,
+    }
+    return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def usage_of(usage: Usage | None) -> UsageMetadata | None:
+    """`usage_metadata`, with the details that the service gave."""
+    if usage is None:
+        return None
+    counts = UsageMetadata(
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        total_tokens=usage.total_tokens,
+    )
+    given, made = InputTokenDetails(), OutputTokenDetails()
+    if usage.cached_tokens is not None:
+        given["cache_read"] = usage.cached_tokens
+    if usage.prompt_audio_tokens is not None:
+        given["audio"] = usage.prompt_audio_tokens
+    if usage.reasoning_tokens is not None:
+        made["reasoning"] = usage.reasoning_tokens
+    if usage.completion_audio_tokens is not None:
+        made["audio"] = usage.completion_audio_tokens
+    if given:
+        counts["input_token_details"] = given
+    if made:
+        counts["output_token_details"] = made
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCall:
+    """A tool call of a whole answer, and what its arguments are, or why it must not be made."""
+
+    call: ToolCall
+    arguments: dict[str, Any] | None
+    error: str | None = None
+
+
+def read_calls(calls: Sequence[ToolCall], finish_reason: str | None) -> list[ReadCall]:
+    """Read the arguments. What is no JSON object is refused, and so is the last call of an answer that was cut off."""
+    read = [_read(call) for call in calls]
+    if read and finish_reason == "length":
+        read[-1] = ReadCall(calls[-1], None, _CUT)
+    return read
+
+
+def _read(call: ToolCall) -> ReadCall:
+    try:
+        arguments = json.loads(call.arguments, strict=False) if call.arguments.strip() else {}
+    except (ValueError, RecursionError) as error:
+        return ReadCall(call, None, f"the arguments are no JSON: {error}")
+    if not isinstance(arguments, dict):
+        return ReadCall(call, None, "the arguments are no JSON object")
+    return ReadCall(call, arguments)
+
+
+class Pieces:
+    """Turns the chunks of one stream into message chunks, which add up to the whole answer's message."""
+
+    __slots__ = ("_arguments",)
+
+    def __init__(self) -> None:
+        self._arguments: dict[int, list[str]] = {}
+
+    def of(self, chunk: Chunk) -> tuple[ChatGenerationChunk, ...]:
+        """The message chunks that a chunk of the core becomes: one, and at the end sometimes two."""
+        for call in chunk.tool_calls:
+            self._arguments.setdefault(call.index, []).append(call.arguments)
+        if not chunk.last:
+            return (ChatGenerationChunk(message=_piece(chunk)),)
+        last = ChatGenerationChunk(
+            message=_last_piece(chunk), generation_info=_generation_info(chunk)
+        )
+        spoilers = self._spoilers(chunk.finish_reason)
+        if not spoilers:
+            return (last,)
+        spoiler = AIMessageChunk(
+            content="", tool_call_chunks=spoilers, response_metadata=_SAID_BY_US
+        )
+        return ChatGenerationChunk(message=spoiler), last
+
+    def _spoilers(self, finish_reason: str | None) -> list[ToolCallChunk]:
+        """Last fragments for the calls that must not be made.
+
+        langchain-core completes JSON that breaks off, when it adds chunks: a call that was cut would be made with
+        half of its arguments. With these ends it cannot.
+        """
+        calls = [
+            ToolCall(index, arguments="".join(texts)) for index, texts in self._arguments.items()
+        ]
+        return [
+            tool_call_chunk(args=_spoiler(read.call.arguments), index=read.call.index)
+            for read in read_calls(calls, finish_reason)
+            if read.arguments is None and _would_be_completed(read.call.arguments)
+        ]
+
+
+def _piece(chunk: Chunk) -> AIMessageChunk:
+    if not (chunk.reasoning or chunk.tool_calls or chunk.refusal or chunk.logprobs):
+        return AIMessageChunk(content=chunk.text, response_metadata=_SAID_BY_US)
+    metadata = {**_SAID_BY_US, "logprobs": chunk.logprobs} if chunk.logprobs else _SAID_BY_US
+    return AIMessageChunk(
+        content=chunk.text,
+        additional_kwargs=kwargs_of(chunk),
+        response_metadata=metadata,
+        tool_call_chunks=_fragments(chunk),
+    )
+
+
+def _last_piece(chunk: Chunk) -> AIMessageChunk:
+    return AIMessageChunk(
+        content=chunk.text,
+        additional_kwargs=kwargs_of(chunk),
+        response_metadata=metadata_of(chunk),
+        tool_call_chunks=_fragments(chunk),
+        usage_metadata=usage_of(chunk.usage),
+        chunk_position="last",
+    )
+
+
+def _fragments(chunk: Chunk) -> list[ToolCallChunk]:
+    return [
+        tool_call_chunk(
+            name=call.name or None, args=call.arguments, id=call.id or None, index=call.index
+        )
+        for call in chunk.tool_calls
+    ]
+
+
+def _would_be_completed(arguments: str) -> bool:
+    """Whether langchain-core would make an object of this text."""
+    if not arguments:
+        return True
+    try:
+        return isinstance(parse_partial_json(arguments), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _spoiler(arguments: str) -> str:
+    """An end that leaves the text without a meaning: a bracket that closes what is not open, outside any string."""
+    return next(end for end in _SPOILERS if not _would_be_completed(arguments + end))

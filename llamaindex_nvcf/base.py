@@ -1,0 +1,412 @@
+"""`NVCF`: a LlamaIndex model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import aclosing, closing
+from typing import Any, BinaryIO, Self
+
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    ImageBlock,
+    LLMMetadata,
+    MessageRole,
+    VideoBlock,
+)
+from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
+from llama_index.core.instrumentation.events.llm import (
+    LLMStructuredPredictEndEvent,
+    LLMStructuredPredictStartEvent,
+)
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import ToolSelection, dispatcher
+from llama_index.core.program.utils import FlexibleModel
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.tools.types import BaseTool
+from llama_index.core.types import Model
+from pydantic import Field
+
+from nvcf_core import Adapter, Media
+from nvcf_core.errors import InvalidRequestError
+
+from .callbacks import observed, observed_astream, observed_stream
+from .messages import MediaBlock, to_messages
+from .responses import (
+    achat_responses,
+    acompletions,
+    chat_response,
+    chat_responses,
+    completion,
+    completions,
+)
+from .structured_output import Growing, Question
+from .tools import selections, tool_arguments, with_one_call
+
+
+class NVCF(Adapter, FunctionCallingLLM):
+    """A chat model that NVIDIA hosts, as a LlamaIndex LLM.
+
+    Constructing one does no I/O. It may be shared between threads and event loops, pickled and
+    copied; its key is in no dump. `with` and `close()` (`async with`, `aclose()`) release
+    connections and uploaded assets.
+
+    Besides the keywords below it takes all of `nvcf_core.Settings` (`model`, `api_key`,
+    `temperature`, …) and of `FunctionCallingLLM` (`system_prompt`, `callback_manager`,
+    `output_parser`, `pydantic_program_mode`, `rate_limiter`, …).
+
+    ```python
+    from llamaindex_nvcf import NVCF
+
+    llm = NVCF(model="moonshotai/kimi-k2.6", reasoning_effort="none")
+    print(llm.complete("What is a monad?"))
+    ```
+
+    Raises:
+        InvalidRequestError: a setting is out of the bounds of the model's page; from a call, also
+            a message or keyword that cannot be sent. Nothing was sent then.
+        NVCFError: what the service, or the way to it, refuses (see `nvcf_core.errors`).
+    """
+
+    context_window: int | None = Field(
+        default=None,
+        description="Tokens of prompt and answer together. Default: the model's row.",
+    )
+    is_function_calling_model: bool | None = Field(
+        default=None, description="Whether agents may give it tools. Default: the model's row."
+    )
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name under which LlamaIndex serialises it."""
+        return "NVCF"
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What the frameworks' retrieval, memory and agents go by."""
+        spec = self._spec()
+        calls = self.is_function_calling_model
+        return LLMMetadata(
+            context_window=self.context_window or spec.context_window,
+            num_output=self.max_tokens or spec.max_output or DEFAULT_NUM_OUTPUTS,
+            is_chat_model=True,
+            is_function_calling_model=spec.tools if calls is None else calls,
+            model_name=self.model,
+        )
+
+    def __getstate__(self) -> dict[Any, Any]:
+        # The framework deletes what it cannot pickle from the very object: it gets a copy.
+        copied = self.model_copy(update={"api_key": None})
+        copied._client = None
+        return super(NVCF, copied).__getstate__()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # A limiter is shared by all that it limits, and holds a lock, which cannot be copied.
+        memo = {} if memo is None else memo
+        memo[id(self.rate_limiter)] = self.rate_limiter
+        return super().__deepcopy__(memo)
+
+    # Chat
+
+    @observed(llm_chat_callback)
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a conversation.
+
+        Args:
+            messages: the conversation: text, images, audio, video, documents that are text,
+                thoughts, tool calls and their results.
+            kwargs: settings for this call alone (`temperature=0.1`); others go into the body as
+                they are.
+
+        Returns:
+            Its message holds a `ThinkingBlock` where the model thought, a `TextBlock`, and a
+            `ToolCallBlock` for each call. `additional_kwargs` has `finish_reason`, `id`,
+            `model_name`, `request_id` and the token counts; `raw` is the service's own body.
+        """
+        return self._chat(messages, kwargs)
+
+    @observed(llm_chat_callback)
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """The same as `chat`, async."""
+        return await self._achat(messages, kwargs)
+
+    @observed_stream(llm_chat_callback)
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Answer a conversation piece by piece.
+
+        Returns:
+            A generator. Each response's `message` holds all that has arrived, its `delta` the new
+            text and `additional_kwargs["thinking_delta"]` the new thoughts; the last one has what
+            `chat` returns. Closing the generator closes the connection.
+        """
+        return self._stream_chat(messages, kwargs)
+
+    @observed_astream(llm_chat_callback)
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """The same as `stream_chat`, async: await it, and iterate over what it returns."""
+        return self._astream_chat(messages, kwargs)
+
+    # Complete
+
+    @observed(llm_completion_callback)
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Answer a text.
+
+        Args:
+            prompt: sent as the user's message.
+            formatted: whether `completion_to_prompt` has been applied to it already.
+            kwargs: as for `chat`.
+
+        Returns:
+            The answer's text; thoughts in `additional_kwargs["thinking"]`.
+        """
+        return completion(self._chat(self._conversation(prompt, formatted), kwargs))
+
+    @observed(llm_completion_callback)
+    async def acomplete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponse:
+        """The same as `complete`, async."""
+        return completion(await self._achat(self._conversation(prompt, formatted), kwargs))
+
+    @observed_stream(llm_completion_callback)
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseGen:
+        """Answer a text piece by piece, as `stream_chat` does."""
+        return completions(self._stream_chat(self._conversation(prompt, formatted), kwargs))
+
+    @observed_astream(llm_completion_callback)
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        """The same as `stream_complete`, async: await it, and iterate over what it returns."""
+        return acompletions(self._astream_chat(self._conversation(prompt, formatted), kwargs))
+
+    def _conversation(self, prompt: str, formatted: bool) -> list[ChatMessage]:
+        if not isinstance(prompt, str):
+            raise InvalidRequestError(
+                f"prompt must be a str, not {type(prompt).__name__}", field="prompt"
+            )
+        if not formatted and self.completion_to_prompt is not None:
+            prompt = self.completion_to_prompt(prompt)
+        return [ChatMessage(role=MessageRole.USER, content=prompt)]
+
+    def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
+        return chat_response(
+            self._core.complete(self._prepare(to_messages(messages), given, stream=False))
+        )
+
+    async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
+        call = self._prepare(to_messages(messages), given, stream=False)
+        return chat_response(await self._core.acomplete(call))
+
+    def _stream_chat(
+        self, messages: Sequence[ChatMessage], given: dict[str, Any]
+    ) -> ChatResponseGen:
+        return chat_responses(
+            self._core.stream(self._prepare(to_messages(messages), given, stream=True))
+        )
+
+    def _astream_chat(
+        self, messages: Sequence[ChatMessage], given: dict[str, Any]
+    ) -> ChatResponseAsyncGen:
+        return achat_responses(
+            self._core.astream(self._prepare(to_messages(messages), given, stream=True))
+        )
+
+    # Tools
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,  # noqa: ARG002 (the framework's own)
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: str | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """The keywords of a chat that may call tools. The caller's history stays as it is."""
+        messages = list(chat_history or ())
+        if isinstance(user_msg, str):
+            messages.append(ChatMessage(role=MessageRole.USER, content=user_msg))
+        elif user_msg is not None:
+            messages.append(user_msg)
+        offered = tool_arguments(
+            tools, tool_choice, required=tool_required, parallel=allow_parallel_tool_calls
+        )
+        return {"messages": messages, **offered, **kwargs}
+
+    def _validate_chat_with_tools_response(
+        self,
+        response: ChatResponse,
+        tools: Sequence[BaseTool],  # noqa: ARG002 (the framework's own)
+        allow_parallel_tool_calls: bool = False,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> ChatResponse:
+        return response if allow_parallel_tool_calls else with_one_call(response)
+
+    def get_tool_calls_from_response(
+        self,
+        response: ChatResponse,
+        error_on_no_tool_call: bool = True,
+        **kwargs: Any,  # noqa: ARG002 (the framework's own)
+    ) -> list[ToolSelection]:
+        """The tool calls of a response, or of a piece of one, ready to be run.
+
+        Raises:
+            ValueError: there is none and `error_on_no_tool_call`; or, in a complete answer, a call
+                was cut by the answer's length or has arguments that are no JSON object.
+        """
+        return selections(response, error_on_no_tool_call=error_on_no_tool_call)
+
+    # Structured output
+
+    @dispatcher.span
+    def structured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Model:
+        """Answer a prompt with an object of a pydantic class.
+
+        Asked for by `response_format` where the model has it, else by a tool, else by the schema in
+        the prompt; `pydantic_program_mode` "function" and "llm" choose the second and the third.
+
+        Args:
+            output_cls: the class.
+            prompt: the prompt, whose variables `prompt_args` fill.
+            llm_kwargs: keywords of the chat.
+            prompt_args: the prompt's variables.
+
+        Raises:
+            ValueError: the model answered with something else; the message shows it.
+        """
+        _announce(output_cls, prompt, prompt_args)
+        question = Question(self, output_cls, prompt, llm_kwargs, prompt_args)
+        result = question.read(self.chat(question.messages, **question.keywords))
+        dispatcher.event(LLMStructuredPredictEndEvent(output=result))
+        return result
+
+    @dispatcher.span
+    async def astructured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Model:
+        """The same as `structured_predict`, async."""
+        _announce(output_cls, prompt, prompt_args)
+        question = Question(self, output_cls, prompt, llm_kwargs, prompt_args)
+        result = question.read(await self.achat(question.messages, **question.keywords))
+        dispatcher.event(LLMStructuredPredictEndEvent(output=result))
+        return result
+
+    def _structured_stream_call(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Generator[Model | list[Model] | FlexibleModel | list[FlexibleModel]]:
+        """What `stream_structured_predict` yields: the object as it grows, at last all of it."""
+        question = Question(self, output_cls, prompt, llm_kwargs, prompt_args)
+        growing = Growing(question, output_cls)
+        with closing(self.stream_chat(question.messages, **question.keywords)) as responses:
+            for response in responses:
+                if (partial := growing.feed(response)) is not None:
+                    yield partial
+        if (whole := growing.end()) is not None:
+            yield whole
+
+    async def _structured_astream_call(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Model | list[Model] | FlexibleModel | list[FlexibleModel]]:
+        """The same for `astream_structured_predict`."""
+        question = Question(self, output_cls, prompt, llm_kwargs, prompt_args)
+        growing = Growing(question, output_cls)
+        stream = await self.astream_chat(question.messages, **question.keywords)
+
+        async def objects() -> AsyncGenerator[
+            Model | list[Model] | FlexibleModel | list[FlexibleModel]
+        ]:
+            async with aclosing(stream) as responses:
+                async for response in responses:
+                    if (partial := growing.feed(response)) is not None:
+                        yield partial
+            if (whole := growing.end()) is not None:
+                yield whole
+
+        return objects()
+
+    # Media
+
+    def upload(
+        self,
+        path_or_file: str | os.PathLike[str] | BinaryIO,
+        mime_type: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> MediaBlock:
+        """Upload a picture, sound or film of any size, to be used in any number of messages.
+
+        It is read from disk in constant memory, and stays at the service until this object is closed.
+
+        Args:
+            path_or_file: a path, or a file that is open for reading bytes.
+            mime_type: needed only where the bytes do not tell.
+            progress: told (bytes sent, bytes in all).
+
+        Returns:
+            A block that refers to it, for the `blocks` of a `ChatMessage`.
+
+        Raises:
+            AssetUploadError: it failed; `.stage` says where.
+        """
+        return _block(self._upload_media(path_or_file, mime_type, progress))
+
+    async def aupload(
+        self,
+        path_or_file: str | os.PathLike[str] | BinaryIO,
+        mime_type: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> MediaBlock:
+        """The same as `upload`, async."""
+        return _block(await self._aupload_media(path_or_file, mime_type, progress))
+
+
+def _announce(output_cls: type[Model], prompt: PromptTemplate, prompt_args: dict[str, Any]) -> None:
+    dispatcher.event(
+        LLMStructuredPredictStartEvent(
+            output_cls=output_cls, template=prompt, template_args=prompt_args
+        )
+    )
+
+
+def _block(media: Media) -> MediaBlock:
+    """A block that refers to an uploaded asset."""
+    mime = media.mime or ""
+    url = f"data:{mime};asset_id,{media.asset_id}"
+    if media.kind == "image":
+        return ImageBlock(url=url, image_mimetype=mime)
+    if media.kind == "video":
+        return VideoBlock(url=url, video_mimetype=mime)
+    return AudioBlock(url=url, format=mime.partition("/")[2])

@@ -1,0 +1,158 @@
+"""One answer being read, sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+
+from .errors import APIConnectionError, NVCFError, StreamInterruptedError
+from .exchange import Flow, Reply
+from .messages import Chunk
+from .protocol.call import Call
+from .response.decoder import Decoder, decoder_for
+from .transport.bodies import Answered, pause_too_long
+from .transport.driver import AsyncDriver, Driver
+from .transport.redaction import mask
+
+_LIFE_SIGNS = 300.0
+"""Seconds that a stream may consist of comments alone, which say only that the service is alive."""
+
+
+class _AnswerReader:
+    """What reading an answer has in common, sync and async."""
+
+    def __init__(self, call: Call, answered: Answered[Reply]) -> None:
+        self.call, self.answered = call, answered
+        self.decoder: Decoder = decoder_for(answered.result, call.reading)
+        self._heard = time.monotonic()
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Decode, and see to it that comments alone do not keep a call waiting for ever."""
+        chunks = self.decoder.feed(data)
+        if chunks or not self.call.stream:
+            self._heard = time.monotonic()
+        elif time.monotonic() - self._heard > _LIFE_SIGNS:
+            raise self.interrupted(pause_too_long(_LIFE_SIGNS, "signs of life alone"))
+        return chunks
+
+    def body_ends_by_itself(self) -> bool:
+        """Whether a body is framed, so that reading on after the answer frees the connection for the next."""
+        headers = self.answered.result.headers
+        return (
+            "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
+        )
+
+    def done(self) -> bool:
+        """Whether the rest of the body is of no interest."""
+        decoder = self.decoder
+        return (
+            decoder.cut or decoder.failed or (decoder.finished and not self.body_ends_by_itself())
+        )
+
+    def broken(self, error: APIConnectionError) -> NVCFError | None:
+        """What a broken connection means: nothing, if the answer is whole already."""
+        return None if self.decoder.complete or self.decoder.finished else self.interrupted(error)
+
+    def interrupted(self, error: APIConnectionError) -> NVCFError:
+        """The answer ended halfway."""
+        interrupted = StreamInterruptedError(
+            f"the answer broke off: {error}",
+            partial=self.decoder.answer(),
+            request_id=self.answered.result.headers.get("nvcf-reqid"),
+        )
+        interrupted.__cause__ = error
+        return interrupted
+
+    def mask(self, error: NVCFError) -> None:
+        """Take the key out of an error, should the service have echoed it."""
+        if self.answered.key is not None:
+            mask(error, self.answered.key.get_secret_value())
+
+
+class AnswerStream:
+    """One answer being read. Leaving it closes the response."""
+
+    def __init__(self, driver: Driver, flow: Flow[Reply], call: Call) -> None:
+        self._driver, self._flow, self._call = driver, flow, call
+
+    def __enter__(self) -> AnswerStream:
+        call = self._call
+        call.digest_uploads()
+        self._answered = self._driver.run(self._flow, call.terms)
+        self._watch = _AnswerReader(call, self._answered)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._driver.leave(self._answered)
+
+    def answer(self) -> Chunk:
+        """All of it."""
+        return self._watch.decoder.answer()
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Its pieces, as they arrive."""
+        watch = self._watch
+        try:
+            try:
+                if self._answered.response is None:
+                    yield from watch.feed(self._answered.result.body)
+                else:
+                    for data in self._driver.read(self._answered):
+                        yield from watch.feed(data)
+                        if watch.done():
+                            break
+            except APIConnectionError as error:
+                if broken := watch.broken(error):
+                    raise broken from error
+            yield from watch.decoder.end()
+        except NVCFError as error:
+            watch.mask(error)
+            raise
+
+
+class AsyncAnswerStream:
+    """One answer being read, asynchronously."""
+
+    def __init__(self, driver: AsyncDriver, flow: Flow[Reply], call: Call) -> None:
+        self._driver, self._flow, self._call = driver, flow, call
+
+    async def __aenter__(self) -> AsyncAnswerStream:
+        call = self._call
+        if call.placements.uploads():
+            await asyncio.to_thread(call.digest_uploads)
+        self._answered = await self._driver.run(self._flow, call.terms)
+        self._watch = _AnswerReader(call, self._answered)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._driver.leave(self._answered)
+
+    def answer(self) -> Chunk:
+        """All of it."""
+        return self._watch.decoder.answer()
+
+    async def chunks(self) -> AsyncGenerator[Chunk]:
+        """Its pieces, as they arrive."""
+        watch = self._watch
+        try:
+            try:
+                if self._answered.response is None:
+                    for chunk in watch.feed(self._answered.result.body):
+                        yield chunk
+                else:
+                    async with aclosing(self._driver.read(self._answered)) as body:
+                        async for data in body:
+                            for chunk in watch.feed(data):
+                                yield chunk
+                            if watch.done():
+                                break
+            except APIConnectionError as error:
+                if broken := watch.broken(error):
+                    raise broken from error
+            for chunk in watch.decoder.end():
+                yield chunk
+        except NVCFError as error:
+            watch.mask(error)
+            raise

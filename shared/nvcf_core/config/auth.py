@@ -1,0 +1,92 @@
+"""The API key: found when a request is made, and sent only to the service's hosts."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from pydantic import SecretStr
+
+from nvcf_core.errors import InvalidRequestError
+from nvcf_core.exchange import Request
+
+from .endpoints import is_loopback, is_nvidia, origin
+
+KeySource: TypeAlias = SecretStr | str | Callable[[], Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask, and where the key may go."""
+
+    key: KeySource = field(repr=False)
+    roots: tuple[str, ...]
+    """The urls of the service: the key goes to their hosts and to no other."""
+
+    def find(self) -> SecretStr | None:
+        """The key, for a synchronous call.
+
+        Raises:
+            InvalidRequestError: there is none for a host of NVIDIA's, or it is no key, or it is asynchronous.
+        """
+        found = self.key() if callable(self.key) else self.key
+        if inspect.isawaitable(found):
+            if inspect.iscoroutine(found):
+                found.close()
+            raise InvalidRequestError(
+                "api_key is an async callable: it works in async calls only", field="api_key"
+            )
+        return self._checked(found)
+
+    async def afind(self) -> SecretStr | None:
+        """The key, for an asynchronous call.
+
+        Raises:
+            InvalidRequestError: as `find`, but an asynchronous callable is welcome.
+        """
+        found = self.key() if callable(self.key) else self.key
+        if isinstance(found, Awaitable):
+            found = await found
+        return self._checked(found)
+
+    def _checked(self, found: object) -> SecretStr | None:
+        if found is not None and not isinstance(found, (str, SecretStr)):
+            raise InvalidRequestError(
+                "api_key's callable must return a str or SecretStr", field="api_key"
+            )
+        key = found if isinstance(found, SecretStr) else SecretStr(found or "")
+        # From here on nothing holds the bare key in a local variable, which a traceback might show.
+        if not key.get_secret_value().strip():
+            if any(is_nvidia(root) for root in self.roots):
+                raise InvalidRequestError(
+                    "there is no API key: set NVIDIA_API_KEY, or pass api_key "
+                    "(keys are made at https://build.nvidia.com)",
+                    field="api_key",
+                )
+            return None
+        key = SecretStr(key.get_secret_value().strip())
+        if not (key.get_secret_value().isascii() and key.get_secret_value().isprintable()):
+            raise InvalidRequestError(
+                "the API key has characters that no key has (a line break, perhaps)",
+                field="api_key",
+            )
+        return key
+
+    def allows(self, request: Request) -> bool:
+        """Whether the key may go with this request: only where it wants it, and only to the service's hosts."""
+        return request.authorized and origin(request.url) in {origin(root) for root in self.roots}
+
+    def unprotected(self) -> str | None:
+        """A root to which the key would go in the clear, over a network."""
+        plain = (
+            root for root in self.roots if root.startswith("http://") and not is_loopback(root)
+        )
+        return next(plain, None)
+
+
+def key_digest(key: SecretStr | None) -> str:
+    """Tells keys apart without holding one."""
+    return hashlib.sha256(key.get_secret_value().encode()).hexdigest() if key else ""

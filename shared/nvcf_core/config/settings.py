@@ -1,0 +1,248 @@
+"""The constructor keywords that every model of this package takes, and what they are when one call is made."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
+
+from nvcf_core.errors import InvalidRequestError, NVCFWarning
+from nvcf_core.models.spec import Effort
+
+from .endpoints import NVCF_URL
+
+_FIXED = frozenset(
+    (
+        "api_key", "base_url", "nvcf_url", "verify", "max_connections", "requests_per_minute",
+        "http_client", "http_async_client",
+    )
+)  # fmt: skip
+"""The keywords that belong to the object and cannot be given per call."""
+
+_MERGED = frozenset(("default_headers", "extra_body"))
+
+_NUMBERS = frozenset(
+    (
+        "temperature", "top_p", "max_tokens", "seed", "frequency_penalty", "presence_penalty",
+        "reasoning_budget",
+    )
+)  # fmt: skip
+"""The keywords that are held against the model's page, which says more of them than their type."""
+
+
+def _from_env(name: str) -> Callable[[], str | None]:
+    """A default that is read from the environment when the object is made."""
+    return lambda: os.environ.get(name, "").strip() or None
+
+
+def key_from_env() -> SecretStr | None:
+    """The key that the environment has now, in NVIDIA_API_KEY."""
+    key = _from_env("NVIDIA_API_KEY")()
+    return SecretStr(key) if key else None
+
+
+class Settings(BaseModel):
+    """The keywords of `ChatNVCF`, `NVCFLLM` and `NVCF`.
+
+    None means "not set" everywhere. All but the key, the clients, the urls, `verify`, `max_connections` and
+    `requests_per_minute` may also be given per call, where None leaves the constructor's value standing.
+
+    Raises:
+        InvalidRequestError: a value is out of the bounds of the model's page, or a url is unusable.
+        pydantic.ValidationError: a value has the wrong type.
+    """
+
+    # A validation error shows the value it refuses, which might be a key.
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, hide_input_in_errors=True, protected_namespaces=()
+    )
+
+    model: str = Field(description='The model id, e.g. "moonshotai/kimi-k2.6". Any id is accepted.')
+    api_key: SecretStr | str | Callable[[], Any] | None = Field(
+        default_factory=key_from_env,
+        exclude=True,
+        repr=False,
+        description="A key, or a callable (sync or async) asked at each request. "
+        "Default: the environment's NVIDIA_API_KEY.",
+    )
+    base_url: str | None = Field(
+        default_factory=_from_env("NVIDIA_BASE_URL"),
+        description="The root that ends in /v1. Default: the environment's NVIDIA_BASE_URL, "
+        "else the model's documented host.",
+    )
+    nvcf_url: str | None = Field(
+        default_factory=_from_env("NVCF_URL"),
+        description="The root of the asset, polling and function API. Default: the environment's NVCF_URL, "
+        f"else {NVCF_URL} while base_url is NVIDIA's.",
+    )
+    function_id: str | None = Field(
+        default=None,
+        description="The id of a function deployed on NVCF, called instead of the catalogue model.",
+    )
+    function_version: str | None = Field(default=None, description="A version of that function.")
+
+    temperature: float | None = Field(default=None, description="Sampling temperature.")
+    top_p: float | None = Field(default=None, description="Nucleus sampling mass.")
+    max_tokens: int | None = Field(default=None, description="The most tokens an answer may have.")
+    seed: int | None = Field(
+        default=None, description="Makes sampling repeatable, as far as the service can."
+    )
+    stop: str | list[str] | None = Field(
+        default=None,
+        description="Texts that end the answer. Where the model's page lacks `stop`, the client cuts there.",
+    )
+    frequency_penalty: float | None = Field(
+        default=None, description="Against repeating tokens by their count."
+    )
+    presence_penalty: float | None = Field(
+        default=None, description="Against repeating tokens at all."
+    )
+    reasoning_effort: Effort | None = Field(
+        default=None,
+        description='"none", "low" or "high": one switch for every model that reasons.',
+    )
+    reasoning_budget: int | None = Field(
+        default=None, description="The most tokens to think with; -1 lifts the budget."
+    )
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        default=None,
+        description="Merged last over what reasoning_effort and reasoning_budget produce.",
+    )
+
+    streaming: bool = Field(default=False, description="Answer whole calls through a stream.")
+    stream_usage: bool = Field(
+        default=True,
+        description="Ask for usage in streams where the model documents `stream_options`.",
+    )
+    timeout: Any = Field(
+        default=None,
+        description="Seconds for each phase, or an httpx.Timeout, whose `read` is the wait for the first byte. "
+        "Default: connect 10, read 300.",
+    )
+    stream_chunk_timeout: float | None = Field(
+        default=120.0, description="Seconds between two chunks of a stream. None: no limit."
+    )
+    max_connections: int | None = Field(default=None, description="Of the pool. None: no limit.")
+    poll_timeout: float = Field(default=900.0, description="Seconds a call may stay at 202 in all.")
+    max_retries: int = Field(
+        default=2, description="Tries after the first, before the answer's first byte."
+    )
+    requests_per_minute: int | None = Field(
+        default=None,
+        description="Never more than this many in any 60 seconds, over every object of the process that has "
+        "the same key and host.",
+    )
+    verify: Any = Field(
+        default=True,
+        exclude=True,
+        repr=False,
+        description="As httpx's: True, False, an SSLContext or a CA path.",
+    )
+    default_headers: dict[str, str] | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Sent with every request to the service's own hosts.",
+    )
+    extra_body: dict[str, Any] | None = Field(
+        default=None, description="Merged into every request's body, unchecked."
+    )
+    http_client: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Your own httpx.Client: used as it is, never closed.",
+    )
+    http_async_client: Any = Field(
+        default=None, exclude=True, repr=False, description="Your own httpx.AsyncClient, likewise."
+    )
+    media_tags: Literal["literal", "parse"] = Field(
+        default="literal",
+        description='"literal": a tag such as <img src=…> inside a text stays text. "parse": it is read as media.',
+    )
+    validation: Literal["error", "warn", "off"] = Field(
+        default="error",
+        description="What happens when a documented bound of a known model is broken.",
+    )
+    on_progress: Callable[[float], None] | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Told the percentage done while the service still works on a request (202), where it says so.",
+    )
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _key_is_secret(cls, value: object) -> object:
+        """Hold a key that is given as text so that nothing shows it."""
+        return SecretStr(value) if isinstance(value, str) else value
+
+    _warned: set[str] = PrivateAttr(default_factory=set)
+
+    def warn(self, reason: str, message: str) -> None:
+        """Warn once for each object and reason."""
+        if reason not in self._warned:
+            self._warned.add(reason)
+            warnings.warn(message, NVCFWarning, stacklevel=2)
+
+    def effective(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The settings of one call, and the body fields that are no setting.
+
+        Args:
+            given: what the call itself was given. None leaves the constructor's value standing; headers and
+                extra body fields are merged, the call's own winning.
+
+        Raises:
+            InvalidRequestError: one of them belongs to the object and cannot be given per call, or has the
+                wrong type.
+        """
+        values = {name: getattr(self, name) for name in _PER_CALL}
+        extra: dict[str, Any] = {}
+        for name, value in given.items():
+            if value is None:
+                continue
+            if name in _FIXED:
+                raise InvalidRequestError(
+                    f"{name} is given to the constructor, not per call", field=name
+                )
+            if name not in _PER_CALL:
+                extra[name] = value
+            elif name in _MERGED:
+                values[name] = {**(values[name] or {}), **_typed(name, value)}
+            else:
+                values[name] = value if name in _NUMBERS else _typed(name, value)
+        return values, extra
+
+
+_PER_CALL = frozenset(Settings.model_fields) - _FIXED
+
+
+@functools.cache
+def _type_of(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(Settings.model_fields[name].rebuild_annotation())
+
+
+def _typed(name: str, value: object) -> Any:
+    """A value that was given per call, as the constructor would take it.
+
+    Raises:
+        InvalidRequestError: it has the wrong type.
+    """
+    try:
+        return _type_of(name).validate_python(value)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise InvalidRequestError(f"{name}: {wrong['msg']}", field=name) from None

@@ -1,0 +1,99 @@
+"""What a file is: its format by its bytes, its media type and its kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from nvcf_core.errors import InvalidRequestError
+from nvcf_core.exchange import Source
+from nvcf_core.messages import Kind
+
+from .sources import head
+
+_MIMES: Mapping[str, str] = {
+    "png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif", "bmp": "image/bmp",
+    "tiff": "image/tiff", "avif": "image/avif", "heic": "image/heic",
+    "wav": "audio/wav", "mp3": "audio/mpeg", "ogg": "audio/ogg", "flac": "audio/flac", "m4a": "audio/mp4",
+    "aac": "audio/aac",
+    "mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "mkv": "video/x-matroska",
+    "avi": "video/x-msvideo", "mpeg": "video/mpeg",
+}  # fmt: skip
+
+_EITHER = frozenset(("ogg", "webm", "mp4", "mkv"))
+"""Containers of sound as well as of film: what the user says decides."""
+
+_MAGIC: Sequence[tuple[int, bytes, str]] = (
+    (0, b"\x89PNG\r\n\x1a\n", "png"),
+    (0, b"\xff\xd8\xff", "jpeg"),
+    (0, b"GIF8", "gif"),
+    (0, b"BM", "bmp"),
+    (0, b"II*\0", "tiff"),
+    (0, b"MM\0*", "tiff"),
+    (0, b"OggS", "ogg"),
+    (0, b"fLaC", "flac"),
+    (0, b"ID3", "mp3"),
+    (0, b"\0\0\x01\xba", "mpeg"),
+    (8, b"WEBP", "webp"),
+    (8, b"WAVE", "wav"),
+    (8, b"AVI ", "avi"),
+)
+
+_BRANDS: Mapping[bytes, str] = {
+    b"avif": "avif", b"avis": "avif", b"heic": "heic", b"mif1": "heic", b"M4A ": "m4a", b"M4B ": "m4a", b"qt  ": "mov",
+}  # fmt: skip
+
+_FAMILIES: Mapping[str, Kind] = {"image": "image", "audio": "audio", "video": "video"}
+
+# It goes into headers and tags.
+_MIME = re.compile(r"(image|audio|video)/[\w.+-]+(?:\s*;\s*[\w.+-]+=[\w.+-]+)*", re.ASCII)
+
+
+def sniff(data: bytes) -> str | None:
+    """The format of a medium by its first bytes (`png`, `mp3`, `mov`, …), None where they say nothing."""
+    for place, magic, name in _MAGIC:
+        if data[place : place + len(magic)] == magic:
+            return name
+    if data[4:8] == b"ftyp":
+        return _BRANDS.get(data[8:12], "mp4")
+    if data[4:8] in (b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return "mov"
+    if data[:4] == b"\x1a\x45\xdf\xa3":
+        return "webm" if b"webm" in data[:64] else "mkv"
+    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0:
+        return "mp3" if data[1] & 0x06 else "aac"
+    return None
+
+
+def kind_of(mime: str | None) -> Kind | None:
+    """The kind of media that a media type names, None where it is none."""
+    found = _MIME.fullmatch((mime or "").strip().lower())
+    return _FAMILIES[found[1]] if found else None
+
+
+def media_kind(source: Source, mime: str | None, *, field: str) -> tuple[Kind, str]:
+    """Kind and media type of a file, by its bytes, or else as declared.
+
+    Raises:
+        InvalidRequestError: neither tells.
+    """
+    found = sniff(head(source))
+    declared = kind_of(mime)
+    if found is not None:
+        kind = kind_of(_MIMES[found])
+        if declared is not None and found in _EITHER:
+            kind = declared
+        if kind is not None:
+            return kind, _mime(found, kind)
+    if declared is None or mime is None:
+        raise InvalidRequestError(
+            f"{field}: the bytes are no picture, sound or film that is known; give mime_type",
+            field=field,
+        )
+    return declared, mime
+
+
+def _mime(found: str, kind: Kind) -> str:
+    """The media type of a format; of a container that may be either, with the user's kind."""
+    family, _, name = _MIMES[found].partition("/")
+    return f"{kind}/{name}" if found in _EITHER else f"{family}/{name}"

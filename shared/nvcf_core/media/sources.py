@@ -1,0 +1,243 @@
+"""Where the bytes of an image, audio or video come from, read piece by piece."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import stat
+import string
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from nvcf_core.errors import InvalidRequestError
+from nvcf_core.exchange import Source
+
+_PIECE = 3 << 18
+"""Bytes, or characters of base64, read or sent at a time: a multiple of 3 and of 4, so that neither is cut."""
+
+_ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/"
+
+_HEAD = 4096
+"""Bytes that are enough to tell one media format from another."""
+
+
+def base64_length(length: int) -> int:
+    """Characters that `length` bytes take as base64."""
+    return 4 * ((length + 2) // 3)
+
+
+def head(source: Source) -> bytes:
+    """The first bytes of a source: enough to tell its format."""
+    return next(source.chunks(), b"")[:_HEAD]
+
+
+def digest(source: Source) -> str:
+    """The SHA-256 of the bytes, as hexadecimal text."""
+    total = hashlib.sha256()
+    for chunk in source.chunks():
+        total.update(chunk)
+    return total.hexdigest()
+
+
+def _encoded(chunks: Generator[bytes]) -> Generator[bytes]:
+    """Base64 over pieces: what does not fill a group of three waits for the next piece."""
+    rest = b""
+    for chunk in chunks:
+        whole = rest + chunk if rest else chunk
+        cut = len(whole) - len(whole) % 3
+        rest = whole[cut:]
+        yield base64.b64encode(memoryview(whole)[:cut])
+    if rest:
+        yield base64.b64encode(rest)
+
+
+def _pieces(file: BinaryIO) -> Generator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
+
+
+@dataclass(frozen=True, slots=True)
+class BytesSource:
+    """Bytes that are in memory already."""
+
+    data: bytes = field(repr=False)
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        return len(self.data)
+
+    def chunks(self) -> Generator[bytes]:
+        """The bytes, from the start."""
+        for start in range(0, len(self.data), _PIECE):
+            yield self.data[start : start + _PIECE]
+
+    def base64(self) -> Generator[bytes]:
+        """The bytes as base64 text, from the start."""
+        return _encoded(self.chunks())
+
+
+@dataclass(frozen=True, slots=True)
+class Base64Source:
+    """Bytes that were given as base64 text. The text is kept as it is; the bytes never exist all at once."""
+
+    text: str = field(repr=False)
+    start: int = 0
+    """Where the base64 begins, so that a data url need not be copied."""
+
+    @classmethod
+    def checked(cls, text: str, *, field: str, start: int = 0) -> Base64Source:
+        """Take base64 text as a user has it, line breaks allowed.
+
+        Raises:
+            InvalidRequestError: it is empty, cut off, or no base64. `field` names the place.
+        """
+        if any(text.find(space, start) >= 0 for space in " \r\n\t"):
+            text, start = "".join(text[start:].split()), 0
+        count = len(text) - start
+        if count == 0:
+            raise InvalidRequestError(f"{field}: the base64 text is empty", field=field)
+        if count % 4:
+            raise InvalidRequestError(
+                f"{field}: the base64 text is cut off: its {count} characters are no multiple of 4",
+                field=field,
+            )
+        source = cls(text, start)
+        if not source._has_only_base64():
+            raise InvalidRequestError(f"{field}: this is no base64 text", field=field)
+        return source
+
+    def _has_only_base64(self) -> bool:
+        """Whether there are no letters but base64's, and padding at the end alone: found faster than by decoding."""
+        if not self.text.isascii():
+            return False
+        others = b"".join(piece.translate(None, _ALPHABET) for piece in self.base64())
+        return others in (b"", b"=", b"==") and self.text.endswith(others.decode())
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        return (len(self.text) - self.start) // 4 * 3 - self.text[-2:].count("=")
+
+    def chunks(self) -> Generator[bytes]:
+        """The bytes, from the start."""
+        for piece in self.base64():
+            yield binascii.a2b_base64(piece)
+
+    def base64(self) -> Generator[bytes]:
+        """The bytes as base64 text, from the start."""
+        for start in range(self.start, len(self.text), _PIECE):
+            yield self.text[start : start + _PIECE].encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class PathSource:
+    """A file on disk, opened anew for every reading."""
+
+    path: str
+    length: int
+    """Bytes in all, when it was given."""
+
+    @classmethod
+    def checked(cls, path: str | os.PathLike[str], *, field: str) -> PathSource:
+        """Take a file's path.
+
+        Raises:
+            InvalidRequestError: there is no such file, or it cannot be read, or it is empty, or none: a pipe, say.
+        """
+        name = os.fspath(path)
+        try:
+            about = os.stat(name)
+            if not stat.S_ISREG(about.st_mode):  # Opening a pipe would wait for who writes to it.
+                raise OSError(f"{name} is a folder, a pipe or a device")
+            with open(name, "rb"):
+                pass  # It may be read.
+        except (OSError, ValueError) as error:
+            raise InvalidRequestError(
+                f"{field}: cannot read the file: {error}", field=field
+            ) from None
+        if not about.st_size:
+            raise InvalidRequestError(f"{field}: the file {name} is empty", field=field)
+        return cls(name, about.st_size)
+
+    def chunks(self) -> Generator[bytes]:
+        """The bytes, from the start.
+
+        Raises:
+            InvalidRequestError: it can no longer be read.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                yield from _pieces(file)
+        except OSError as error:
+            raise InvalidRequestError(f"cannot read the file any more: {error}") from error
+
+    def base64(self) -> Generator[bytes]:
+        """The bytes as base64 text, from the start."""
+        return _encoded(self.chunks())
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A binary file that the user has open. It is read from where it stands, and never closed."""
+
+    file: BinaryIO = field(repr=False)
+    start: int
+    length: int
+
+    @classmethod
+    def opened(cls, file: BinaryIO, *, field: str) -> FileSource:
+        """Take an open file.
+
+        Raises:
+            InvalidRequestError: it is a text file, or cannot be rewound: an upload needs the length
+                beforehand, and a retry the bytes once more.
+        """
+        try:
+            start = file.tell()
+            end = file.seek(0, os.SEEK_END)
+            file.seek(start)
+        except (OSError, ValueError, AttributeError) as error:
+            raise InvalidRequestError(
+                f"{field}: the file cannot be rewound ({error}); give a path, or the bytes",
+                field=field,
+            ) from None
+        if not isinstance(file.read(0), bytes):
+            raise InvalidRequestError(
+                f'{field}: the file is open as text; open it with "rb"', field=field
+            )
+        if end <= start:
+            raise InvalidRequestError(
+                f"{field}: there is nothing left to read in the file", field=field
+            )
+        return cls(file, start, end - start)
+
+    def chunks(self) -> Generator[bytes]:
+        """The bytes, from the start.
+
+        Raises:
+            InvalidRequestError: it can no longer be read.
+        """
+        try:
+            self.file.seek(self.start)
+            yield from _pieces(self.file)
+        except (OSError, ValueError) as error:  # The second, where it was closed.
+            raise InvalidRequestError(f"cannot read the file any more: {error}") from error
+
+    def base64(self) -> Generator[bytes]:
+        """The bytes as base64 text, from the start."""
+        return _encoded(self.chunks())
+
+
+def opened(file: str | os.PathLike[str] | BinaryIO, *, field: str) -> PathSource | FileSource:
+    """A file given by its path, or open already.
+
+    Raises:
+        InvalidRequestError: it cannot be read, or is empty.
+    """
+    if isinstance(file, (str, os.PathLike)):
+        return PathSource.checked(file, field=field)
+    return FileSource.opened(file, field=field)

@@ -1,0 +1,80 @@
+"""HTML-style media tags (<img>, <audio>, <video>) in a text: parsed, or escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from nvcf_core.messages import TAGS, Kind, Message, Part
+from nvcf_core.models.validator import Judge
+
+from .references import media_from_url
+
+_TAG = re.compile(
+    r"""<(?P<name>img|audio|video)\s+src\s*=\s*(?:"(?P<double>[^"<>]*)"|'(?P<single>[^'<>]*)')\s*/?>""",
+    re.IGNORECASE,
+)
+
+_TAG_START = re.compile(r"<(?=\s*(?:/\s*)?(?:img|audio|video)\b)", re.IGNORECASE)
+
+_KINDS: Mapping[str, Kind] = {tag: kind for kind, tag in TAGS.items()}
+
+
+def parse_tags(text: str, *, field: str) -> Iterator[Part]:
+    """The text and the media of a string in which tags such as `<img src="…" />` are media.
+
+    Raises:
+        InvalidRequestError: a tag's source is unusable.
+    """
+    start = 0
+    for tag in _TAG.finditer(text):
+        if before := text[start : tag.start()]:
+            yield before
+        url = tag["double"] if tag["double"] is not None else tag["single"]
+        yield media_from_url(url.strip(), kind=_KINDS[tag["name"].lower()], field=field)
+        start = tag.end()
+    if rest := text[start:]:
+        yield rest
+
+
+def has_tag(text: str) -> bool:
+    """Whether the service might read a tag out of the text."""
+    return "<" in text and _TAG_START.search(text) is not None
+
+
+def without_tags(text: str) -> str:
+    """The text with the `<` of its tags escaped, so that they stay text."""
+    return _TAG_START.sub("&lt;", text)
+
+
+def with_parsed_tags(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The messages, with the tags in the user's texts read as media."""
+    parsed = []
+    for place, message in enumerate(messages):
+        if message.role == "user" and any(
+            isinstance(part, str) and has_tag(part) for part in message.parts
+        ):
+            parts: list[Part] = []
+            for part in message.parts:
+                parts += (
+                    parse_tags(part, field=f"messages[{place}]")
+                    if isinstance(part, str)
+                    else [part]
+                )
+            message = replace(message, parts=tuple(parts))
+        parsed.append(message)
+    return tuple(parsed)
+
+
+def warn_of_tags(messages: Sequence[Message], judge: Judge) -> None:
+    """Tell a user whose texts hold tags, which stay text, of the way to have them read as media."""
+    parts = (part for message in messages if message.role == "user" for part in message.parts)
+    if judge.spec.tags and any(
+        isinstance(part, str) and has_tag(part) and _TAG.search(part) for part in parts
+    ):
+        judge.warn(
+            "tags",
+            "a text holds a media tag, which is sent as text; "
+            'media_tags="parse" has such tags read as media',
+        )

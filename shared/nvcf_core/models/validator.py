@@ -1,0 +1,63 @@
+"""What happens when a request breaks a rule of the model's row: an error, a warning, or nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nvcf_core.errors import InvalidRequestError
+
+from .spec import Bound, ModelSpec
+
+_INTEGERS = frozenset(("max_tokens", "seed", "reasoning_budget"))
+
+_ANY_NUMBER = Bound(-math.inf, math.inf)
+
+
+def _check_number(name: str, value: Any, judge: Judge) -> None:
+    wanted = int if name in _INTEGERS else (int, float)
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        kind = "a whole number" if name in _INTEGERS else "a number"
+        raise judge.refusal(name, f"{name} must be {kind}, not {value!r}")
+    if not math.isfinite(value):
+        raise judge.refusal(name, f"{name} must be finite, not {value!r}")
+    bound = judge.spec.bounds.get(name, _ANY_NUMBER)
+    if not bound.low <= value <= bound.high:
+        judge.broken(name, f"{name}={value!r} is out of range: the page allows {bound}")
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Holds one call against one row."""
+
+    spec: ModelSpec
+    validation: Literal["error", "warn", "off"]
+    warn: Callable[[str, str], None]
+    """Takes a reason, for which it warns only once, and the message."""
+
+    def broken(self, field: str, message: str) -> None:
+        """A documented bound is broken.
+
+        Raises:
+            InvalidRequestError: unless `validation` says otherwise.
+        """
+        if self.validation == "error":
+            raise self.refusal(field, message)
+        if self.validation == "warn":
+            self.warn(f"bound:{field}", f"{message} ({self.spec.id})")
+
+    def refusal(self, field: str, message: str) -> InvalidRequestError:
+        """The error for what cannot be sent, whatever `validation` says."""
+        return InvalidRequestError(
+            f"{message} (model {self.spec.id})", field=field, model=self.spec.id
+        )
+
+    def undocumented(self, field: str) -> None:
+        """Something is sent that the model's page does not have."""
+        if not self.spec.documents(field):
+            self.warn(
+                f"field:{field}",
+                f"{field} is sent, but the page of {self.spec.id} does not document it",
+            )

@@ -1,0 +1,1 @@
+"""The conversation with the service. Flows only: no I/O, no clock."""

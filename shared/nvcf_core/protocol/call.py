@@ -1,0 +1,42 @@
+"""Everything that decides one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nvcf_core.config.options import Terms
+from nvcf_core.media.delivery import Placements
+from nvcf_core.messages import Message
+from nvcf_core.models.spec import ModelSpec
+from nvcf_core.response.choice import Reading
+from nvcf_core.tool_names import ToolNames
+
+from .retry import Retry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Everything that decides one answer."""
+
+    spec: ModelSpec
+    messages: tuple[Message, ...]
+    """As the model's page wants them."""
+    about: Mapping[str, Any]
+    """The body but for the messages."""
+    stream: bool
+    url: str
+    base_url: str
+    nvcf_url: str | None
+    terms: Terms
+    placements: Placements = field(default_factory=Placements)
+    digest_uploads: Callable[[], None] = lambda: None
+    """Reads what is to be uploaded once, for its hash. To be called before the conversation begins."""
+    names: ToolNames = field(default_factory=lambda: ToolNames(()))
+    reading: Reading = field(default_factory=Reading)
+    retry: Retry = field(default_factory=Retry)
+    poll_timeout: float = 900.0
+    on_progress: Callable[[float], None] | None = None
+    streaming: bool = False
+    """Whether a whole answer is to be asked for as a stream."""

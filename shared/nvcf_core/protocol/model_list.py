@@ -1,0 +1,30 @@
+"""The models that the service lists."""
+
+from __future__ import annotations
+
+from pydantic_core import from_json
+
+from nvcf_core.errors import InvalidResponseError
+from nvcf_core.exchange import Flow, Reply, Request
+
+from .retry import Retry, attempt
+
+
+def models(base_url: str, retry: Retry) -> Flow[list[str]]:
+    """The ids that `/models` lists, sorted, each once.
+
+    Raises:
+        NVCFError: the service could not be asked, or answered something else.
+    """
+    request = Request("models", "GET", f"{base_url}/models", {"accept": "application/json"})
+    reply: Reply = yield from attempt(request, retry)
+    try:
+        body = from_json(reply.body)
+    except ValueError:
+        body = None
+    rows = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(rows, list):
+        raise InvalidResponseError("the service's list of models is none", body=reply.body)
+    return sorted(
+        {row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)}
+    )

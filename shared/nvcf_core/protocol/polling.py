@@ -1,0 +1,103 @@
+"""Waiting for the answer to a request that was accepted with 202."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from nvcf_core.errors import (
+    APIStatusError,
+    APITimeoutError,
+    InvalidResponseError,
+    NVCFError,
+    PollingTimeoutError,
+)
+from nvcf_core.exchange import Flow, Reply, Request
+
+from .call import Call
+from .retry import check
+
+POLL_SECONDS = "nvcf-poll-seconds"
+"""The header that says how long the service may hold a request before it answers 202."""
+
+_POLL_SECONDS = 60
+"""How long the service is asked to hold each poll. Its limit is 300."""
+
+_SLOWEST_POLL = 5.0
+"""The longest pause between polls, in seconds. A request that nobody polls for 10 is dropped."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def _poll(call: Call, accepted: Reply) -> Flow[Reply]:
+    """Ask for the result until it is there.
+
+    The service holds each poll; where it does not, the pause between two grows.
+
+    Raises:
+        PollingTimeoutError: it was not there within `poll_timeout`.
+    """
+    _tell(call.on_progress, accepted)
+    request_id = accepted.headers.get("nvcf-reqid", "")
+    if not _REQUEST_ID.fullmatch(request_id):
+        raise InvalidResponseError("the service answered 202 without a usable request id", body=b"")
+    root = f"{call.nvcf_url}/pexec" if call.nvcf_url else call.base_url
+    accept = "text/event-stream" if call.stream else "application/json"
+    url = f"{root}/status/{request_id}"
+    reply, at, pause, failures = accepted, accepted.at, 0.0, 0
+    deadline = accepted.at + call.poll_timeout
+    while reply.status == 202:
+        left = deadline - at - pause
+        if left <= 0:
+            raise _polled_too_long(call, request_id)
+        hold = str(_hold(call, left))
+        poll = Request(
+            "poll",
+            "GET",
+            url,
+            {"accept": accept, POLL_SECONDS: hold},
+            after=pause,
+            live=True,
+            patience=left,
+        )
+        try:
+            reply = check((yield poll))
+        except NVCFError as error:
+            if isinstance(error, APITimeoutError) and error.at >= deadline:
+                raise _polled_too_long(call, request_id) from error
+            delay = call.retry.delay(failures, error)
+            if delay is None:
+                raise
+            at, pause, failures = error_time(error, at + pause), delay, failures + 1
+            continue
+        held, at, failures = reply.at - at - pause, reply.at, 0
+        pause = 0.0 if held >= 1.0 else min(max(pause * 2, 0.1), _SLOWEST_POLL)
+        _tell(call.on_progress, reply)
+    return reply
+
+
+def error_time(error: NVCFError, earliest: float) -> float:
+    """When a failure came, by the steady clock of the replies."""
+    at = error.response.at if isinstance(error, APIStatusError) else getattr(error, "at", 0.0)
+    return max(float(at), earliest)
+
+
+def _hold(call: Call, left: float) -> int:
+    """Seconds that the service may hold a request: within what is left, and within the client's own patience."""
+    timeout = call.terms.timeout
+    read = timeout if isinstance(timeout, (int, float)) else getattr(timeout, "read", None)
+    patience = _POLL_SECONDS if read is None else read - 1
+    return max(1, int(min(_POLL_SECONDS, left, patience)))
+
+
+def _polled_too_long(call: Call, request_id: str) -> PollingTimeoutError:
+    return PollingTimeoutError(
+        f"{call.spec.id} was still working after {call.poll_timeout:g} s (poll_timeout)",
+        request_id=request_id,
+    )
+
+
+def _tell(on_progress: Callable[[float], None] | None, reply: Reply) -> None:
+    percent = reply.headers.get("nvcf-percent-complete", "")
+    if on_progress is not None and re.fullmatch(r"\d{1,3}(\.\d{1,9})?", percent):
+        on_progress(float(percent))

@@ -1,0 +1,74 @@
+"""Large results: the redirect, and the zip at its end."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from dataclasses import replace
+
+from nvcf_core.config.endpoints import may_follow
+from nvcf_core.errors import InvalidResponseError
+from nvcf_core.exchange import Flow, Reply, Request
+from nvcf_core.response.json_body import LONGEST_ANSWER
+
+from .call import Call
+from .retry import attempt
+
+_MOST_ENTRIES = 100
+"""Files that the zip of a result may hold."""
+
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+
+_DAMAGED_ZIP = (
+    zipfile.BadZipFile, zlib.error, struct.error, ValueError, NotImplementedError, RuntimeError, EOFError, OSError,
+)  # fmt: skip
+"""What the zip reader raises for bytes that are none, or damaged."""
+
+
+def _fetch(call: Call, reply: Reply) -> Flow[Reply]:
+    """Follow the redirect of a large result, without the key, and take the answer out of the zip."""
+    url = reply.headers["location"]
+    if not may_follow(url, call.url):
+        raise InvalidResponseError(
+            "the service redirected to an url that may not be followed", body=url.encode()[:100]
+        )
+    fetched: Reply = yield from attempt(Request("fetch", "GET", url, authorized=False), call.retry)
+    request_id = reply.headers.get("nvcf-reqid")
+    body = _unzipped(fetched.body, request_id)
+    starts_as_events = body.lstrip()[:6].startswith((b"data:", b"event:", b":", b"id:"))
+    kind = "text/event-stream" if starts_as_events else "application/json"
+    headers = {"content-type": kind} | ({"nvcf-reqid": request_id} if request_id else {})
+    return replace(fetched, status=200, headers=headers, body=body)
+
+
+def _unzipped(data: bytes, request_id: str | None) -> bytes:
+    """The one `.response` of a result's zip, within bounds of entries, size and ratio."""
+    if data.count(b"PK\x01\x02") > _MOST_ENTRIES:
+        # Counted before the reader makes an object of each.
+        raise InvalidResponseError(
+            "the result's zip has too many entries", body=b"", request_id=request_id
+        )
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = [
+                entry for entry in archive.infolist() if entry.filename.endswith(".response")
+            ]
+            # The other methods take as much memory as a few bytes ask them to.
+            usual = {entry.compress_type for entry in entries} <= _METHODS
+            if len(entries) != 1 or not usual:
+                raise InvalidResponseError(
+                    "the result's zip does not hold one answer", body=b"", request_id=request_id
+                )
+            size = entries[0].file_size
+            if size > LONGEST_ANSWER or size > 1_000 * max(entries[0].compress_size, 1_024):
+                raise InvalidResponseError(
+                    "the result's zip is too large", body=b"", request_id=request_id
+                )
+            with archive.open(entries[0]) as file:
+                return file.read(size + 1)
+    except _DAMAGED_ZIP as error:
+        raise InvalidResponseError(
+            f"the result is no zip: {error}", body=data, request_id=request_id
+        ) from None

@@ -1,0 +1,1 @@
+"""From messages and settings to a JSON body."""

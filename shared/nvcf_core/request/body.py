@@ -1,0 +1,173 @@
+"""The body as bytes; large media are encoded while they are sent."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nvcf_core.exchange import Body, Source
+from nvcf_core.media.delivery import Placed, Placements
+from nvcf_core.media.tags import has_tag, without_tags
+from nvcf_core.messages import TAGS, Media, Message, ToolCall
+from nvcf_core.models.spec import ModelSpec
+from nvcf_core.tool_names import ToolNames
+from nvcf_core.wire import dump
+
+Json = dict[str, Any]
+
+_JOINED_UP_TO = 1 << 18
+"""Bytes of a body up to which it is sent in one piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class PiecedBody:
+    """A body whose inline media stay where they are: they are encoded piece by piece while it is sent."""
+
+    pieces: tuple[bytes | Source, ...]
+    length: int
+
+    def chunks(self) -> Generator[bytes]:
+        """The bytes, from the start."""
+        for piece in self.pieces:
+            if isinstance(piece, bytes):
+                yield piece
+            else:
+                yield from piece.base64()
+
+
+class MessageEncoder:
+    """Encodes the messages of one request."""
+
+    def __init__(
+        self, spec: ModelSpec, placements: Placements, assets: Mapping[int, str], names: ToolNames
+    ) -> None:
+        self._spec = spec
+        self._placements = placements
+        self._assets = assets
+        """Asset ids by the identity of their `Media`."""
+        self._names = names
+        self._mark = secrets.token_hex(16)
+        """Stands in for base64 text in the JSON. Random, so that no message can hold it."""
+        self._sources: list[Source] = []
+
+    def body(self, messages: Sequence[Message], about: Mapping[str, Any]) -> bytes | Body:
+        """The whole body: `about`, and the messages.
+
+        Raises:
+            InvalidRequestError: something in it cannot be JSON.
+        """
+        head = {key: about[key] for key in ("model",) if key in about}
+        content = {**head, "messages": [self.message(message) for message in messages], **about}
+        return self._with_sources(dump(content))
+
+    def message(self, message: Message) -> Json:
+        """One message."""
+        encoded: Json = {"role": message.role, "content": self._content(message)}
+        if message.name and "name" in self._spec.message_keys:
+            encoded["name"] = message.name
+        if (
+            message.reasoning
+            and "reasoning_content" in self._spec.message_keys
+            and message.role == "assistant"
+        ):
+            encoded["reasoning_content"] = message.reasoning
+        if message.tool_calls:
+            encoded["tool_calls"] = [self._call(call) for call in message.tool_calls]
+        if message.role == "tool":
+            encoded["tool_call_id"] = message.tool_call_id
+        return encoded
+
+    def _call(self, call: ToolCall) -> Json:
+        function = {"name": self._names.safe(call.name), "arguments": call.arguments}
+        return {"id": call.id, "type": "function", "function": function}
+
+    def _content(self, message: Message) -> str | list[Json]:
+        if message.role != "user" or not (self._spec.media or self._spec.tags):
+            return message.text
+        media = [self._placements.of(part) for part in message.parts if isinstance(part, Media)]
+        if any(placed.way in ("asset", "upload") for placed in media):
+            return self._tagged(message)
+        literal = any(isinstance(part, str) and has_tag(part) for part in message.parts)
+        if not media and not literal and len(message.parts) <= 1:
+            return message.text
+        # In the list form no tag is read out of a text.
+        return [self._part(part) for part in message.parts]
+
+    def _tagged(self, message: Message) -> str:
+        """The string form, the only one in which an asset can be referenced."""
+        content = ""
+        for piece in filter(None, self._pieces(message)):
+            touching = not content or content[-1].isspace() or piece[0].isspace()
+            content += piece if touching else f" {piece}"
+        return content
+
+    def _pieces(self, message: Message) -> Iterator[str]:
+        """The media as tags, and the texts between them without any."""
+        texts: list[str] = []
+        for part in message.parts:
+            if isinstance(part, str):
+                texts.append(part)
+                continue
+            # Joined before they are escaped, lest two texts make a tag together.
+            yield without_tags("\n".join(texts))
+            texts = []
+            yield f'<{TAGS[part.kind]} src="{_attribute(self._link(part))}" />'
+        yield without_tags("\n".join(texts))
+
+    def _part(self, part: str | Media) -> Json:
+        if isinstance(part, str):
+            return {"type": "text", "text": part}
+        placed = self._placements.of(part)
+        if (
+            part.kind == "audio"
+            and placed.way == "inline"
+            and self._spec.audio_part == "input_audio"
+        ):
+            return {"type": "input_audio", "input_audio": self._input_audio(placed)}
+        name = f"{part.kind}_url"
+        target = {"url": self._link(part)}
+        if part.detail is not None and not self._spec.known:
+            target["detail"] = part.detail
+        return {"type": name, name: target}
+
+    def _input_audio(self, placed: Placed) -> Json:
+        name = placed.mime.partition("/")[2]
+        return {"data": self._slot(placed.media), "format": "mp3" if name == "mpeg" else name}
+
+    def _link(self, media: Media) -> str:
+        placed = self._placements.of(media)
+        if placed.way == "link":
+            return media.url or ""
+        if placed.way == "inline":
+            return f"data:{placed.mime};base64,{self._slot(media)}"
+        return f"data:{placed.mime};asset_id,{self._assets[id(media)]}"
+
+    def _slot(self, media: Media) -> str:
+        if media.source is None:  # Only media with bytes are placed inline.
+            raise AssertionError("an inline medium without bytes")
+        self._sources.append(media.source)
+        return f"{self._mark}:{len(self._sources) - 1}:"
+
+    def _with_sources(self, text: bytes) -> bytes | Body:
+        if not self._sources:
+            return text
+        pieces: list[bytes | Source] = []
+        length = 0
+        for number, piece in enumerate(re.split(rb"%s:(\d+):" % self._mark.encode(), text)):
+            if number % 2:
+                source = self._sources[int(piece)]
+                pieces.append(source)
+                length += 4 * ((source.length + 2) // 3)
+            else:
+                pieces.append(piece)
+                length += len(piece)
+        body = PiecedBody(tuple(pieces), length)
+        return b"".join(body.chunks()) if length <= _JOINED_UP_TO else body
+
+
+def _attribute(url: str) -> str:
+    """A url as the value of a tag's attribute."""
+    return url.replace('"', "%22").replace("<", "%3C").replace(">", "%3E")

@@ -1,0 +1,132 @@
+"""The body of a request but for messages, tools and reasoning: sampling, stop, extra fields."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nvcf_core.errors import InvalidRequestError
+from nvcf_core.models.validator import Judge, _check_number
+
+from .reasoning import _add_reasoning
+
+_SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "frequency_penalty", "presence_penalty")
+
+_LEAST = {"max_retries": 0, "requests_per_minute": 1, "max_connections": 1, "context_window": 1}
+"""The least that a count may be, whichever of them an object has."""
+
+_PHASES = ("connect", "read", "write", "pool")
+
+
+@dataclass(slots=True)
+class Parameters:
+    """What the settings and keywords of one call come to."""
+
+    body: dict[str, Any]
+    stops: tuple[str, ...] = ()
+    """Stop sequences that the client enforces, because the page has no `stop`."""
+    single_call: bool = False
+    """Whether the client leaves out every tool call but the first."""
+
+
+def check_settings(values: Mapping[str, Any], judge: Judge) -> None:
+    """Hold a constructor's own values against the page.
+
+    Raises:
+        InvalidRequestError: one is out of its bounds.
+    """
+    _check_times(values, judge)
+    for name in (*_SAMPLING, "reasoning_budget"):
+        if values[name] is not None:
+            _check_number(name, values[name], judge)
+    _stops(values["stop"], judge)
+
+
+def check_counts(values: Mapping[str, Any]) -> None:
+    """Hold the client's own limits of number against reason.
+
+    Raises:
+        InvalidRequestError: one is so low that nothing would pass.
+    """
+    for name, least in _LEAST.items():
+        value = values.get(name)
+        if value is not None and value < least:
+            raise InvalidRequestError(f"{name}={value} must be at least {least}", field=name)
+
+
+def parameters(
+    values: Mapping[str, Any], extra: Mapping[str, Any], judge: Judge, *, stream: bool
+) -> Parameters:
+    """Everything the body says besides model, messages and stream.
+
+    Args:
+        values: the settings of this call.
+        extra: its keywords that are no setting: tools, and whatever the service may take.
+        judge: the model's page.
+        stream: whether the answer is to be streamed.
+
+    Raises:
+        InvalidRequestError: a value is out of its bounds, or cannot be what the field wants.
+    """
+    _check_times(values, judge)
+    result = Parameters({})
+    for name in _SAMPLING:
+        value = values[name]
+        if value is not None:
+            _check_number(name, value, judge)
+            judge.undocumented(name)
+            result.body[name] = value
+    _add_stop(values["stop"], judge, result)
+    _add_reasoning(values, judge, result.body)
+    _add_extra(extra, judge, result, stream=stream)
+    if stream and values["stream_usage"] and judge.spec.documents("stream_options"):
+        result.body.setdefault("stream_options", {"include_usage": True})
+    result.body.update(values["extra_body"] or {})
+    return result
+
+
+def _check_times(values: Mapping[str, Any], judge: Judge) -> None:
+    for name in ("timeout", "stream_chunk_timeout", "poll_timeout"):
+        value = values[name]
+        if value is None or all(hasattr(value, phase) for phase in _PHASES):
+            continue  # No limit, or an httpx.Timeout.
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (number and 0 <= value <= threading.TIMEOUT_MAX):
+            raise judge.refusal(name, f"{name} must be a number of seconds, not {value!r}")
+
+
+def _stops(stop: Any, judge: Judge) -> list[str]:
+    stops = [stop] if isinstance(stop, str) else list(stop or ())
+    for text in stops:
+        if not isinstance(text, str) or not text:
+            raise judge.refusal("stop", f"stop takes texts that are not empty, not {text!r}")
+    return stops
+
+
+def _add_stop(stop: Any, judge: Judge, result: Parameters) -> None:
+    stops = _stops(stop, judge)
+    if not stops:
+        return
+    if judge.spec.documents("stop"):
+        result.body["stop"] = stop if isinstance(stop, str) else stops
+    else:
+        result.stops = tuple(stops)
+
+
+def _add_extra(extra: Mapping[str, Any], judge: Judge, result: Parameters, *, stream: bool) -> None:
+    extra = {name: value for name, value in extra.items() if name != "stream"}
+    if not extra.get("tools"):
+        # An empty list of tools is refused by the service, and so is a choice among none.
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            extra.pop(name, None)
+    if not isinstance(extra.get("tools", []), (list, tuple)):
+        raise judge.refusal("tools", f"tools takes a list of tools, not {extra['tools']!r}")
+    if not judge.spec.documents("parallel_tool_calls") and "parallel_tool_calls" in extra:
+        result.single_call = extra.pop("parallel_tool_calls") is False
+    if stream and isinstance(extra.get("n"), int) and extra["n"] > 1:
+        raise judge.refusal("n", f"a stream has one answer, not n={extra['n']}")
+    for name, value in extra.items():
+        judge.undocumented(name)
+        result.body[name] = value

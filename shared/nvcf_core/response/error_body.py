@@ -1,0 +1,141 @@
+"""Which error a response stands for, in every shape that error bodies have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from nvcf_core.errors import (
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    ContextLengthError,
+    ModelGoneError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+)
+from nvcf_core.exchange import Reply
+
+_LONGEST_DETAIL = 2_000
+"""Characters of a service's own explanation that an error shows."""
+
+_BY_STATUS: Mapping[int, type[APIStatusError]] = {
+    401: AuthenticationError,
+    402: PermissionDeniedError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: ServerError,
+    410: ModelGoneError,
+    429: RateLimitError,
+}
+
+_HINTS: Mapping[int, str] = {
+    401: "Set NVIDIA_API_KEY, or pass api_key",
+    402: "The account's credits are spent",
+    403: "Check the key (NVIDIA_API_KEY or api_key) and what its account may use",
+    404: "available_models() lists the models; check model, base_url and function_id",
+    410: "Choose another model: available_models() lists them",
+    429: "requests_per_minute=… keeps below the account's limit",
+}
+
+_CONTEXT_LENGTH = re.compile(
+    r"maximum context length|context_length_exceeded|context window|prompt is too long", re.I
+)
+
+
+def status_error(reply: Reply) -> APIStatusError:
+    """The error that a reply with a status of 300 or more stands for."""
+    title, detail, request_id = _problem(reply)
+    error = _kind(reply)(
+        reply,
+        title=title,
+        detail=detail,
+        hint=_HINTS.get(reply.status, ""),
+        retry_after=retry_after(reply.headers),
+        request_id=request_id,
+    )
+    if reply.status == 409:
+        error.retryable = True
+    return error
+
+
+def _kind(reply: Reply) -> type[APIStatusError]:
+    if reply.status >= 500:
+        return ServerError
+    if reply.status in _BY_STATUS:
+        return _BY_STATUS[reply.status]
+    if reply.status < 400:
+        return APIStatusError
+    if reply.status == 400 and b"DEGRADED" in reply.body:
+        return ServerError
+    if _CONTEXT_LENGTH.search(reply.text[:_LONGEST_DETAIL]):
+        return ContextLengthError
+    return BadRequestError
+
+
+def _problem(reply: Reply) -> tuple[str, str, str | None]:
+    """Title, detail and request id of an error body, whichever of the service's shapes it has."""
+    request_id = reply.headers.get("nvcf-reqid")
+    try:
+        body = from_json(reply.body)
+    except ValueError:
+        said = " ".join(reply.text[: 2 * _LONGEST_DETAIL].split())
+        return "", said[:_LONGEST_DETAIL], request_id
+    if not isinstance(body, dict):
+        return "", ("" if body is None else str(body))[:_LONGEST_DETAIL], request_id
+    title, detail = explain(body)
+    request_id = request_id or _text(body.get("requestId")) or None
+    return title[:_LONGEST_DETAIL], detail[:_LONGEST_DETAIL], request_id
+
+
+def explain(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Title and detail of an error body that is a JSON object, in any of the shapes seen."""
+    error = body.get("error")
+    if isinstance(error, Mapping):
+        return _text(error.get("type")), _text(error.get("message")) or str(error)
+    detail = body.get("detail")
+    if isinstance(detail, list):
+        return _text(body.get("title")), "; ".join(_validation(item) for item in detail)
+    words = _text(detail) or _text(error) or _text(body.get("message"))
+    title = _text(body.get("title"))
+    return title, words if words or title else str(dict(body))
+
+
+def _validation(item: object) -> str:
+    """One entry of a FastAPI validation error: where, and what."""
+    if not isinstance(item, Mapping):
+        return str(item)
+    place = item.get("loc")
+    where = ".".join(str(step) for step in place) if isinstance(place, list) else ""
+    return f"{where}: {item.get('msg')}" if where else str(item.get("msg"))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that `Retry-After` asks to wait: a number, or a date set against the reply's own `Date`."""
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    value = value.strip()
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+        return float(value)
+    until, now = _date(value), _date(headers.get("date", ""))
+    if until is None or now is None:
+        return None
+    return max(0.0, until - now)
+
+
+def _date(value: str) -> float | None:
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return None

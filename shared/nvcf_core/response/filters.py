@@ -1,0 +1,125 @@
+"""Think tags split off and stop sequences cut at, wherever the pieces of a text are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_OPEN = "<think>"
+
+_CLOSE = "</think>"
+
+_LONGEST_INDENT = 256
+"""Characters of white space and tag that are held back at most, to see whether the text begins with the tag."""
+
+
+class ThinkFilter:
+    """Splits a text that begins with `<think>` into reasoning and answer, wherever its pieces are cut.
+
+    Only a tag at the very start counts: `</think>` inside an ordinary answer stays text. Line breaks
+    between the closing tag and the answer go.
+    """
+
+    __slots__ = ("_held", "_state")
+
+    def __init__(self) -> None:
+        self._state = "start"
+        self._held = ""
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """Take the next piece; return (reasoning, text) that is certain."""
+        if self._state == "answer":
+            return "", text
+        text = self._held + text
+        self._held = ""
+        if self._state == "start":
+            text = self._opening(text)
+        if self._state == "thinking":
+            return self._thinking(text)
+        if self._state == "gap":
+            return "", self._gap(text)
+        return "", text
+
+    def end(self) -> tuple[str, str]:
+        """What was held back, because it looked like a part of a tag."""
+        held, self._held = self._held, ""
+        return (held, "") if self._state == "thinking" else ("", held)
+
+    def _opening(self, text: str) -> str:
+        """Decide whether the text begins with the tag; while that is open, hold all of it."""
+        begin = text.lstrip()
+        if begin.startswith(_OPEN):
+            self._state = "thinking"
+            return begin[len(_OPEN) :]
+        if _OPEN.startswith(begin) and len(text) <= _LONGEST_INDENT:
+            self._held = text
+            return ""
+        self._state = "answer"
+        return text
+
+    def _thinking(self, text: str) -> tuple[str, str]:
+        reasoning, closed, answer = text.partition(_CLOSE)
+        if closed:
+            self._state = "gap"
+            return reasoning, self._gap(answer)
+        cut = len(text) - possible_start(text, _CLOSE)
+        self._held = text[cut:]
+        return text[:cut], ""
+
+    def _gap(self, text: str) -> str:
+        text = text.lstrip("\r\n")
+        if text:
+            self._state = "answer"
+        return text
+
+
+class StopFilter:
+    """Cuts a text at the first stop sequence, wherever the pieces of the text are cut.
+
+    The sequence that is complete first wins, as it would at the service, which sees the text grow.
+    """
+
+    __slots__ = ("_held", "_stops", "hit")
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stops)
+        self._held = ""
+        self.hit = False
+        """Whether a stop sequence was met: nothing more comes out."""
+
+    def feed(self, text: str) -> str:
+        """Take the next piece; return what is certain to belong to the answer."""
+        if self.hit:
+            return ""
+        text = self._held + text
+        start = self._find(text)
+        if start is not None:
+            self.hit = True
+            self._held = ""
+            return text[:start]
+        cut = len(text) - self._possible_start(text)
+        self._held = text[cut:]
+        return text[:cut]
+
+    def end(self) -> str:
+        """The text that was held back, because it looked like the start of a stop sequence."""
+        held, self._held = self._held, ""
+        return held
+
+    def _find(self, text: str) -> int | None:
+        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        return min(found)[1] if found else None
+
+    def _possible_start(self, text: str) -> int:
+        """The length of the longest end of `text` that a stop sequence may begin with."""
+        return max(possible_start(text, stop) for stop in self._stops) if self._stops else 0
+
+
+def possible_start(text: str, word: str) -> int:
+    """The length of the longest end of `text` that is a beginning of `word`, but not all of it."""
+    tail = text[-(len(word) - 1) :] if len(word) > 1 else ""
+    start = tail.find(word[0]) if tail else -1
+    while start >= 0:
+        if word.startswith(tail[start:]):
+            return len(tail) - start
+        start = tail.find(word[0], start + 1)
+    return 0

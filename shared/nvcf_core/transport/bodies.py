@@ -1,0 +1,112 @@
+"""Bodies held to their length while they are sent, and to limits while they are read."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import SecretStr
+
+from nvcf_core.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    InvalidRequestError,
+    InvalidResponseError,
+    NVCFError,
+)
+from nvcf_core.exchange import Request
+
+from .httpx_client import Http, Limits
+
+T = TypeVar("T")
+
+_LONGEST_PROBLEM = 1 << 20
+"""Bytes of an error's body that are read."""
+
+_LONGEST_BODY = 256 << 20
+"""Bytes of any other body that is read at once."""
+
+
+@dataclass(slots=True)
+class Answered(Generic[T]):
+    """The end of a conversation: what it returned, and the response that was left open for reading."""
+
+    result: T
+    response: Any = None
+    http: Http | None = None
+    limits: Limits = field(default_factory=dict[str, "float | None"])
+    limit_name: str = "timeout"
+    """The keyword that set how long the body may stand still."""
+    key: SecretStr | None = None
+
+    def failure(self, error: Exception) -> NVCFError:
+        """Our name for what went wrong while the body was read."""
+        if self.http is not None and isinstance(error, self.http.library.TimeoutException):
+            return pause_too_long(self.limits.get("read"), self.limit_name)
+        return APIConnectionError(
+            f"the connection failed: {type(error).__name__}: {error}", at=time.monotonic()
+        )
+
+
+def pause_too_long(limit: float | None, name: str) -> APITimeoutError:
+    """The error for an answer that stands still."""
+    return APITimeoutError(f"nothing arrived for {limit} s ({name})", at=time.monotonic())
+
+
+class Collector:
+    """A body that is read whole, within bounds. Of an error only the beginning counts."""
+
+    def __init__(self, status: int) -> None:
+        self._limit = _LONGEST_BODY if status < 300 else _LONGEST_PROBLEM
+        self._may_cut = status >= 300
+        self._pieces: list[bytes] = []
+        self._length = 0
+
+    def add(self, data: bytes) -> bool:
+        """Keep a piece; return whether that is enough."""
+        self._pieces.append(data)
+        self._length += len(data)
+        if self._length > self._limit and not self._may_cut:
+            raise InvalidResponseError(
+                f"the reply is longer than {self._limit} bytes", body=self._pieces[0]
+            )
+        return self._length > self._limit
+
+    def body(self) -> bytes:
+        """What was kept."""
+        return b"".join(self._pieces)[: self._limit]
+
+
+class Meter:
+    """Holds a body to the length that was announced, and tells how far it is."""
+
+    def __init__(self, request: Request, length: int) -> None:
+        self._request, self._length = request, length
+        self._sent = 0
+
+    def take(self, piece: bytes) -> bytes:
+        """Count a piece that is about to be sent."""
+        self._sent += len(piece)
+        if self._sent > self._length:
+            raise self._changed()
+        return piece
+
+    def tell(self) -> None:
+        """Say that what was taken is sent."""
+        if self._request.progress is not None:
+            self._request.progress(self._sent, self._length)
+
+    def end(self) -> None:
+        """Check that it was all.
+
+        Raises:
+            InvalidRequestError: it was less.
+        """
+        if self._sent < self._length:
+            raise self._changed()
+
+    def _changed(self) -> InvalidRequestError:
+        return InvalidRequestError(
+            f"{self._request.stage}: the file changed while it was sent: it had {self._length} bytes"
+        )

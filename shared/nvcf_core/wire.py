@@ -1,0 +1,77 @@
+"""JSON out, naming what cannot be JSON; JSON in, mending lone surrogates; checked access to its fields."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+from .errors import InvalidRequestError
+
+
+def dump(content: object) -> bytes:
+    """JSON, as UTF-8.
+
+    Raises:
+        InvalidRequestError: it holds NaN, an infinity, half a character, or something that is no JSON at all.
+            The message names the place.
+    """
+    try:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        place = _culprit(content)
+        field, reason = place or ("the request", str(error))
+        raise InvalidRequestError(f"{field} cannot be sent: {reason}", field=field) from None
+
+
+def _culprit(content: object) -> tuple[str, str] | None:
+    """Where the first thing lies that cannot be JSON, and what it is."""
+    stack: list[tuple[str, object, int]] = [("", content, 0)]
+    while stack:
+        place, value, depth = stack.pop()
+        if depth > 500:
+            return place[:100], "it is nested too deeply"
+        if reason := _unfit(value):
+            return place or "the request", reason
+        if isinstance(value, Mapping):
+            for key in value:
+                if reason := _unfit(key):
+                    return f"a key of {place or 'the request'}", reason
+            items = [(f"{place}.{key}" if place else str(key), item) for key, item in value.items()]
+        elif isinstance(value, (list, tuple)):
+            items = [(f"{place}[{number}]", item) for number, item in enumerate(value)]
+        else:
+            items = []
+        stack += [(name, item, depth + 1) for name, item in reversed(items)]
+    return None
+
+
+def _unfit(value: object) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is no JSON number"
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            return f"character {error.start} is half of a surrogate pair"
+    elif value is not None and not isinstance(value, (bool, int, float, Mapping, list, tuple)):
+        return f"{type(value).__name__} is no JSON"
+    return ""
+
+
+def _from_json(data: bytes) -> Any:
+    """Parse JSON. Escaped halves of a character that stand alone, which the fast parser refuses, are replaced."""
+    try:
+        return from_json(data)
+    except ValueError:
+        if b"\\ud" not in data.lower():
+            raise
+        try:
+            text = json.dumps(json.loads(data), ensure_ascii=False)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+        return from_json(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))

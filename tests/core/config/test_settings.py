@@ -1,0 +1,239 @@
+"""The constructor's keywords: urls, the environment, per-call values, warnings said once."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from nvcf_core import Adapter
+from nvcf_core.config.endpoints import checked_root, is_loopback, is_nvidia
+from nvcf_core.errors import InvalidRequestError, NVCFWarning
+
+KIMI = "moonshotai/kimi-k2.6"
+
+
+@pytest.mark.parametrize(
+    ("url", "nvidia"),
+    [
+        ("https://integrate.api.nvidia.com/v1", True),
+        ("https://ai.api.nvidia.com/v1", True),
+        ("https://nvidia.com", True),
+        ("https://API.NVIDIA.COM/v1", True),
+        ("http://integrate.api.nvidia.com/v1", False),
+        ("https://evilnvidia.com/v1", False),
+        ("https://nvidia.com.evil.org/v1", False),
+        ("https://x.org/nvidia.com", False),
+        ("https://integrate.api.nvidia.com@evil.org/", False),
+    ],
+)
+def test_which_hosts_are_nvidias(url: str, nvidia: bool) -> None:
+    assert is_nvidia(url) is nvidia
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("http://localhost:8000/v1", True),
+        ("http://127.0.0.1/v1", True),
+        ("http://127.8.9.1/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://127.evil.org/v1", False),
+        ("http://10.0.0.1/v1", False),
+        ("http://localhost.evil.org/v1", False),
+        ("http://0.0.0.0/v1", False),
+    ],
+)
+def test_which_hosts_are_this_machine(url: str, loopback: bool) -> None:
+    assert is_loopback(url) is loopback
+
+
+@pytest.mark.parametrize(
+    ("url", "root"),
+    [
+        ("https://x.org/v1", "https://x.org/v1"),
+        ("https://x.org/v1/", "https://x.org/v1"),
+        ("http://[::1]:8/v1//", "http://[::1]:8/v1"),
+    ],
+)
+def test_roots(url: str, root: str) -> None:
+    assert checked_root(url, "base_url") == root
+
+
+BAD_ROOTS = [
+    "",
+    "x.org/v1",
+    "/v1",
+    "ftp://x.org",
+    "https://",
+    "https://x.org:port/v1",
+    "https://x.org:99999/v1",
+    "https://[x/v1",
+    "https://x.org/v1?a=b",
+    "https://x.org/v1#a",
+    "https://user@x.org/v1",
+    "https://user:secret@x.org/v1",
+    "https://x.org/v 1",
+    "https://x.org/v1\n",
+    "https://x.org\r\nHost: evil/v1",
+    "https://x.org/\0",
+    "https://x.org/\x7f",
+]
+
+
+@pytest.mark.parametrize("field", ["base_url", "nvcf_url"])
+@pytest.mark.parametrize("url", BAD_ROOTS)
+def test_urls_that_are_no_root_are_refused_when_constructed(url: str, field: str) -> None:
+    with pytest.raises(InvalidRequestError, match=field) as caught:
+        Adapter(model=KIMI, **{field: url})
+    assert caught.value.field == field
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://user:secret@x.org:port/v1", "https://u:secret@x.org/a b"])
+def test_a_password_in_a_url_is_not_repeated(url: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        Adapter(model=KIMI, base_url=url)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_environment_is_read_when_constructed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVIDIA_API_KEY", " nvapi-env \n")
+    monkeypatch.setenv("NVIDIA_BASE_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("NVCF_URL", "http://127.0.0.1:1/nvcf")
+    model = Adapter(model=KIMI)
+    for name in ("NVIDIA_API_KEY", "NVIDIA_BASE_URL", "NVCF_URL"):
+        monkeypatch.setenv(name, "")
+    assert isinstance(model.api_key, SecretStr)
+    assert model.api_key.get_secret_value() == "nvapi-env"
+    assert (model.base_url, model.nvcf_url) == ("http://127.0.0.1:1/v1", "http://127.0.0.1:1/nvcf")
+    empty = Adapter(model=KIMI)
+    assert (empty.api_key, empty.base_url, empty.nvcf_url) == (None, None, None)
+
+
+def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVIDIA_BASE_URL", "nonsense")
+    assert Adapter(model=KIMI, base_url="http://127.0.0.1:1/v1").base_url == "http://127.0.0.1:1/v1"
+    with pytest.raises(InvalidRequestError, match="base_url"):
+        Adapter(model=KIMI)
+
+
+def test_per_call_values_win_and_none_leaves_the_constructors() -> None:
+    model = Adapter(model=KIMI, temperature=0.5, max_tokens=10, stop="x")
+    values, extra = model.effective({"temperature": 0.1, "max_tokens": None, "top_k": 3})
+    assert (values["temperature"], values["max_tokens"], values["stop"]) == (0.1, 10, "x")
+    assert extra == {"top_k": 3}
+
+
+def test_headers_and_extra_body_are_merged() -> None:
+    model = Adapter(model=KIMI, default_headers={"a": "1", "b": "1"}, extra_body={"x": 1, "y": 1})
+    values, _ = model.effective({"default_headers": {"b": "2"}, "extra_body": {"y": 2}})
+    assert values["default_headers"] == {"a": "1", "b": "2"}
+    assert values["extra_body"] == {"x": 1, "y": 2}
+    assert model.extra_body == {"x": 1, "y": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_key",
+        "base_url",
+        "nvcf_url",
+        "verify",
+        "max_connections",
+        "requests_per_minute",
+        "http_client",
+        "http_async_client",
+    ],
+)
+def test_what_belongs_to_the_object_is_not_given_per_call(name: str) -> None:
+    with pytest.raises(InvalidRequestError, match="to the constructor, not per call") as caught:
+        Adapter(model=KIMI).effective({name: "secret-value"})
+    assert caught.value.field == name
+    assert "secret-value" not in str(caught.value)
+    assert Adapter(model=KIMI).effective({name: None})[1] == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model", 5),
+        ("stop", 5),
+        ("stop", [5]),
+        ("reasoning_effort", "medium"),
+        ("reasoning_effort", ["high"]),
+        ("chat_template_kwargs", "x"),
+        ("extra_body", "x"),
+        ("default_headers", "x"),
+        ("default_headers", {"a": 1}),
+        ("function_id", 5),
+        ("function_version", ["v"]),
+        ("streaming", "perhaps"),
+        ("stream_usage", [1]),
+        ("stream_chunk_timeout", "soon"),
+        ("poll_timeout", "late"),
+        ("max_retries", "x"),
+        ("max_retries", 1.5),
+        ("media_tags", "perhaps"),
+        ("validation", "bogus"),
+        ("on_progress", 5),
+    ],
+)
+def test_per_call_values_of_another_type_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=rf"^{name}: ") as caught:
+        Adapter(model=KIMI).effective({name: value})
+    assert caught.value.field == name
+    with pytest.raises(ValidationError, match=name):
+        Adapter(**{"model": KIMI, name: value})
+
+
+@pytest.mark.parametrize("name", ["timeout", "stream_chunk_timeout", "poll_timeout"])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 1e300])
+def test_times_are_seconds(name: str, value: Any, say: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=f"{name} must be a number of seconds"):
+        Adapter(model=KIMI, **{name: value})
+    with pytest.raises(InvalidRequestError, match=f"{name} must be a number of seconds"):
+        Adapter(model=KIMI)._prepare([say("x")], {name: value}, stream=False)
+
+
+@pytest.mark.parametrize("value", ["5", True, (1, 2), {"connect": 1}])
+def test_timeouts_are_numbers_or_httpxs(value: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="timeout must be a number of seconds"):
+        Adapter(model=KIMI, timeout=value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("max_retries", -1), ("requests_per_minute", 0), ("max_connections", 0)]
+)
+def test_counts_have_a_lowest(name: str, value: int) -> None:
+    with pytest.raises(InvalidRequestError, match=f"{name}={value} must be at least"):
+        Adapter(model=KIMI, **{name: value})
+
+
+def test_a_wrong_type_does_not_show_the_value() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Adapter(model=KIMI, api_key=["nvapi-secret"])
+    assert "nvapi-secret" not in str(caught.value)
+
+
+def test_warnings_are_said_once_for_each_object_and_reason() -> None:
+    first, second = Adapter(model=KIMI), Adapter(model=KIMI)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for model in (first, first, second):
+            model.warn("a", "about a")
+        first.warn("b", "about b")
+    assert [str(warning.message) for warning in caught] == ["about a", "about a", "about b"]
+    assert {warning.category for warning in caught} == {NVCFWarning}
+
+
+def test_secrets_are_in_no_repr_and_no_dump() -> None:
+    model = Adapter(
+        model=KIMI,
+        api_key="nvapi-secret",
+        default_headers={"x-secret": "nvapi-secret"},
+    )
+    for shown in (repr(model), str(model), str(model.model_dump()), model.model_dump_json()):
+        assert "nvapi-secret" not in shown

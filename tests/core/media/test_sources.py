@@ -1,0 +1,162 @@
+"""Where media bytes come from: each source gives the same bytes, again and again, piece by piece."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvcf_core.errors import InvalidRequestError
+from nvcf_core.media import sources
+from nvcf_core.media.sources import (
+    Base64Source,
+    BytesSource,
+    FileSource,
+    PathSource,
+    base64_length,
+    digest,
+    head,
+    opened,
+)
+
+
+@given(st.binary(min_size=1, max_size=60), st.sampled_from([12, 24]))
+def test_every_source_gives_the_same_bytes_twice(
+    tmp_path_factory: Any, data: bytes, piece: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "same-bytes"
+    path.write_bytes(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_PIECE", piece)
+        with path.open("rb") as file:
+            all_of_them = [
+                BytesSource(data),
+                Base64Source.checked(base64.b64encode(data).decode(), field="f"),
+                PathSource.checked(path, field="f"),
+                FileSource.opened(file, field="f"),
+            ]
+            for source in all_of_them:
+                for _ in range(2):
+                    assert b"".join(source.chunks()) == data
+                    assert b"".join(source.base64()) == base64.b64encode(data)
+                assert source.length == len(data)
+                assert base64_length(source.length) == len(base64.b64encode(data))
+                assert digest(source) == hashlib.sha256(data).hexdigest()
+                assert head(source) == b"".join(source.chunks())[: len(head(source))]
+
+
+def test_base64_over_pieces_that_no_three_fill() -> None:
+    pieces = [b"a", b"bc", b"defg", b"", b"h"]
+    assert b"".join(sources._encoded(iter(pieces))) == base64.b64encode(b"abcdefgh")
+
+
+def test_long_sources_come_in_pieces() -> None:
+    source = BytesSource(bytes(2_000_000))
+    assert [len(chunk) for chunk in source.chunks()] == [786_432, 786_432, 427_136]
+    assert len(head(source)) == 4096
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "empty"),
+        (" \n", "empty"),
+        ("abc", "cut off"),
+        ("ab=c", "no base64"),
+        ("a===", "no base64"),
+        ("ab!d", "no base64"),
+        ("äbcd", "no base64"),
+        ("-_-_", "no base64"),
+    ],
+)
+def test_base64_text_that_is_none(text: str, why: str) -> None:
+    with pytest.raises(InvalidRequestError, match=rf"messages\[3\].*{why}") as caught:
+        Base64Source.checked(text, field="messages[3]")
+    assert caught.value.field == "messages[3]"
+    assert not text.strip() or text not in str(caught.value)
+
+
+def test_line_breaks_in_base64_text_are_allowed() -> None:
+    assert b"".join(Base64Source.checked("YWJj\r\n ZGVm\n", field="f").chunks()) == b"abcdef"
+
+
+def test_padding_in_the_middle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_PIECE", 12)
+    good = base64.b64encode(bytes(30)).decode()
+    assert Base64Source.checked(good, field="f").length == 30
+    with pytest.raises(InvalidRequestError, match="no base64 text"):
+        Base64Source.checked("AAAAAAAAAA==" + good, field="f")
+
+
+def test_sources_do_not_show_their_bytes() -> None:
+    shown = repr((BytesSource(b"secret"), Base64Source("c2VjcmV0")))
+    assert "secret" not in shown
+    assert "c2Vj" not in shown
+
+
+def test_paths(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="cannot read the file"):
+        PathSource.checked(tmp_path / "none", field="f")
+    with pytest.raises(InvalidRequestError, match="cannot read the file"):
+        PathSource.checked(tmp_path, field="f")
+    (tmp_path / "empty").touch()
+    with pytest.raises(InvalidRequestError, match="is empty"):
+        PathSource.checked(tmp_path / "empty", field="f")
+    (tmp_path / "full").write_bytes(b"x")
+    assert isinstance(opened(tmp_path / "full", field="f"), PathSource)
+    assert isinstance(opened(str(tmp_path / "full"), field="f"), PathSource)
+
+
+def test_an_open_file_is_read_from_where_it_stands() -> None:
+    file = io.BytesIO(b"headbody")
+    file.seek(4)
+    source = opened(file, field="f")
+    assert isinstance(source, FileSource)
+    assert file.tell() == 4
+    assert source.length == 4
+    assert b"".join(source.chunks()) == b"body"
+
+
+class Pipe(io.BytesIO):
+    def seek(self, *_: Any) -> int:
+        raise io.UnsupportedOperation("seek")
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        (Pipe(b"abc"), "rewound"),
+        (io.StringIO("abc"), 'open it with "rb"'),
+        (io.BytesIO(b""), "nothing left"),
+        (object(), "rewound"),
+        (None, "rewound"),
+    ],
+)
+def test_open_files_that_cannot_be_used(file: Any, why: str) -> None:
+    with pytest.raises(InvalidRequestError, match=why):
+        opened(file, field="f")
+
+
+def test_a_file_that_is_closed_before_it_is_read() -> None:
+    file = io.BytesIO(b"abc")
+    source = opened(file, field="f")
+    file.close()
+    with pytest.raises(InvalidRequestError, match="any more"):
+        list(source.chunks())
+
+
+def test_a_file_that_is_closed_or_at_its_end() -> None:
+    closed = io.BytesIO(b"abc")
+    closed.close()
+    with pytest.raises(InvalidRequestError, match="rewound"):
+        opened(closed, field="f")
+    read = io.BytesIO(b"abc")
+    read.read()
+    with pytest.raises(InvalidRequestError, match="nothing left"):
+        opened(read, field="f")

@@ -1,0 +1,247 @@
+"""The table of models: every number and fact of its rows, as the models' own pages have them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from nvcf_core import ModelSpec, register, spec_for
+from nvcf_core.models import catalog as table
+from nvcf_core.models.catalog import known_models
+from nvcf_core.models.spec import Bound
+
+GEMMA = "google/gemma-3n-e2b-it"
+NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
+PALI = "google/paligemma"
+KIMI = "moonshotai/kimi-k2.6"
+SUPER = "nvidia/nemotron-3-super-120b-a12b"
+ALL = (GEMMA, NANO, PALI, KIMI, SUPER)
+
+INT64 = (-9223372036854775808, 9223372036854775807)
+CHAT = "https://integrate.api.nvidia.com/v1/chat/completions"
+
+PAGES: dict[str, dict[str, Any]] = {
+    GEMMA: {
+        "url": CHAT,
+        "model_in_body": True,
+        "media": {"image": {"png", "jpeg"}, "audio": {"wav", "mp3"}},
+        "tags": {"image", "audio"},
+        "roles": {"system", "user", "assistant"},
+        "message_keys": set(),
+        "bounds": {
+            "max_tokens": (1, 8192),
+            "temperature": (0, 2),
+            "top_p": (0, 1),
+            "seed": INT64,
+            "frequency_penalty": (-2, 2),
+            "presence_penalty": (-2, 2),
+        },
+        "also": {"stop"},
+        "context_window": 32_768,
+        "reasons": False,
+        "assets": True,
+        "remote_urls": True,
+    },
+    NANO: {
+        "url": CHAT,
+        "model_in_body": True,
+        "media": {
+            "image": {"png", "jpeg", "webp"},
+            "audio": {"wav", "mp3"},
+            "video": {"mp4", "mov", "webm"},
+        },
+        "tags": {"image", "audio", "video"},
+        "roles": {"system", "user", "assistant"},
+        "message_keys": set(),
+        "bounds": {
+            "max_tokens": (1, 65536),
+            "temperature": (0, 2),
+            "top_p": (0, 1),
+            "seed": INT64,
+            "reasoning_budget": (-1, 32768),
+        },
+        "also": {"chat_template_kwargs"},
+        "context_window": 262_144,
+        "reasons": True,
+        "assets": True,
+        "remote_urls": True,
+    },
+    PALI: {
+        "url": "https://ai.api.nvidia.com/v1/vlm/google/paligemma",
+        "model_in_body": False,
+        "media": {"image": {"png", "jpeg"}},
+        "tags": {"image"},
+        "roles": {"user"},
+        "message_keys": set(),
+        "bounds": {"max_tokens": (1, 1024), "temperature": (0, 1), "top_p": (0, 1)},
+        "also": set(),
+        "context_window": 2_048,
+        "reasons": False,
+        "assets": True,
+        "remote_urls": False,
+    },
+    KIMI: {
+        "url": CHAT,
+        "model_in_body": True,
+        "media": {"image": None, "video": None},
+        "tags": {"image", "video"},
+        "roles": {"system", "user", "assistant", "tool"},
+        "message_keys": {"name", "reasoning_content"},
+        "bounds": {
+            "max_tokens": (1, 65536),
+            "temperature": (0, 1),
+            "top_p": (0, 1),
+            "seed": (-9007199254740991, 9007199254740991),
+        },
+        "also": {"chat_template_kwargs", "tools", "tool_choice", "stream_options"},
+        "context_window": 262_144,
+        "reasons": True,
+        "assets": True,
+        "remote_urls": True,
+    },
+    SUPER: {
+        "url": CHAT,
+        "model_in_body": True,
+        "media": {},
+        "tags": set(),
+        "roles": {"system", "user", "assistant", "tool", "context"},
+        "message_keys": {"name"},
+        "bounds": {
+            "max_tokens": (1, 32768),
+            "temperature": (0, 1),
+            "top_p": (0, 1),
+            "seed": (0, 18446744073709551615),
+            "reasoning_budget": (-1, 32768),
+        },
+        # Those after the first two come of "Compatible with OpenAI".
+        "also": {"stop", "reasoning_effort"}
+        | {"chat_template_kwargs", "tools", "tool_choice", "parallel_tool_calls"}
+        | {
+            "response_format",
+            "stream_options",
+            "logprobs",
+            "top_logprobs",
+            "logit_bias",
+            "n",
+            "user",
+        },
+        "context_window": 262_144,
+        "reasons": True,
+        "assets": False,
+        "remote_urls": True,
+    },
+}
+
+
+@pytest.mark.parametrize("model", ALL)
+def test_a_row_says_what_the_page_says(model: str) -> None:
+    spec, page = spec_for(model), PAGES[model]
+    assert spec.id == model
+    assert f"{spec.base_url}/{spec.path}" == page["url"]
+    assert spec.model_in_body is page["model_in_body"]
+    assert spec.media == page["media"]
+    assert spec.tags == page["tags"]
+    assert spec.roles == page["roles"]
+    assert spec.message_keys == page["message_keys"]
+    assert {name: (b.low, b.high) for name, b in spec.bounds.items()} == page["bounds"]
+    assert spec.parameters == set(page["bounds"]) | page["also"]
+    assert spec.context_window == page["context_window"]
+    assert spec.reasons is page["reasons"]
+    assert spec.assets is page["assets"]
+    assert spec.remote_urls is page["remote_urls"]
+    assert spec.max_output == page["bounds"]["max_tokens"][1]
+    assert spec.tools is ("tools" in page["also"])
+    assert spec.known
+
+
+@pytest.mark.parametrize("model", ALL)
+def test_bounds_are_exact(model: str) -> None:
+    for name, bound in spec_for(model).bounds.items():
+        whole = name in ("max_tokens", "seed", "reasoning_budget")
+        assert bound.integer is whole
+        if whole:
+            assert type(bound.low) is type(bound.high) is int
+
+
+def test_what_only_one_page_wants() -> None:
+    rows = {row.id: row for row in known_models()}
+    assert {model for model, row in rows.items() if row.single_message} == {PALI}
+    assert {model for model, row in rows.items() if row.alternating} == {SUPER}
+    assert {model: row.max_media for model, row in rows.items() if row.max_media} == {PALI: 1}
+    assert {model: row.last_roles for model, row in rows.items() if row.last_roles} == {
+        SUPER: {"user", "tool"}
+    }
+    nano = rows.pop(NANO)
+    assert (nano.quiet_media, nano.quiet_word, nano.think_word) == (
+        {"audio", "video"},
+        "/no_think",
+        "/think",
+    )
+    assert not any(row.quiet_media or row.quiet_word or row.think_word for row in rows.values())
+    assert {model for model, row in rows.items() if row.audio_part == "audio_url"} == {GEMMA}
+    assert nano.audio_part == "audio_url"
+
+
+@pytest.mark.parametrize(
+    ("model", "none", "low", "high"),
+    [
+        (KIMI, {"thinking": False}, {"thinking": True}, {"thinking": True}),
+        (NANO, {"enable_thinking": False}, {"enable_thinking": True}, {"enable_thinking": True}),
+        (
+            SUPER,
+            {"enable_thinking": False},
+            {"enable_thinking": True, "low_effort": True},
+            {"enable_thinking": True},
+        ),
+    ],
+)
+def test_how_thinking_is_switched(model: str, none: Any, low: Any, high: Any) -> None:
+    efforts = spec_for(model).efforts
+    assert efforts is not None
+    wanted = {"none": none, "low": low, "high": high}
+    assert {name: dict(adds) for name, adds in efforts.items()} == {
+        name: {"chat_template_kwargs": template} for name, template in wanted.items()
+    }
+
+
+def test_a_model_nobody_told_us_about_may_do_anything() -> None:
+    spec = spec_for("someone/new-model")
+    assert spec.id == "someone/new-model"
+    assert not spec.known
+    assert spec.tools
+    assert spec.reasons
+    assert spec.documents("anything")
+    assert set(spec.media) == {"image", "audio", "video"}
+    assert set(spec.media.values()) == {None}
+    assert (spec.roles, spec.bounds, spec.max_output, spec.parameters) == (None, {}, None, None)
+    assert spec.efforts == {
+        effort: {"reasoning_effort": effort} for effort in ("none", "low", "high")
+    }
+    assert f"{spec.base_url}/{spec.path}" == CHAT
+
+
+def test_register_adds_and_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "_MODELS", dict(table._MODELS))
+    mine = ModelSpec(id="me/mine", parameters=frozenset({"seed"}))
+    register(mine)
+    assert spec_for("me/mine") is mine
+    assert mine in known_models()
+    other = dataclasses.replace(spec_for(KIMI), context_window=1)
+    register(other)
+    assert spec_for(KIMI).context_window == 1
+    assert len(known_models()) == len(ALL) + 1
+
+
+def test_the_five_are_there() -> None:
+    assert {row.id for row in known_models()} == set(ALL)
+
+
+def test_rows_do_not_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec_for(KIMI).context_window = 1  # type: ignore[misc]
+
+
+def test_a_bound_says_what_it_allows() -> None:
+    assert str(Bound(-1, 32_768, integer=True)) == "-1 to 32768"

@@ -1,0 +1,304 @@
+"""Conversations put into the form that a model's page wants."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from nvcf_core import Adapter, Media, Message, ToolCall
+from nvcf_core.errors import InvalidRequestError
+from nvcf_core.media.sources import BytesSource
+from nvcf_core.request.normalize import arrange
+from nvcf_core.request.reasoning import quieted
+
+GEMMA = "google/gemma-3n-e2b-it"
+NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
+PALI = "google/paligemma"
+KIMI = "moonshotai/kimi-k2.6"
+SUPER = "nvidia/nemotron-3-super-120b-a12b"
+UNKNOWN = "someone/new-model"
+
+IMAGE = Media(kind="image", url="https://x.org/a.png")
+PNG = BytesSource(b"\x89PNG\r\n\x1a\n" + bytes(32))
+AUDIO = Media(kind="audio", url="https://x.org/a.wav")
+
+
+def said(messages: Any) -> list[tuple[str, tuple[Any, ...]]]:
+    return [(message.role, message.parts) for message in messages]
+
+
+def make(*turns: tuple[Any, ...]) -> list[Message]:
+    return [
+        Message(role=role, parts=parts, tool_call_id="t" if role == "tool" else None)
+        for role, *parts in turns
+        for parts in [tuple(parts)]
+    ]
+
+
+@pytest.fixture
+def calling_nano() -> Any:
+    """Prepares a call of nano-omni."""
+    return lambda *messages: Adapter(model=NANO)._prepare(messages, {}, stream=False)
+
+
+@pytest.fixture
+def arranged(judge_of: Any) -> Any:
+    def run(model: str, *turns: tuple[Any, ...], validation: str = "error") -> Any:
+        return said(arrange(make(*turns), judge_of(model, validation)[0]))
+
+    return run
+
+
+@pytest.mark.parametrize("model", [GEMMA, NANO, KIMI, UNKNOWN])
+def test_an_ordinary_conversation_stays_as_it_is(model: str, arranged: Any) -> None:
+    turns = [("system", "s"), ("user", "a"), ("user", "b"), ("assistant", "c"), ("user", "d")]
+    assert arranged(model, *turns) == [(role, tuple(parts)) for role, *parts in turns]
+
+
+@pytest.mark.parametrize("model", [GEMMA, PALI, SUPER, UNKNOWN])
+def test_no_messages(model: str, arranged: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="no messages") as caught:
+        arranged(model)
+    assert caught.value.field == "messages"
+
+
+@pytest.mark.parametrize(
+    ("model", "role"), [(GEMMA, "tool"), (NANO, "tool"), (KIMI, "developer"), (GEMMA, "context")]
+)
+def test_a_role_that_the_page_lacks(model: str, role: str, arranged: Any, judge_of: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=rf"messages\[1\] has role '{role}'") as caught:
+        arranged(model, ("user", "a"), (role, "b"))
+    assert caught.value.field == "messages[1]"
+    judge, warned = judge_of(model, "warn")
+    assert len(arrange(make(("user", "a"), (role, "b")), judge)) == 2
+    assert role in warned[0]
+    assert arranged(model, (role, "b"), validation="off") == [(role, ("b",))]
+
+
+def test_an_unknown_model_may_have_any_role(arranged: Any) -> None:
+    assert arranged(UNKNOWN, ("developer", "b")) == [("developer", ("b",))]
+
+
+def test_a_tools_result_needs_its_call(judge_of: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=r"messages\[0\].*tool_call_id"):
+        arrange([Message(role="tool", parts=("x",))], judge_of(KIMI, "off")[0])
+
+
+@pytest.mark.parametrize("role", ["system", "assistant"])
+def test_only_users_have_media(role: str, arranged: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="only user messages may have media"):
+        arranged(KIMI, (role, "a", IMAGE), ("user", "b"))
+
+
+def test_media_of_tools_follow_their_results(arranged: Any) -> None:
+    found = arranged(
+        KIMI,
+        ("user", "a"),
+        ("assistant", ""),
+        ("tool", "one", IMAGE),
+        ("tool", AUDIO, "two"),
+        ("assistant", "b"),
+        ("tool", IMAGE),
+    )
+    assert found == [
+        ("user", ("a",)),
+        ("assistant", ("",)),
+        ("tool", ("one",)),
+        ("tool", ("two",)),
+        ("user", (IMAGE, AUDIO)),
+        ("assistant", ("b",)),
+        ("tool", ()),
+        ("user", (IMAGE,)),
+    ]
+
+
+def test_paligemma_takes_one_message_led_by_the_system_text(arranged: Any) -> None:
+    assert arranged(PALI, ("system", "one"), ("user", "two", IMAGE), ("system", "three")) == [
+        ("user", ("one\n\nthree\n\ntwo", IMAGE))
+    ]
+    assert arranged(PALI, ("system", "one"), ("user", IMAGE, "two")) == [
+        ("user", ("one", IMAGE, "two"))
+    ]
+    assert arranged(PALI, ("system", ""), ("user", "two")) == [("user", ("two",))]
+    assert arranged(PALI, ("system", "one"), ("user",)) == [("user", ("one",))]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [("user", "a"), ("user", "b")],
+        [("user", "a"), ("assistant", "b"), ("user", "c")],
+        [("assistant", "a")],
+        [("system", "a")],
+    ],
+)
+def test_paligemma_takes_no_conversation(turns: Any, arranged: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="exactly one user message, not: "):
+        arranged(PALI, *turns, validation="off")
+
+
+def test_paligemma_refuses_a_picture_in_the_system_message(arranged: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=r"messages\[0\] has role system: only user"):
+        arranged(PALI, ("system", IMAGE), ("user", "a"))
+
+
+def test_super_has_one_system_message_and_alternates(arranged: Any) -> None:
+    assert arranged(
+        SUPER,
+        ("system", "s1"),
+        ("system", "s2"),
+        ("user", "a"),
+        ("system", "late"),
+        ("assistant", "b"),
+        ("assistant", "c"),
+        ("user", "d"),
+        ("user", "e"),
+    ) == [
+        ("system", ("s1\n\ns2",)),
+        ("user", ("a\n\nlate",)),
+        ("assistant", ("b\n\nc",)),
+        ("user", ("d\n\ne",)),
+    ]
+
+
+def test_super_never_joins_tools_results(arranged: Any) -> None:
+    found = arranged(SUPER, ("user", "a"), ("assistant", ""), ("tool", "x"), ("tool", "y"))
+    assert found == [("user", ("a",)), ("assistant", ("",)), ("tool", ("x",)), ("tool", ("y",))]
+
+
+def test_super_keeps_the_context_before_the_question(arranged: Any) -> None:
+    assert arranged(SUPER, ("context", "facts"), ("user", "a")) == [
+        ("context", ("facts",)),
+        ("user", ("a",)),
+    ]
+
+
+@pytest.mark.parametrize("turns", [[("user", "a"), ("assistant", "b")], [("system", "a")]])
+def test_super_wants_the_user_to_speak_last(turns: Any, arranged: Any, judge_of: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="the page wants tool or user") as caught:
+        arranged(SUPER, *turns)
+    assert caught.value.field == f"messages[{len(turns) - 1}]"
+    assert len(arranged(SUPER, *turns, validation="off")) == len(turns)
+
+
+def test_joined_messages_keep_everything(judge_of: Any) -> None:
+    call = ToolCall(0, "a", "f", "{}")
+    messages = [
+        Message(role="user", parts=("q",), name="ann"),
+        Message(role="user", parts=(), name="bob"),
+        Message(role="user", parts=("r",), name="bob"),
+        Message(role="assistant", parts=("x",), tool_calls=(call,), reasoning="one", name="m"),
+        Message(role="assistant", parts=("",), tool_calls=(call,), reasoning="two", name="m"),
+        Message(role="user", parts=("z",)),
+    ]
+    user, assistant, _ = arrange(messages, judge_of(SUPER)[0])
+    assert (user.parts, user.name) == (("q\n\nr",), None)
+    assert (assistant.parts, assistant.name) == (("x",), "m")
+    assert assistant.tool_calls == (call, call)
+    assert assistant.reasoning == "one\n\ntwo"
+
+
+def test_ten_megabytes_in_ten_thousand_messages_are_joined_at_once(judge_of: Any) -> None:
+    # Copied anew with each of them, it would be fifty gigabytes.
+    messages = make(*[("user", "x" * 1000) for _ in range(10_000)])
+    start = time.process_time()
+    (only,) = arrange(messages, judge_of(SUPER)[0])
+    assert time.process_time() - start < 5
+    assert len(only.text) == 10_000 * 1000 + 9_999 * 2
+
+
+def test_text_of_a_message() -> None:
+    assert Message(role="assistant", parts=("a", "b")).text == "ab"
+    assert Message(role="user", parts=("a", IMAGE, "b")).text == "a\nb"
+    assert Message(role="tool").text == ""
+
+
+@pytest.fixture
+def quiet(judge_of: Any) -> Any:
+    def run(
+        model: str, *turns: Any, effort: str | None = None, body: dict[str, Any] | None = None
+    ) -> Any:
+        judge, warned = judge_of(model)
+        body = {} if body is None else body
+        messages = quieted(tuple(make(*turns)), body, effort, judge)
+        return said(messages), body, warned
+
+    return run
+
+
+OFF = {"chat_template_kwargs": {"enable_thinking": False}}
+
+
+def test_sound_and_film_switch_thinking_off(quiet: Any) -> None:
+    assert quiet(NANO, ("user", "a", AUDIO)) == (
+        [("system", ("/no_think",)), ("user", ("a", AUDIO))],
+        OFF,
+        [],
+    )
+
+
+def test_the_word_is_added_to_the_system_message(quiet: Any) -> None:
+    found, body, _ = quiet(NANO, ("system", "Be brief."), ("user", AUDIO), body={"seed": 1})
+    assert found == [("system", ("Be brief. /no_think",)), ("user", (AUDIO,))]
+    assert body == {"seed": 1, **OFF}
+
+
+def test_a_system_message_that_says_so_already(quiet: Any) -> None:
+    found, body, warned = quiet(NANO, ("system", "/no_think please"), ("user", AUDIO))
+    assert found[0] == ("system", ("/no_think please",))
+    assert (body, warned) == (OFF, [])
+
+
+@pytest.mark.parametrize("model", [NANO, KIMI, GEMMA, UNKNOWN])
+def test_pictures_let_it_think(model: str, quiet: Any) -> None:
+    assert quiet(model, ("user", IMAGE)) == ([("user", (IMAGE,))], {}, [])
+
+
+@pytest.mark.parametrize(
+    ("system", "effort", "body"),
+    [
+        ("/think", None, {}),
+        ("s", "high", {"chat_template_kwargs": {"enable_thinking": True}}),
+        ("s", "low", {"chat_template_kwargs": {"enable_thinking": True}}),
+        ("s", None, {"chat_template_kwargs": {"enable_thinking": True}}),
+    ],
+)
+def test_who_asks_for_thinking_keeps_it_and_is_warned(
+    system: str, effort: str | None, body: Any, quiet: Any
+) -> None:
+    before = dict(body)
+    found, after, warned = quiet(
+        NANO, ("system", system), ("user", AUDIO), effort=effort, body=body
+    )
+    assert found[0] == ("system", (system,))
+    assert after == before
+    assert warned == [f"{NANO} should not think about audio: its page asks for /no_think"]
+
+
+@pytest.mark.parametrize("text", ["/thinking", "a/think", "//think", "/no_thinking", "/think_not"])
+def test_words_that_only_look_like_a_switch(text: str, quiet: Any) -> None:
+    found, body, warned = quiet(NANO, ("system", text), ("user", AUDIO))
+    assert found[0] == ("system", (f"{text} /no_think",))
+    assert (body, warned) == (OFF, [])
+
+
+def test_effort_none_and_other_template_arguments_stay(quiet: Any) -> None:
+    template = {"enable_thinking": False, "x": 1}
+    _, body, warned = quiet(
+        NANO, ("user", AUDIO), effort="none", body={"chat_template_kwargs": dict(template)}
+    )
+    assert body == {"chat_template_kwargs": template}
+    assert warned == []
+
+
+def test_errors_count_messages_as_the_user_does(arranged: Any) -> None:
+    turns = [("system", "a"), ("system", "b"), ("user", "c"), ("robot", "d")]
+    with pytest.raises(InvalidRequestError, match=r"messages\[3\] has role 'robot'"):
+        arranged(SUPER, *turns)
+
+
+def test_a_switch_that_is_added_moves_no_number(calling_nano: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=r"messages\[0\]: the audio is png"):
+        calling_nano(Message(role="user", parts=(Media(kind="audio", source=PNG),)))

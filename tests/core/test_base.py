@@ -1,0 +1,307 @@
+"""How a call is made of settings, messages and keywords; and what travels of an object that is copied or pickled."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import ssl
+import warnings
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from nvcf_core import Adapter, Media, Message, ToolCall
+from nvcf_core.errors import InvalidRequestError, NVCFWarning
+from nvcf_core.media.sources import BytesSource
+
+KIMI = "moonshotai/kimi-k2.6"
+PALI = "google/paligemma"
+GEMMA = "google/gemma-3n-e2b-it"
+SUPER = "nvidia/nemotron-3-super-120b-a12b"
+UNKNOWN = "someone/new-model"
+NVIDIA, NVCF = "https://integrate.api.nvidia.com/v1", "https://api.nvcf.nvidia.com/v2/nvcf"
+LOCAL = "http://127.0.0.1:1/v1"
+
+
+def prepared(
+    model: str = KIMI, *messages: Message, given: Any = None, stream: bool = False, **settings: Any
+) -> Any:
+    said = messages or (Message(role="user", parts=("hi",)),)
+    return Adapter(model=model, **settings)._prepare(said, given or {}, stream=stream)
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "url", "nvcf_url"),
+    [
+        (KIMI, {}, f"{NVIDIA}/chat/completions", NVCF),
+        (UNKNOWN, {}, f"{NVIDIA}/chat/completions", NVCF),
+        (PALI, {}, "https://ai.api.nvidia.com/v1/vlm/google/paligemma", NVCF),
+        (KIMI, {"base_url": f"{LOCAL}/"}, f"{LOCAL}/chat/completions", None),
+        (PALI, {"base_url": LOCAL}, f"{LOCAL}/vlm/google/paligemma", None),
+        (
+            KIMI,
+            {"base_url": LOCAL, "nvcf_url": "http://127.0.0.1:2/n/"},
+            f"{LOCAL}/chat/completions",
+            "http://127.0.0.1:2/n",
+        ),
+        (KIMI, {"function_id": "f-1"}, f"{NVCF}/pexec/functions/f-1", NVCF),
+        (
+            KIMI,
+            {"function_id": "f-1", "function_version": "v-2"},
+            f"{NVCF}/pexec/functions/f-1/versions/v-2",
+            NVCF,
+        ),
+    ],
+)
+def test_where_a_call_goes(model: str, settings: Any, url: str, nvcf_url: str | None) -> None:
+    call = prepared(model, **settings)
+    assert (call.url, call.nvcf_url) == (url, nvcf_url)
+    roots = call.terms.access.roots
+    assert roots == tuple(root for root in (call.base_url, nvcf_url) if root)
+
+
+@pytest.mark.parametrize("part", ["../x", "a/b", "", "a b", "-a", "a\n", "x" * 129, "a?b", "ä"])
+def test_function_ids_that_climb(part: str) -> None:
+    with pytest.raises(InvalidRequestError, match="function_id"):
+        prepared(function_id=part)
+    with pytest.raises(InvalidRequestError, match="function_version"):
+        prepared(function_id="f", function_version=part)
+
+
+def test_a_function_needs_its_api() -> None:
+    with pytest.raises(InvalidRequestError, match="function_id needs nvcf_url"):
+        prepared(base_url=LOCAL, function_id="f")
+
+
+@pytest.mark.parametrize("model", ["", " ", "a\nb", "a\0b"])
+def test_models_that_are_none(model: str) -> None:
+    with pytest.raises(InvalidRequestError, match="no model id"):
+        Adapter(model=model)
+    if model:
+        with pytest.raises(InvalidRequestError, match="no model id"):
+            prepared(given={"model": model})
+
+
+def test_the_model_of_a_call_brings_its_own_row_and_host() -> None:
+    call = prepared(KIMI, given={"model": PALI, "temperature": 1.0})
+    assert call.spec.id == PALI
+    assert call.url == "https://ai.api.nvidia.com/v1/vlm/google/paligemma"
+    assert call.terms.access.roots[0] == "https://ai.api.nvidia.com/v1"
+    assert call.about == {"temperature": 1.0, "stream": False}
+
+
+@pytest.mark.parametrize(
+    ("settings", "given", "stream", "streams"),
+    [
+        ({}, {}, False, False),
+        ({}, {}, True, True),
+        ({"streaming": True}, {}, False, True),
+        ({"streaming": True}, {"streaming": False}, False, False),
+        ({"streaming": True}, {"n": 2}, False, False),
+        ({"streaming": True}, {"n": 1}, False, True),
+        ({"streaming": True}, {"n": "many"}, False, False),
+    ],
+)
+def test_whether_it_streams(settings: Any, given: Any, stream: bool, streams: bool) -> None:
+    call = prepared(UNKNOWN, given=given, stream=stream, **settings)
+    assert call.stream is streams
+    assert call.about["stream"] is streams
+
+
+def test_what_a_call_takes_over() -> None:
+    call = prepared(
+        max_retries=5,
+        poll_timeout=7,
+        stream_chunk_timeout=8,
+        requests_per_minute=9,
+        timeout=3,
+        default_headers={"X-A": "b"},
+        stop="END",
+        stream=True,
+    )
+    assert (call.retry.max_retries, call.poll_timeout) == (5, 7)
+    terms = call.terms
+    assert (terms.timeout, terms.chunk_timeout, terms.requests_per_minute) == (3, 8, 9)
+    assert terms.headers == {"x-a": "b"}
+    assert call.reading.stops == ("END",)
+    assert prepared().terms.chunk_timeout is None
+
+
+TOOL = {"type": "function", "function": {"name": "get weather", "parameters": {"type": "object"}}}
+
+
+def test_tool_names_are_made_safe_there_and_mapped_back() -> None:
+    history = Message(role="assistant", tool_calls=(ToolCall(0, "c", "old tool", "{}"),))
+    user = Message(role="user", parts=("hi",))
+    choice = {"type": "function", "function": {"name": "get weather"}}
+    tools = [TOOL, {"type": "other"}, "odd"]
+    call = prepared(KIMI, user, history, user, given={"tools": tools, "tool_choice": choice})
+    assert call.about["tools"][0]["function"]["name"] == "get_weather"
+    assert call.about["tools"][1:] == [{"type": "other"}, "odd"]
+    assert call.about["tool_choice"]["function"]["name"] == "get_weather"
+    assert call.names.original("get_weather") == "get weather"
+    assert call.names.safe("old tool") == "old_tool"
+    assert TOOL["function"]["name"] == "get weather"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("tools", ["x", 5, {"a": 1}])
+def test_tools_that_are_no_list(tools: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="tools takes a list") as caught:
+        prepared(given={"tools": tools})
+    assert caught.value.field == "tools"
+    assert prepared(given={"extra_body": {"tools": tools}}).about["tools"] == tools
+
+
+def test_parallel_calls_that_are_off() -> None:
+    assert prepared(given={"tools": [TOOL], "parallel_tool_calls": False}).reading.single_call
+
+
+def test_tags_are_parsed_where_asked() -> None:
+    text = Message(role="user", parts=('see <img src="https://x.org/a.png" />',))
+    call = prepared(KIMI, text, media_tags="parse")
+    assert call.messages[0].parts == ("see ", Media(kind="image", url="https://x.org/a.png"))
+    with pytest.warns(NVCFWarning, match="parse"):
+        assert prepared(KIMI, text).messages[0].parts == text.parts
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-A": "b\r\nX-B: c"},
+        {"X-A": "b\n"},
+        {"X-A": "ä"},
+        {"X-A": "\0"},
+        {"X A": "b"},
+        {"X-A\r\n": "b"},
+        {"": "b"},
+        {"Ä": "b"},
+    ],
+)
+def test_headers_that_break_out(headers: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="default_headers") as caught:
+        Adapter(model=KIMI, default_headers=headers)
+    assert caught.value.field == "default_headers"
+    with pytest.raises(InvalidRequestError, match="default_headers"):
+        prepared(given={"default_headers": headers})
+
+
+def test_empty_headers_are_headers() -> None:
+    assert prepared(default_headers={"X-A": ""}).terms.headers == {"x-a": ""}
+
+
+def test_a_key_in_the_clear_is_warned_of_once() -> None:
+    model = Adapter(model=KIMI, base_url="http://x.org/v1", api_key="k")
+    say = [Message(role="user", parts=("hi",))]
+    with pytest.warns(NVCFWarning, match=r"http://x.org/v1 without TLS"):
+        model._prepare(say, {}, stream=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model._prepare(say, {}, stream=False)
+        Adapter(model=KIMI, base_url="http://x.org/v1")._prepare(say, {}, stream=False)
+        Adapter(model=KIMI, base_url=LOCAL, api_key="k")._prepare(say, {}, stream=False)
+
+
+@pytest.mark.parametrize("messages", [[], ()])
+def test_no_messages(messages: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="no messages"):
+        Adapter(model=KIMI)._prepare(messages, {}, stream=False)
+
+
+def test_constructing_opens_nothing() -> None:
+    model = Adapter(model=KIMI, base_url=LOCAL, verify="/no/such/file")
+    assert model._client is None
+    model.close()
+    with pytest.raises(InvalidRequestError, match="verify: cannot use"):
+        model.available_models()
+
+
+def test_an_empty_folder_of_certificates_is_a_folder(tmp_path: Path) -> None:
+    from nvcf_core.transport.httpx_client import Wiring
+
+    assert Wiring(verify=str(tmp_path)).client().own
+    (tmp_path / "ca.pem").write_text("nonsense")
+    with pytest.raises(InvalidRequestError, match="verify"):
+        Wiring(verify=tmp_path / "ca.pem").client()
+
+
+def test_bounds_are_checked_when_constructed() -> None:
+    with pytest.raises(InvalidRequestError, match=r"temperature=1\.5"):
+        Adapter(model=KIMI, temperature=1.5)
+    with pytest.warns(NVCFWarning, match=r"temperature=1\.5"):
+        Adapter(model=KIMI, temperature=1.5, validation="warn")
+    assert Adapter(model=KIMI, temperature=1.5, validation="off").temperature == 1.5
+
+
+def test_the_other_side_of_a_pickle_reads_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Adapter(model=KIMI, api_key="nvapi-secret", temperature=0.5)
+    assert model._core is model._core
+    data = pickle.dumps(model)
+    assert b"nvapi-secret" not in data
+    monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-there")
+    other = pickle.loads(data)
+    assert other.temperature == 0.5
+    assert isinstance(other.api_key, SecretStr)
+    assert other.api_key.get_secret_value() == "nvapi-there"
+    assert other._client is None
+    monkeypatch.delenv("NVIDIA_API_KEY")
+    assert pickle.loads(data).api_key is None
+
+
+@pytest.mark.parametrize("name", ["http_client", "http_async_client", "verify"])
+def test_what_was_injected_cannot_travel(name: str) -> None:
+    value = ssl.create_default_context() if name == "verify" else object()
+    with pytest.raises(InvalidRequestError, match="cannot be pickled") as caught:
+        pickle.dumps(Adapter(model=KIMI, **{name: value}))
+    assert caught.value.field == name
+
+
+def test_a_deep_copy_keeps_the_key_and_shares_what_was_injected() -> None:
+    with httpx.Client() as client:
+        model = Adapter(model=KIMI, api_key="nvapi-secret", http_client=client)
+        core = model._core
+        other = copy.deepcopy(model)
+        assert other.api_key == model.api_key
+        assert other.http_client is client
+        assert other._core is not core
+        assert copy.deepcopy(core) is not core
+
+
+def test_uploads_need_their_api() -> None:
+    with pytest.raises(InvalidRequestError, match="no asset API") as caught:
+        Adapter(model=KIMI, base_url=LOCAL)._upload_media("/etc/hostname", None, None)
+    assert caught.value.field == "nvcf_url"
+
+
+def test_uploads_are_counted_before_the_call() -> None:
+    media = [
+        Media(kind="image", source=BytesSource(b"\x89PNG\r\n\x1a\n" + bytes([n]) + bytes(200_000)))
+        for n in range(11)
+    ]
+    call = prepared(KIMI, Message(role="user", parts=tuple(media)))
+    with pytest.raises(InvalidRequestError, match="11 assets"):
+        call.digest_uploads()
+
+
+def test_system_text_reaches_models_in_their_form() -> None:
+    system, user = Message(role="system", parts=("s",)), Message(role="user", parts=("u",))
+    assert [m.role for m in prepared(PALI, system, user).messages] == ["user"]
+    assert [m.role for m in prepared(SUPER, user, system, user).messages] == ["user"]
+    assert [m.role for m in prepared(GEMMA, system, user).messages] == ["system", "user"]
+
+
+def test_ten_thousand_messages_are_the_right_bytes() -> None:
+    from nvcf_core.request.body import MessageEncoder
+
+    roles = ("user", "assistant")
+    many = [Message(role=roles[n % 2], parts=(f"m{n}",)) for n in range(9_999)]
+    for model in (KIMI, SUPER, GEMMA, UNKNOWN):
+        call = prepared(model, *many)
+        body = MessageEncoder(call.spec, call.placements, {}, call.names).body(
+            call.messages, call.about
+        )
+        assert isinstance(body, bytes)
+        assert body.count(b'"role":"user"') == 5_000
+        assert b'{"role":"user","content":"m9998"}' in body

@@ -1,0 +1,194 @@
+"""The limit of requests per minute, with a clock of our own: never more in any minute, first come first served."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nvcf_core.transport.rate_limiter import Pace, pace_for
+
+MINUTE = 60.0
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Caller:
+    """Someone who waits for a place, and may oversleep."""
+
+    def __init__(self, pace: Pace, clock: Clock, per_minute: int) -> None:
+        self.pace, self.clock = pace, clock
+        self.ticket = pace.reserve(per_minute)
+        self.wakes_at = clock.now
+        self.used_at: float | None = None
+
+    def wake(self, oversleeps: float = 0.0) -> None:
+        wait = self.pace.wait(self.ticket)
+        if wait <= 0:
+            self.used_at = self.clock.now
+        else:
+            self.wakes_at = self.clock.now + wait + oversleeps
+
+
+def run_all(callers: list[Caller], clock: Clock, oversleeps: Any = lambda: 0.0) -> list[float]:
+    """Let everyone wait until all have had their turn; when that was, in the order in which they came."""
+    for _ in range(100_000):
+        waiting = [caller for caller in callers if caller.used_at is None]
+        if not waiting:
+            return [caller.used_at for caller in callers if caller.used_at is not None]
+        caller = min(waiting, key=lambda one: one.wakes_at)
+        clock.now = max(clock.now, caller.wakes_at)
+        caller.wake(oversleeps())
+    raise AssertionError("someone waits for ever")
+
+
+def most_in_a_minute(times: list[float]) -> int:
+    return max(sum(start <= time < start + MINUTE for time in times) for start in times)
+
+
+@pytest.mark.parametrize("per_minute", [1, 2, 5, 40])
+def test_never_more_than_the_limit_and_no_slower_than_needed(per_minute: int) -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    times = run_all([Caller(pace, clock, per_minute) for _ in range(4 * per_minute)], clock)
+    assert most_in_a_minute(times) <= per_minute
+    assert times == sorted(times)
+    assert times[per_minute - 1] == times[0]
+    assert times[-1] - times[0] < 3 * 61
+
+
+def test_the_limit_is_of_any_sixty_seconds() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    callers = []
+    for _ in range(30):
+        callers.append(Caller(pace, clock, 10))
+        clock.now += 7
+    times = run_all(callers, clock)
+    assert most_in_a_minute(times) <= 10
+
+
+@settings(max_examples=200)
+@given(st.integers(1, 6), st.data())
+def test_never_more_even_when_callers_come_late(per_minute: int, data: st.DataObject) -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    callers: list[Caller] = []
+    for _ in range(data.draw(st.integers(1, 5))):
+        for _ in range(data.draw(st.integers(1, 6))):
+            callers.append(Caller(pace, clock, per_minute))
+        clock.now += data.draw(st.sampled_from([0.0, 0.5, 20.0, 59.9, 130.0]))
+    oversleeps = lambda: data.draw(st.sampled_from([0.0, 0.0, 0.2, 5.0, 45.0, 100.0]))  # noqa: E731
+    times = run_all(callers, clock, oversleeps)
+    assert most_in_a_minute(times) <= per_minute
+
+
+@given(st.integers(1, 5), st.lists(st.floats(0, 100), min_size=1, max_size=25))
+def test_first_come_first_served(per_minute: int, pauses: list[float]) -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    callers = []
+    for pause in pauses:
+        callers.append(Caller(pace, clock, per_minute))
+        clock.now += pause
+        for caller in callers:
+            if caller.used_at is None and caller.wakes_at <= clock.now:
+                caller.wake()
+    times = run_all(callers, clock)
+    assert times == sorted(times)
+    assert most_in_a_minute(times) <= per_minute
+
+
+def test_who_leaves_the_queue_holds_up_nobody_for_long() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    gone = [Caller(pace, clock, 2) for _ in range(4)]
+    assert gone[0].used_at is None
+    rest = [Caller(pace, clock, 2) for _ in range(2)]
+    times = run_all(rest, clock)
+    assert times[-1] <= 1000 + 3 * 61
+
+
+def test_after_a_429_it_is_slower_and_recovers() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    pace.slow_down()
+    times = run_all([Caller(pace, clock, 40) for _ in range(60)], clock)
+    assert most_in_a_minute(times) == 20
+    clock.now += 1000
+    for _ in range(10):
+        pace.slow_down()
+    times = run_all([Caller(pace, clock, 40) for _ in range(4)], clock)
+    assert most_in_a_minute(times) == 2
+    clock.now += 1000
+    for _ in range(20):
+        pace.recover()
+    times = run_all([Caller(pace, clock, 40) for _ in range(80)], clock)
+    assert most_in_a_minute(times) == 40
+
+
+def test_it_never_stops_altogether() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    for _ in range(50):
+        pace.slow_down()
+    times = run_all([Caller(pace, clock, 1) for _ in range(2)], clock)
+    assert 60 <= times[1] - times[0] <= 61
+
+
+def test_recovering_at_full_speed_changes_nothing() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    pace.recover()
+    assert most_in_a_minute(run_all([Caller(pace, clock, 3) for _ in range(9)], clock)) == 3
+
+
+def test_old_tickets_are_forgotten() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    for _ in range(1000):
+        Caller(pace, clock, 100).wake()
+        clock.now += 10
+    assert len(pace._tickets) < 20
+
+
+def test_one_pace_for_a_key_at_a_host() -> None:
+    assert pace_for("k", "a.org") is pace_for("k", "a.org")
+    assert pace_for("k", "a.org") is not pace_for("k", "b.org")
+    assert pace_for("k", "a.org") is not pace_for("l", "a.org")
+
+
+def test_threads_share_the_limit() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    free: list[float] = []
+
+    def ask() -> None:
+        free.append(pace.wait(pace.reserve(8)))
+
+    threads = [threading.Thread(target=ask) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(wait == 0 for wait in free) == 8
+
+
+def test_a_place_that_is_given_back_is_free_for_the_next() -> None:
+    now = 0.0
+    pace = Pace(clock=lambda: now)
+    first = pace.reserve(1)
+    assert pace.wait(first) == 0
+    left = pace.reserve(1)
+    assert pace.wait(left) > 0
+    pace.give_back(left)
+    pace.give_back(left)
+    assert pace.wait(pace.reserve(1)) == pytest.approx(60.05)
