@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nvcf_core.messages import Kind
+from nvcf_core.messages import MediaKind
 from nvcf_core.models.catalog import known_models
 from nvcf_core.models.spec import ModelSpec
 
@@ -58,7 +58,7 @@ def _yes(able: bool) -> str:
     return "yes" if able else NO
 
 
-def _formats(kind: Kind) -> Cell:
+def _formats(kind: MediaKind) -> Cell:
     def cell(spec: ModelSpec) -> str:
         if kind not in spec.media:
             return NO
@@ -87,7 +87,7 @@ def _system(spec: ModelSpec) -> str:
 
 
 def _one_call(spec: ModelSpec) -> str:
-    if not spec.tools:
+    if not spec.supports_tools:
         return NO
     return "by the service" if spec.documents("parallel_tool_calls") else "by the client"
 
@@ -95,7 +95,7 @@ def _one_call(spec: ModelSpec) -> str:
 def _structured(spec: ModelSpec) -> str:
     if spec.documents("response_format"):
         return "response format"
-    return "tool" if spec.tools else "prompt"
+    return "tool" if spec.supports_tools else "prompt"
 
 
 def _stop(spec: ModelSpec) -> str:
@@ -139,7 +139,7 @@ ROWS = (
         "any block; `upload()`",
         lambda spec: _yes(bool(spec.media) and spec.assets),
     ),
-    Row("Tools", "`bind_tools`", "`chat_with_tools`", lambda spec: _yes(spec.tools)),
+    Row("Tools", "`bind_tools`", "`chat_with_tools`", lambda spec: _yes(spec.supports_tools)),
     Row(
         "One tool call at a time",
         "`parallel_tool_calls=False`",
@@ -151,7 +151,7 @@ ROWS = (
         "Thinking on and off",
         "`reasoning_effort=`",
         "`reasoning_effort=`",
-        lambda spec: _yes(spec.reasons),
+        lambda spec: _yes(spec.supports_reasoning),
     ),
     Row(
         "Thoughts sent back",

@@ -11,10 +11,10 @@ from langchain_core.messages import BaseMessage
 from pydantic import model_validator
 from typing_extensions import override
 
-from nvcf_core import Adapter
+from nvcf_core import BaseNVCF
 
 from .block_translator import PROVIDER
-from .errors import crossing
+from .errors import translating_errors
 from .token_counting import count_messages, count_text
 from .tools import Tool, openai_tools
 
@@ -49,11 +49,11 @@ _IDENTIFYING = (
 )
 
 
-class LangChainAdapter(Adapter, BaseLanguageModel[Any]):
+class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
     """The base of both models."""
 
     def __init__(self, **data: Any) -> None:
-        with crossing:
+        with translating_errors:
             super().__init__(**data)
 
     @override
@@ -74,18 +74,18 @@ class LangChainAdapter(Adapter, BaseLanguageModel[Any]):
         Raises:
             NVCFError: the service could not be asked.
         """
-        with crossing:
+        with translating_errors:
             return super().available_models()
 
     @override
     async def aavailable_models(self) -> list[str]:
         """As `available_models`."""
-        with crossing:
+        with translating_errors:
             return await super().aavailable_models()
 
     @override
     def __getstate__(self) -> dict[Any, Any]:
-        with crossing:
+        with translating_errors:
             return super().__getstate__()
 
     @classmethod
@@ -144,5 +144,5 @@ class LangChainAdapter(Adapter, BaseLanguageModel[Any]):
         Raises:
             InvalidRequestError: a message cannot be sent.
         """
-        with crossing:
+        with translating_errors:
             return count_messages(messages, openai_tools(tools or ()), self.get_num_tokens)

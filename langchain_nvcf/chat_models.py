@@ -17,14 +17,14 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import model_validator
 from typing_extensions import override
 
-from nvcf_core import Call, Media
+from nvcf_core import ChatRequest, Media
 
-from .base import LangChainAdapter
-from .errors import crossing
-from .messages import to_core
-from .outputs import Pieces, result_of
+from .base import BaseLangChainNVCF
+from .errors import translating_errors
+from .messages import to_core_messages
+from .outputs import ChunkConverter, to_chat_result
 from .profiles import profile_of
-from .stream_events import Event, Events
+from .stream_events import Event, EventConverter
 from .structured_output import (
     IN_PROMPT,
     TRACED,
@@ -39,7 +39,7 @@ Progress = Callable[[int, int], None]
 """Told (bytes sent, bytes in all)."""
 
 
-class ChatNVCF(LangChainAdapter, BaseChatModel):
+class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     """A chat model that NVIDIA hosts, or any server that speaks the same API.
 
     ```python
@@ -51,7 +51,7 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
     `callbacks`, `profile`, `output_version`, …). Most may also be given per call: `model.invoke(x, temperature=0.1)`.
 
     Raises:
-        InvalidRequestError: a value is out of the bounds of the model's page.
+        InvalidRequestError: a value is out of the bounds of the model's documentation.
         pydantic.ValidationError: a value has the wrong type.
     """
 
@@ -80,9 +80,9 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        with crossing:
+        with translating_errors:
             call = self._call(messages, stop, kwargs, stream=False)
-            return result_of(self._core.complete(call))
+            return to_chat_result(self._client.complete(call))
 
     @override
     async def _agenerate(
@@ -92,9 +92,9 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        with crossing:
+        with translating_errors:
             call = self._call(messages, stop, kwargs, stream=False)
-            return result_of(await self._core.acomplete(call))
+            return to_chat_result(await self._client.acomplete(call))
 
     # langchain-core itself tells the callbacks of every chunk that these two yield.
 
@@ -106,12 +106,12 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        with crossing:
+        with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = Pieces()
-            with closing(self._core.stream(call)) as chunks:
+            pieces = ChunkConverter()
+            with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
-                    yield from pieces.of(chunk)
+                    yield from pieces.convert(chunk)
 
     @override
     async def _astream(
@@ -121,12 +121,12 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        with crossing:
+        with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = Pieces()
-            async with aclosing(self._core.astream(call)) as chunks:
+            pieces = ChunkConverter()
+            async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
-                    for piece in pieces.of(chunk):
+                    for piece in pieces.convert(chunk):
                         yield piece
 
     def _stream_chat_model_events(
@@ -137,12 +137,12 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[Event]:
         """What `stream_events(version="v3")` is made of; langchain-core looks for it by name."""
-        with crossing:
+        with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            events = Events(call.spec.id, _message_id(run_manager))
-            with closing(self._core.stream(call)) as chunks:
+            events = EventConverter(call.spec.id, _message_id(run_manager))
+            with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
-                    yield from events.of(chunk)
+                    yield from events.convert(chunk)
 
     async def _astream_chat_model_events(
         self,
@@ -152,12 +152,12 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[Event]:
         """As `_stream_chat_model_events`."""
-        with crossing:
+        with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            events = Events(call.spec.id, _message_id(run_manager))
-            async with aclosing(self._core.astream(call)) as chunks:
+            events = EventConverter(call.spec.id, _message_id(run_manager))
+            async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
-                    for event in events.of(chunk):
+                    for event in events.convert(chunk):
                         yield event
 
     def _call(
@@ -167,7 +167,7 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
         kwargs: Mapping[str, Any],
         *,
         stream: bool,
-    ) -> Call:
+    ) -> ChatRequest:
         """One call, of what LangChain hands over: messages, and keywords bound or given at the call."""
         given = {
             key: value for key, value in kwargs.items() if key not in ("stream", TRACED, IN_PROMPT)
@@ -180,10 +180,10 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
             given["tool_choice"] = openai_tool_choice(choice, tools or ())
         if (wanted := given.get("response_format")) is not None:
             given["response_format"] = openai_response_format(wanted)
-        conversation = to_core(messages)
+        conversation = to_core_messages(messages)
         if (schema := kwargs.get(IN_PROMPT)) is not None:
             conversation = with_instruction(conversation, schema)
-        return self._prepare(conversation, given, stream=stream)
+        return self._build_request(conversation, given, stream=stream)
 
     @override
     def bind_tools(
@@ -204,14 +204,14 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
             tool_choice: `"auto"`, `"none"`, `"any"`, `"required"`, True (any), a tool's name, or a dict.
             strict: whether the arguments must fit the schema exactly. None: the service's own default.
             parallel_tool_calls: False for one call at a time.
-            response_format: a schema, or a format in OpenAI's form, for the answer itself. Where the model's page has
+            response_format: a schema, or a format in OpenAI's form, for the answer itself. Where the model documents
                 none, the schema goes into the prompt.
             **kwargs: further keywords of the call.
 
         Raises:
             InvalidRequestError: something is no tool, or `tool_choice` names none of them.
         """
-        with crossing:
+        with translating_errors:
             bound = openai_tools(tools, strict)
             choice = openai_tool_choice(tool_choice, bound)
             if response_format is not None:
@@ -242,7 +242,7 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
 
         Args:
             schema: a pydantic class (its instances come out), or a TypedDict class, JSON schema or tool (dicts do).
-            method: `"json_schema"`, `"function_calling"` or `"json_mode"`. None: what the model's page has, in this
+            method: `"json_schema"`, `"function_calling"` or `"json_mode"`. None: what the model documents, in this
                 order. Where it has no response format, the schema goes into the prompt and the answer is checked.
             include_raw: give `{"raw": message, "parsed": object, "parsing_error": error}` instead, and raise nothing.
             strict: whether the answer must fit the schema exactly. None: the service's own default.
@@ -251,7 +251,7 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
         Raises:
             InvalidRequestError: the method is unknown, or the schema is none.
         """
-        with crossing:
+        with translating_errors:
             return structured(
                 self, schema, method=method, include_raw=include_raw, strict=strict, settings=kwargs
             )
@@ -273,7 +273,7 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
             InvalidRequestError: the file is empty or of no known kind, or the service has no asset API.
             AssetUploadError: the upload failed; `.stage` says where.
         """
-        with crossing:
+        with translating_errors:
             return _block(self._upload_media(path_or_file, mime_type, progress))
 
     async def aupload(
@@ -283,12 +283,12 @@ class ChatNVCF(LangChainAdapter, BaseChatModel):
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """As `upload`."""
-        with crossing:
+        with translating_errors:
             return _block(await self._aupload_media(path_or_file, mime_type, progress))
 
 
 def _block(media: Media) -> dict[str, Any]:
-    return {"type": media.kind, "file_id": media.asset_id, "mime_type": media.mime}
+    return {"type": media.kind, "file_id": media.asset_id, "mime_type": media.mime_type}
 
 
 def _message_id(run: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None) -> str:

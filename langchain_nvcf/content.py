@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from nvcf_core.media.references import asset, media_from_url
+from nvcf_core.media.references import asset_reference, media_from_url
 from nvcf_core.media.sources import Base64Source
-from nvcf_core.messages import Kind, Media, Part
+from nvcf_core.messages import Media, MediaKind, Part
 
 from .errors import InvalidRequestError
 
@@ -46,7 +46,9 @@ def blocks_of(content: object, place: str) -> list[tuple[str, Block]]:
     if content is None or isinstance(content, str):
         content = [content] if content else []
     if not isinstance(content, list | tuple):
-        raise refusal(place, f"the content is a {type(content).__name__}, neither text nor a list")
+        raise invalid_block(
+            place, f"the content is a {type(content).__name__}, neither text nor a list"
+        )
     return [
         (where := f"{place}.content[{number}]", _block(entry, where))
         for number, entry in enumerate(content)
@@ -62,7 +64,7 @@ def part_of(block: Block, place: str) -> Part:
     kind = type_of(block)
     reader = _READERS.get(kind)
     if reader is None:
-        raise refusal(place, f"a block of type {kind!r} cannot be sent")
+        raise invalid_block(place, f"a block of type {kind!r} cannot be sent")
     return reader(block, place)
 
 
@@ -114,7 +116,9 @@ def _block(entry: Any, place: str) -> Block:
     if isinstance(entry, str):
         return {"type": "text", "text": entry}
     if not isinstance(entry, dict):
-        raise refusal(place, f"a content entry is text or a block, not a {type(entry).__name__}")
+        raise invalid_block(
+            place, f"a content entry is text or a block, not a {type(entry).__name__}"
+        )
     block: dict[str, Any] = entry
     while block.get("type") == "non_standard" and isinstance(block.get("value"), dict):
         block = block["value"]
@@ -125,7 +129,7 @@ def _text(block: Block, place: str) -> str:
     kind = type_of(block)
     text = block.get("refusal" if kind == "refusal" else "text")
     if not isinstance(text, str):
-        raise refusal(place, f"the {kind} block has no text")
+        raise invalid_block(place, f"the {kind} block has no text")
     return text
 
 
@@ -141,7 +145,7 @@ def _document(block: Block, place: str) -> str:
         if isinstance(data, str):
             return data if is_plain else _decoded(data, place)
     of_type = f" of type {mime}" if mime else ""
-    raise refusal(
+    raise invalid_block(
         place,
         f"a {block['type']} block{of_type} cannot be sent: the models take text, images, audio and video. "
         "Give a document's text",
@@ -158,7 +162,7 @@ def _json(block: Block, place: str) -> str:
     try:
         return json.dumps(block.get("json"), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise refusal(place, f"the json block holds no JSON: {error}") from None
+        raise invalid_block(place, f"the json block holds no JSON: {error}") from None
 
 
 def _search_result(block: Block, place: str) -> str:
@@ -172,10 +176,12 @@ def _decoded(data: str, place: str) -> str:
     try:
         return base64.b64decode(data, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise refusal(place, f"the text document is no base64 of UTF-8 text: {error}") from None
+        raise invalid_block(
+            place, f"the text document is no base64 of UTF-8 text: {error}"
+        ) from None
 
 
-def _media_reader(kind: Kind) -> Reader:
+def _media_reader(kind: MediaKind) -> Reader:
     """Reads the `image`, `audio` and `video` blocks of LangChain (v0 and v1) and of Anthropic."""
 
     def read(block: Block, place: str) -> Media:
@@ -187,17 +193,19 @@ def _media_reader(kind: Kind) -> Reader:
         data = about.get("base64", about.get("data"))
         file_id = about.get("id") if about.get("source_type") == "id" else about.get("file_id")
         if isinstance(data, str):
-            return Media(kind=kind, source=Base64Source.checked(data, field=place), mime=mime)
+            return Media(
+                kind=kind, source=Base64Source.from_text(data, field=place), mime_type=mime
+            )
         if isinstance(about.get("url"), str):
             return media_from_url(about["url"], kind=kind, field=place, mime=mime)
         if isinstance(file_id, str):
-            return asset(file_id, kind=kind, mime=mime, field=place)
-        raise refusal(place, f"the {kind} block has neither base64, nor url, nor file_id")
+            return asset_reference(file_id, kind=kind, mime=mime, field=place)
+        raise invalid_block(place, f"the {kind} block has neither base64, nor url, nor file_id")
 
     return read
 
 
-def _url_reader(kind: Kind, key: str) -> Reader:
+def _url_reader(kind: MediaKind, key: str) -> Reader:
     """Reads `image_url`, `audio_url` and `video_url`, whose value is a url or an object that holds one."""
 
     def read(block: Block, place: str) -> Media:
@@ -205,7 +213,7 @@ def _url_reader(kind: Kind, key: str) -> Reader:
         about = value if isinstance(value, dict) else {"url": value}
         url = about.get("url")
         if not isinstance(url, str):
-            raise refusal(place, f"the {type_of(block)} block has no url")
+            raise invalid_block(place, f"the {type_of(block)} block has no url")
         media = media_from_url(url, kind=kind, field=place, mime=block.get("mime_type"))
         detail = about.get("detail") or block.get("detail")
         return replace(media, detail=detail) if isinstance(detail, str) else media
@@ -216,12 +224,14 @@ def _url_reader(kind: Kind, key: str) -> Reader:
 def _input_audio(block: Block, place: str) -> Media:
     audio = block.get("input_audio")
     if not isinstance(audio, dict) or not isinstance(audio.get("data"), str):
-        raise refusal(
+        raise invalid_block(
             place, 'an input_audio block is {"input_audio": {"data": base64, "format": "wav"}}'
         )
     form = audio.get("format")
     mime = f"audio/{form}" if isinstance(form, str) and form else None
-    return Media(kind="audio", source=Base64Source.checked(audio["data"], field=place), mime=mime)
+    return Media(
+        kind="audio", source=Base64Source.from_text(audio["data"], field=place), mime_type=mime
+    )
 
 
 _READERS: Mapping[str, Reader] = {
@@ -246,6 +256,6 @@ _READERS: Mapping[str, Reader] = {
 }
 
 
-def refusal(place: str, reason: str) -> InvalidRequestError:
+def invalid_block(place: str, reason: str) -> InvalidRequestError:
     """The error that says why what stands at a place cannot be sent."""
     return InvalidRequestError(f"{place}: {reason}", field=place)

@@ -121,7 +121,7 @@ class RefusalError(NVCFError, _ModelRefusal):
         super().__init__(f"the model refused: {refusal}")
 
 
-_CROSSED: dict[type[core.NVCFError], type[NVCFError]] = {
+_LANGCHAIN_CLASSES: dict[type[core.NVCFError], type[NVCFError]] = {
     core.NVCFError: NVCFError,
     core.InvalidRequestError: InvalidRequestError,
     core.APIConnectionError: APIConnectionError,
@@ -142,16 +142,18 @@ _CROSSED: dict[type[core.NVCFError], type[NVCFError]] = {
 }
 
 
-def crossed(error: core.NVCFError) -> NVCFError:
+def translated(error: core.NVCFError) -> NVCFError:
     """The same error, of langchain-core's family too: message, attributes, traceback and cause stay."""
-    kind = next(_CROSSED[base] for base in type(error).__mro__ if base in _CROSSED)
+    kind = next(
+        _LANGCHAIN_CLASSES[base] for base in type(error).__mro__ if base in _LANGCHAIN_CLASSES
+    )
     twin = kind.__new__(kind, *error.args)
     twin.__dict__.update(error.__dict__, is_retryable=error.retryable)
     twin.__cause__ = error.__cause__
     return twin.with_traceback(error.__traceback__)
 
 
-class Crossing:
+class TranslatingErrors:
     """A block out of which every error of the core comes crossed. This is the one place where that happens."""
 
     __slots__ = ()
@@ -166,8 +168,8 @@ class Crossing:
         traceback: TracebackType | None,
     ) -> None:
         if isinstance(error, core.NVCFError) and not isinstance(error, NVCFError):
-            twin = crossed(error)
+            twin = translated(error)
             raise twin from twin.__cause__
 
 
-crossing = Crossing()
+translating_errors = TranslatingErrors()

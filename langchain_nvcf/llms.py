@@ -13,14 +13,14 @@ from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 from typing_extensions import override
 
-from nvcf_core import Call, Chunk, Message
+from nvcf_core import ChatRequest, Chunk, Message
 
-from .base import LangChainAdapter
-from .errors import crossing
-from .outputs import kwargs_of, metadata_of, usage_of
+from .base import BaseLangChainNVCF
+from .errors import translating_errors
+from .outputs import additional_kwargs, response_metadata, usage_metadata
 
 
-class NVCFLLM(LangChainAdapter, BaseLLM):
+class NVCFLLM(BaseLangChainNVCF, BaseLLM):
     """A model that NVIDIA hosts, as a LangChain LLM: the prompt is one user message, the answer its text.
 
     Takes the keywords of `ChatNVCF`. `generation_info` has reasoning, finish reason and ids, `llm_output` the usage.
@@ -71,9 +71,9 @@ class NVCFLLM(LangChainAdapter, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        with crossing:
+        with translating_errors:
             call = self._call(prompt, stop, kwargs, stream=True)
-            with closing(self._core.stream(call)) as chunks:
+            with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
                     piece = _piece(chunk)
                     if run_manager:
@@ -88,9 +88,9 @@ class NVCFLLM(LangChainAdapter, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        with crossing:
+        with translating_errors:
             call = self._call(prompt, stop, kwargs, stream=True)
-            async with aclosing(self._core.astream(call)) as chunks:
+            async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
                     piece = _piece(chunk)
                     if run_manager:
@@ -107,9 +107,9 @@ class NVCFLLM(LangChainAdapter, BaseLLM):
         """The generations of one prompt; through a stream where that is asked for."""
         if self._is_streaming(kwargs):
             return [_sum(list(self._stream(prompt, stop, run, **kwargs)))]
-        with crossing:
+        with translating_errors:
             call = self._call(prompt, stop, kwargs, stream=False)
-            return _generations(self._core.complete(call))
+            return _generations(self._client.complete(call))
 
     async def _aanswer(
         self,
@@ -120,9 +120,9 @@ class NVCFLLM(LangChainAdapter, BaseLLM):
     ) -> list[Generation]:
         if self._is_streaming(kwargs):
             return [_sum([piece async for piece in self._astream(prompt, stop, run, **kwargs)])]
-        with crossing:
+        with translating_errors:
             call = self._call(prompt, stop, kwargs, stream=False)
-            return _generations(await self._core.acomplete(call))
+            return _generations(await self._client.acomplete(call))
 
     def _is_streaming(self, kwargs: Mapping[str, Any]) -> bool:
         given = kwargs.get("streaming")
@@ -130,11 +130,11 @@ class NVCFLLM(LangChainAdapter, BaseLLM):
 
     def _call(
         self, prompt: str, stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool
-    ) -> Call:
+    ) -> ChatRequest:
         given = {key: value for key, value in kwargs.items() if key != "stream"}
         if stop is not None:
             given["stop"] = stop
-        return self._prepare([Message(role="user", parts=(prompt,))], given, stream=stream)
+        return self._build_request([Message(role="user", parts=(prompt,))], given, stream=stream)
 
 
 def _or_raised(answer: list[Generation] | BaseException) -> list[Generation]:
@@ -145,20 +145,20 @@ def _or_raised(answer: list[Generation] | BaseException) -> list[Generation]:
 
 def _piece(chunk: Chunk) -> GenerationChunk:
     """A piece of an answer. What is said once is in the last one, so that the sum says it once too."""
-    info = _info(chunk) if chunk.last else kwargs_of(chunk)
+    info = _info(chunk) if chunk.last else additional_kwargs(chunk)
     if chunk.logprobs:
         info["logprobs"] = chunk.logprobs
     return GenerationChunk(text=chunk.text, generation_info=info or None)
 
 
 def _info(answer: Chunk) -> dict[str, Any]:
-    info = {**kwargs_of(answer), **metadata_of(answer)}
-    usage = usage_of(answer.usage)
+    info = {**additional_kwargs(answer), **response_metadata(answer)}
+    usage = usage_metadata(answer.usage)
     return {**info, "usage_metadata": usage} if usage else info
 
 
 def _generations(answer: Chunk) -> list[Generation]:
-    choices = (answer, *answer.others)
+    choices = (answer, *answer.other_choices)
     return [Generation(text=choice.text, generation_info=_info(choice)) for choice in choices]
 
 

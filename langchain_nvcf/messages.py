@@ -18,7 +18,7 @@ from langchain_core.messages import (
 
 from nvcf_core.messages import Message, Part, ToolCall
 
-from .content import Block, blocks_of, part_of, parts_of, reasoning_of, refusal, type_of
+from .content import Block, blocks_of, invalid_block, part_of, parts_of, reasoning_of, type_of
 
 _ROLES = {"human": "user", "ai": "assistant", "developer": "system", "function": "tool"}
 """What other frameworks and providers call a role, and what the service calls it."""
@@ -38,7 +38,7 @@ _CALL_BLOCKS = frozenset(
 )
 
 
-def to_core(messages: Sequence[BaseMessage]) -> list[Message]:
+def to_core_messages(messages: Sequence[BaseMessage]) -> list[Message]:
     """The conversation in the core's vocabulary.
 
     Raises:
@@ -54,9 +54,9 @@ def _converted(message: BaseMessage, number: int) -> list[Message]:
     place = f"messages[{number}]"
     match message:
         case HumanMessage():
-            return _user(message, place)
+            return _from_human(message, place)
         case AIMessage():
-            return [_assistant(message, place, number)]
+            return [_from_ai(message, place, number)]
         case SystemMessage():
             return [_plain("system", message, place)]
         case ToolMessage():
@@ -65,7 +65,7 @@ def _converted(message: BaseMessage, number: int) -> list[Message]:
             return [_plain("tool", message, place, tool_call_id=_legacy_id(message.name))]
         case ChatMessage():
             return [_chat(message, place)]
-    raise refusal(place, f"a {type(message).__name__} cannot be sent to a model")
+    raise invalid_block(place, f"a {type(message).__name__} cannot be sent to a model")
 
 
 def _plain(role: str, message: BaseMessage, place: str, tool_call_id: str | None = None) -> Message:
@@ -78,7 +78,7 @@ def _chat(message: ChatMessage, place: str) -> Message:
     return _plain(role, message, place, tool_call_id=message.additional_kwargs.get("tool_call_id"))
 
 
-def _user(message: HumanMessage, place: str) -> list[Message]:
+def _from_human(message: HumanMessage, place: str) -> list[Message]:
     """The user's message, after the tool results in it: Anthropic's form has them there."""
     if isinstance(message.content, str):
         return [_plain("user", message, place)]
@@ -95,7 +95,7 @@ def _user(message: HumanMessage, place: str) -> list[Message]:
     return [*results, Message(role="user", parts=tuple(parts), name=message.name)]
 
 
-def _assistant(message: AIMessage, place: str, number: int) -> Message:
+def _from_ai(message: AIMessage, place: str, number: int) -> Message:
     parts: list[Part] = []
     reasonings: list[str] = []
     blocks = blocks_of(message.content, place)
@@ -170,7 +170,7 @@ def _arguments(arguments: object, place: str) -> str:
     try:
         return json.dumps(arguments or {}, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise refusal(place, f"the arguments of a tool call are no JSON: {error}") from None
+        raise invalid_block(place, f"the arguments of a tool call are no JSON: {error}") from None
 
 
 def _arguments_text(text: str | None) -> str:

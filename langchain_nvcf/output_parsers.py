@@ -22,7 +22,7 @@ _LONGEST_SHOWN = 2_000
 _DECODER = json.JSONDecoder(strict=False)
 
 
-class AnswerParser(BaseTransformOutputParser[Any]):
+class StructuredOutputParser(BaseTransformOutputParser[Any]):
     """Reads an object out of a message: its first call of a tool, or the JSON in its text.
 
     The text may have code fences or words around the object. A pydantic class gives an instance, anything else a
@@ -118,10 +118,12 @@ class AnswerParser(BaseTransformOutputParser[Any]):
             yield grown
 
 
-def parser_for(schema: Any, tool: str | None, required: tuple[str, ...] = ()) -> AnswerParser:
+def parser_for(
+    schema: Any, tool: str | None, required: tuple[str, ...] = ()
+) -> StructuredOutputParser:
     """The parser of answers to a schema, see `AnswerParser`."""
     is_model = isinstance(schema, type) and is_basemodel_subclass(schema)
-    return AnswerParser(
+    return StructuredOutputParser(
         schema_class=schema if is_model else None, tool=tool, required=() if is_model else required
     )
 
@@ -129,7 +131,7 @@ def parser_for(schema: Any, tool: str | None, required: tuple[str, ...] = ()) ->
 class _Growing:
     """An answer that is still arriving."""
 
-    def __init__(self, parser: AnswerParser) -> None:
+    def __init__(self, parser: StructuredOutputParser) -> None:
         self._parser = parser
         self._messages: list[BaseMessage] = []
         self._text = ""

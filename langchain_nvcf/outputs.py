@@ -31,15 +31,17 @@ _SPOILERS = ("]", '"]', '""]', "}", '"}', '""}')
 """Inside a string, after a backslash in a string, outside; for what an object and what a list leaves open."""
 
 
-def result_of(answer: Chunk) -> ChatResult:
+def to_chat_result(answer: Chunk) -> ChatResult:
     """A whole answer; each further choice (`n` > 1) is a generation of its own."""
-    return ChatResult(generations=[_generation(choice) for choice in (answer, *answer.others)])
+    return ChatResult(
+        generations=[_generation(choice) for choice in (answer, *answer.other_choices)]
+    )
 
 
 def _generation(answer: Chunk) -> ChatGeneration:
     calls: list[LCToolCall] = []
     invalid: list[InvalidToolCall] = []
-    for read in read_calls(answer.tool_calls, answer.finish_reason):
+    for read in parse_tool_calls(answer.tool_calls, answer.finish_reason):
         call = read.call
         if read.arguments is None:
             invalid.append(
@@ -49,11 +51,11 @@ def _generation(answer: Chunk) -> ChatGeneration:
             calls.append(tool_call(name=call.name, args=read.arguments, id=call.id))
     message = AIMessage(
         content=answer.text,
-        additional_kwargs=kwargs_of(answer),
-        response_metadata=metadata_of(answer),
+        additional_kwargs=additional_kwargs(answer),
+        response_metadata=response_metadata(answer),
         tool_calls=calls,
         invalid_tool_calls=invalid,
-        usage_metadata=usage_of(answer.usage),
+        usage_metadata=usage_metadata(answer.usage),
     )
     return ChatGeneration(message=message, generation_info=_generation_info(answer))
 
@@ -62,7 +64,7 @@ def _generation_info(answer: Chunk) -> dict[str, Any] | None:
     return {"finish_reason": answer.finish_reason} if answer.finish_reason else None
 
 
-def kwargs_of(chunk: Chunk) -> dict[str, Any]:
+def additional_kwargs(chunk: Chunk) -> dict[str, Any]:
     """What a message keeps beside its content: reasoning, and the words of a refusal."""
     kwargs: dict[str, Any] = {}
     if chunk.reasoning:
@@ -72,7 +74,7 @@ def kwargs_of(chunk: Chunk) -> dict[str, Any]:
     return kwargs
 
 
-def metadata_of(answer: Chunk) -> dict[str, Any]:
+def response_metadata(answer: Chunk) -> dict[str, Any]:
     """`response_metadata` of a whole answer, or of the last piece of one."""
     facts = {
         "finish_reason": answer.finish_reason,
@@ -85,7 +87,7 @@ def metadata_of(answer: Chunk) -> dict[str, Any]:
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
-def usage_of(usage: Usage | None) -> UsageMetadata | None:
+def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
     """`usage_metadata`, with the details that the service gave."""
     if usage is None:
         return None
@@ -111,7 +113,7 @@ def usage_of(usage: Usage | None) -> UsageMetadata | None:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadCall:
+class ParsedToolCall:
     """A tool call of a whole answer, and what its arguments are, or why it must not be made."""
 
     call: ToolCall
@@ -119,25 +121,25 @@ class ReadCall:
     error: str | None = None
 
 
-def read_calls(calls: Sequence[ToolCall], finish_reason: str | None) -> list[ReadCall]:
+def parse_tool_calls(calls: Sequence[ToolCall], finish_reason: str | None) -> list[ParsedToolCall]:
     """Read the arguments. What is no JSON object is refused, and so is the last call of an answer that was cut off."""
     read = [_read(call) for call in calls]
     if read and finish_reason == "length":
-        read[-1] = ReadCall(calls[-1], None, _CUT)
+        read[-1] = ParsedToolCall(calls[-1], None, _CUT)
     return read
 
 
-def _read(call: ToolCall) -> ReadCall:
+def _read(call: ToolCall) -> ParsedToolCall:
     try:
         arguments = json.loads(call.arguments, strict=False) if call.arguments.strip() else {}
     except (ValueError, RecursionError) as error:
-        return ReadCall(call, None, f"the arguments are no JSON: {error}")
+        return ParsedToolCall(call, None, f"the arguments are no JSON: {error}")
     if not isinstance(arguments, dict):
-        return ReadCall(call, None, "the arguments are no JSON object")
-    return ReadCall(call, arguments)
+        return ParsedToolCall(call, None, "the arguments are no JSON object")
+    return ParsedToolCall(call, arguments)
 
 
-class Pieces:
+class ChunkConverter:
     """Turns the chunks of one stream into message chunks, which add up to the whole answer's message."""
 
     __slots__ = ("_arguments",)
@@ -145,7 +147,7 @@ class Pieces:
     def __init__(self) -> None:
         self._arguments: dict[int, list[str]] = {}
 
-    def of(self, chunk: Chunk) -> tuple[ChatGenerationChunk, ...]:
+    def convert(self, chunk: Chunk) -> tuple[ChatGenerationChunk, ...]:
         """The message chunks that a chunk of the core becomes: one, and at the end sometimes two."""
         for call in chunk.tool_calls:
             self._arguments.setdefault(call.index, []).append(call.arguments)
@@ -154,7 +156,7 @@ class Pieces:
         last = ChatGenerationChunk(
             message=_last_piece(chunk), generation_info=_generation_info(chunk)
         )
-        spoilers = self._spoilers(chunk.finish_reason)
+        spoilers = self._invalidating_fragments(chunk.finish_reason)
         if not spoilers:
             return (last,)
         spoiler = AIMessageChunk(
@@ -162,7 +164,7 @@ class Pieces:
         )
         return ChatGenerationChunk(message=spoiler), last
 
-    def _spoilers(self, finish_reason: str | None) -> list[ToolCallChunk]:
+    def _invalidating_fragments(self, finish_reason: str | None) -> list[ToolCallChunk]:
         """Last fragments for the calls that must not be made.
 
         langchain-core completes JSON that breaks off, when it adds chunks: a call that was cut would be made with
@@ -173,7 +175,7 @@ class Pieces:
         ]
         return [
             tool_call_chunk(args=_spoiler(read.call.arguments), index=read.call.index)
-            for read in read_calls(calls, finish_reason)
+            for read in parse_tool_calls(calls, finish_reason)
             if read.arguments is None and _would_be_completed(read.call.arguments)
         ]
 
@@ -184,7 +186,7 @@ def _piece(chunk: Chunk) -> AIMessageChunk:
     metadata = {**_SAID_BY_US, "logprobs": chunk.logprobs} if chunk.logprobs else _SAID_BY_US
     return AIMessageChunk(
         content=chunk.text,
-        additional_kwargs=kwargs_of(chunk),
+        additional_kwargs=additional_kwargs(chunk),
         response_metadata=metadata,
         tool_call_chunks=_fragments(chunk),
     )
@@ -193,10 +195,10 @@ def _piece(chunk: Chunk) -> AIMessageChunk:
 def _last_piece(chunk: Chunk) -> AIMessageChunk:
     return AIMessageChunk(
         content=chunk.text,
-        additional_kwargs=kwargs_of(chunk),
-        response_metadata=metadata_of(chunk),
+        additional_kwargs=additional_kwargs(chunk),
+        response_metadata=response_metadata(chunk),
         tool_call_chunks=_fragments(chunk),
-        usage_metadata=usage_of(chunk.usage),
+        usage_metadata=usage_metadata(chunk.usage),
         chunk_position="last",
     )
 

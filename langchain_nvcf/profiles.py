@@ -8,8 +8,8 @@ from nvcf_core.models.spec import ModelSpec
 
 
 def profile_of(spec: ModelSpec) -> ModelProfile | None:
-    """The profile of a model that has a page, None for one that has none: what it can do is not known."""
-    if not spec.known:
+    """The profile of a documented model, None for any other: what it can do is not known."""
+    if not spec.documented:
         return None
     media = spec.media
     profile = ModelProfile(
@@ -22,22 +22,22 @@ def profile_of(spec: ModelSpec) -> ModelProfile | None:
         video_inputs="video" in media,
         pdf_inputs=False,
         # What a tool returns as a picture is sent as the user's, right after the results.
-        image_tool_message="image" in media and spec.tools,
+        image_tool_message="image" in media and spec.supports_tools,
         pdf_tool_message=False,
         attachment=bool(media),
         text_outputs=True,
         image_outputs=False,
         audio_outputs=False,
         video_outputs=False,
-        reasoning_output=spec.reasons,
-        tool_calling=spec.tools,
+        reasoning_output=spec.supports_reasoning,
+        tool_calling=spec.supports_tools,
         tool_choice=spec.documents("tool_choice"),
-        tool_call_streaming=spec.tools,
+        tool_call_streaming=spec.supports_tools,
         structured_output=spec.documents("response_format"),
         temperature=spec.documents("temperature"),
     )
-    if spec.max_output is not None:
-        profile["max_output_tokens"] = spec.max_output
-    if spec.efforts is not None:
-        profile["reasoning_effort_levels"] = list(spec.efforts)
+    if spec.max_output_tokens is not None:
+        profile["max_output_tokens"] = spec.max_output_tokens
+    if spec.reasoning_efforts is not None:
+        profile["reasoning_effort_levels"] = list(spec.reasoning_efforts)
     return profile

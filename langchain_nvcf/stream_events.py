@@ -9,7 +9,13 @@ from typing import Any, TypeAlias
 from nvcf_core.messages import Chunk, ToolCall
 
 from .block_translator import PROVIDER, refusal_block
-from .outputs import ReadCall, kwargs_of, metadata_of, read_calls, usage_of
+from .outputs import (
+    ParsedToolCall,
+    additional_kwargs,
+    parse_tool_calls,
+    response_metadata,
+    usage_metadata,
+)
 
 Event: TypeAlias = dict[str, Any]
 """One event of langchain-core's content block protocol."""
@@ -32,7 +38,7 @@ class _GrowingCall:
         return replace(self._first, arguments="".join(self.arguments))
 
 
-class Events:
+class EventConverter:
     """Turns the chunks of one stream into `message-start`, block events and `message-finish`.
 
     Reasoning and text follow one another: a block ends when the other kind begins. Calls may be interleaved, and end
@@ -58,7 +64,7 @@ class Events:
         self._logprobs = Chunk()
         self._calls: dict[int, _GrowingCall] = {}
 
-    def of(self, chunk: Chunk) -> Iterator[Event]:
+    def convert(self, chunk: Chunk) -> Iterator[Event]:
         """The events that a chunk brings about."""
         if not self._started:
             self._started = True
@@ -120,7 +126,7 @@ class Events:
     def _finish(self, last: Chunk) -> Iterator[Event]:
         yield from self._close()
         growing = list(self._calls.values())
-        reads = read_calls([call.whole() for call in growing], last.finish_reason)
+        reads = parse_tool_calls([call.whole() for call in growing], last.finish_reason)
         for call, read in zip(growing, reads, strict=True):
             yield _finished(call.place, _call_block(read))
         said = Chunk(reasoning="".join(self._reasonings), refusal="".join(self._refusals))
@@ -128,13 +134,13 @@ class Events:
             block = refusal_block(said.refusal)
             yield self._start({**block, "value": {}})
             yield _finished(self._blocks - 1, block)
-        about = metadata_of(last)
+        about = response_metadata(last)
         if self._logprobs.logprobs:
             about["logprobs"] = self._logprobs.logprobs
         finish: Event = {"event": "message-finish", "metadata": about}
-        if usage := usage_of(last.usage):
+        if usage := usage_metadata(last.usage):
             finish["usage"] = usage
-        if kwargs := kwargs_of(said):
+        if kwargs := additional_kwargs(said):
             finish["additional_kwargs"] = kwargs
         yield finish
 
@@ -147,7 +153,7 @@ def _finished(index: int, block: Event) -> Event:
     return {"event": "content-block-finish", "index": index, "content": block}
 
 
-def _call_block(read: ReadCall) -> Event:
+def _call_block(read: ParsedToolCall) -> Event:
     call = read.call
     if read.arguments is None:
         about = {"id": call.id, "name": call.name, "args": call.arguments, "error": read.error}

@@ -101,13 +101,13 @@ def _bound(
 
 def default_method(spec: ModelSpec) -> Method:
     """What a model does best: its own response format, else tools, else the schema in the prompt."""
-    if spec.tools and not spec.documents("response_format"):
+    if spec.supports_tools and not spec.documents("response_format"):
         return "function_calling"
     return "json_schema"
 
 
 def response_format(spec: ModelSpec, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The keyword that asks a model for a format: of the body where its page has one, else of the prompt."""
+    """The keyword that asks a model for a format: of the body where its documentation has one, else of the prompt."""
     if spec.documents("response_format"):
         return {"response_format": wanted}
     if wanted["type"] == "text":

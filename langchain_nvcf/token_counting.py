@@ -9,15 +9,15 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from nvcf_core.messages import Kind, Media, Message
+from nvcf_core.messages import Media, MediaKind, Message
 
-from .messages import to_core
+from .messages import to_core_messages
 
 _BYTES_PER_TOKEN = 4
 """Of UTF-8: about what the models' tokenizers need for English, and on the safe side for other scripts."""
 _PER_MESSAGE = 4
 """Tokens that the chat template puts around a message."""
-_PER_MEDIUM: Mapping[Kind, int] = {"image": 1_000, "audio": 1_500, "video": 6_000}
+_PER_MEDIUM: Mapping[MediaKind, int] = {"image": 1_000, "audio": 1_500, "video": 6_000}
 
 Count = Callable[[str], int]
 
@@ -41,7 +41,7 @@ def count_messages(
         InvalidRequestError: a message cannot be sent.
     """
     described = sum(count(json.dumps(tool, ensure_ascii=False)) for tool in tools)
-    return described + sum(_message(message, count) for message in to_core(messages))
+    return described + sum(_message(message, count) for message in to_core_messages(messages))
 
 
 def _message(message: Message, count: Count) -> int:

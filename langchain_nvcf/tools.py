@@ -115,7 +115,7 @@ def openai_response_format(schema: Any, strict: bool | None = None) -> Json:
         return dict(schema)
     described = json_schema(schema, strict)
     name = str(described.get("title") or "answer")
-    about: Json = {"name": ToolNames([name]).safe(name), "schema": described}
+    about: Json = {"name": ToolNames([name]).to_wire(name), "schema": described}
     if strict is not None:
         about["strict"] = strict
     return {"type": "json_schema", "json_schema": about}

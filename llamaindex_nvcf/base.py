@@ -35,11 +35,11 @@ from llama_index.core.tools.types import BaseTool
 from llama_index.core.types import Model
 from pydantic import Field
 
-from nvcf_core import Adapter, Media
+from nvcf_core import BaseNVCF, Media
 from nvcf_core.errors import InvalidRequestError
 
-from .callbacks import observed, observed_astream, observed_stream
-from .messages import MediaBlock, to_messages
+from .callbacks import with_astream_callbacks, with_callbacks, with_stream_callbacks
+from .messages import MediaBlock, to_core_messages
 from .responses import (
     achat_responses,
     acompletions,
@@ -48,11 +48,11 @@ from .responses import (
     completion,
     completions,
 )
-from .structured_output import Growing, Question
-from .tools import selections, tool_arguments, with_one_call
+from .structured_output import StructuredRequest, StructuredStream
+from .tools import keep_first_tool_call, tool_arguments, tool_selections
 
 
-class NVCF(Adapter, FunctionCallingLLM):
+class NVCF(BaseNVCF, FunctionCallingLLM):
     """A chat model that NVIDIA hosts, as a LlamaIndex LLM.
 
     Constructing one does no I/O. It may be shared between threads and event loops, pickled and
@@ -71,7 +71,7 @@ class NVCF(Adapter, FunctionCallingLLM):
     ```
 
     Raises:
-        InvalidRequestError: a setting is out of the bounds of the model's page; from a call, also
+        InvalidRequestError: a setting is out of the bounds of the model's documentation; from a call, also
             a message or keyword that cannot be sent. Nothing was sent then.
         NVCFError: what the service, or the way to it, refuses (see `nvcf_core.errors`).
     """
@@ -96,16 +96,16 @@ class NVCF(Adapter, FunctionCallingLLM):
         calls = self.is_function_calling_model
         return LLMMetadata(
             context_window=self.context_window or spec.context_window,
-            num_output=self.max_tokens or spec.max_output or DEFAULT_NUM_OUTPUTS,
+            num_output=self.max_tokens or spec.max_output_tokens or DEFAULT_NUM_OUTPUTS,
             is_chat_model=True,
-            is_function_calling_model=spec.tools if calls is None else calls,
+            is_function_calling_model=spec.supports_tools if calls is None else calls,
             model_name=self.model,
         )
 
     def __getstate__(self) -> dict[Any, Any]:
         # The framework deletes what it cannot pickle from the very object: it gets a copy.
         copied = self.model_copy(update={"api_key": None})
-        copied._client = None
+        copied._opened_client = None
         return super(NVCF, copied).__getstate__()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -116,7 +116,7 @@ class NVCF(Adapter, FunctionCallingLLM):
 
     # Chat
 
-    @observed(llm_chat_callback)
+    @with_callbacks(llm_chat_callback)
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation.
 
@@ -133,12 +133,12 @@ class NVCF(Adapter, FunctionCallingLLM):
         """
         return self._chat(messages, kwargs)
 
-    @observed(llm_chat_callback)
+    @with_callbacks(llm_chat_callback)
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The same as `chat`, async."""
         return await self._achat(messages, kwargs)
 
-    @observed_stream(llm_chat_callback)
+    @with_stream_callbacks(llm_chat_callback)
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation piece by piece.
 
@@ -149,7 +149,7 @@ class NVCF(Adapter, FunctionCallingLLM):
         """
         return self._stream_chat(messages, kwargs)
 
-    @observed_astream(llm_chat_callback)
+    @with_astream_callbacks(llm_chat_callback)
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
@@ -158,7 +158,7 @@ class NVCF(Adapter, FunctionCallingLLM):
 
     # Complete
 
-    @observed(llm_completion_callback)
+    @with_callbacks(llm_completion_callback)
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a text.
 
@@ -172,21 +172,21 @@ class NVCF(Adapter, FunctionCallingLLM):
         """
         return completion(self._chat(self._conversation(prompt, formatted), kwargs))
 
-    @observed(llm_completion_callback)
+    @with_callbacks(llm_completion_callback)
     async def acomplete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponse:
         """The same as `complete`, async."""
         return completion(await self._achat(self._conversation(prompt, formatted), kwargs))
 
-    @observed_stream(llm_completion_callback)
+    @with_stream_callbacks(llm_completion_callback)
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
         """Answer a text piece by piece, as `stream_chat` does."""
         return completions(self._stream_chat(self._conversation(prompt, formatted), kwargs))
 
-    @observed_astream(llm_completion_callback)
+    @with_astream_callbacks(llm_completion_callback)
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
@@ -204,25 +204,29 @@ class NVCF(Adapter, FunctionCallingLLM):
 
     def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
         return chat_response(
-            self._core.complete(self._prepare(to_messages(messages), given, stream=False))
+            self._client.complete(
+                self._build_request(to_core_messages(messages), given, stream=False)
+            )
         )
 
     async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
-        call = self._prepare(to_messages(messages), given, stream=False)
-        return chat_response(await self._core.acomplete(call))
+        call = self._build_request(to_core_messages(messages), given, stream=False)
+        return chat_response(await self._client.acomplete(call))
 
     def _stream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseGen:
         return chat_responses(
-            self._core.stream(self._prepare(to_messages(messages), given, stream=True))
+            self._client.stream(self._build_request(to_core_messages(messages), given, stream=True))
         )
 
     def _astream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseAsyncGen:
         return achat_responses(
-            self._core.astream(self._prepare(to_messages(messages), given, stream=True))
+            self._client.astream(
+                self._build_request(to_core_messages(messages), given, stream=True)
+            )
         )
 
     # Tools
@@ -256,7 +260,7 @@ class NVCF(Adapter, FunctionCallingLLM):
         allow_parallel_tool_calls: bool = False,
         **kwargs: Any,  # noqa: ARG002
     ) -> ChatResponse:
-        return response if allow_parallel_tool_calls else with_one_call(response)
+        return response if allow_parallel_tool_calls else keep_first_tool_call(response)
 
     def get_tool_calls_from_response(
         self,
@@ -270,7 +274,7 @@ class NVCF(Adapter, FunctionCallingLLM):
             ValueError: there is none and `error_on_no_tool_call`; or, in a complete answer, a call
                 was cut by the answer's length or has arguments that are no JSON object.
         """
-        return selections(response, error_on_no_tool_call=error_on_no_tool_call)
+        return tool_selections(response, error_on_no_tool_call=error_on_no_tool_call)
 
     # Structured output
 
@@ -297,7 +301,7 @@ class NVCF(Adapter, FunctionCallingLLM):
             ValueError: the model answered with something else; the message shows it.
         """
         _announce(output_cls, prompt, prompt_args)
-        question = Question(self, output_cls, prompt, llm_kwargs, prompt_args)
+        question = StructuredRequest(self, output_cls, prompt, llm_kwargs, prompt_args)
         result = question.read(self.chat(question.messages, **question.keywords))
         dispatcher.event(LLMStructuredPredictEndEvent(output=result))
         return result
@@ -312,7 +316,7 @@ class NVCF(Adapter, FunctionCallingLLM):
     ) -> Model:
         """The same as `structured_predict`, async."""
         _announce(output_cls, prompt, prompt_args)
-        question = Question(self, output_cls, prompt, llm_kwargs, prompt_args)
+        question = StructuredRequest(self, output_cls, prompt, llm_kwargs, prompt_args)
         result = question.read(await self.achat(question.messages, **question.keywords))
         dispatcher.event(LLMStructuredPredictEndEvent(output=result))
         return result
@@ -325,8 +329,8 @@ class NVCF(Adapter, FunctionCallingLLM):
         **prompt_args: Any,
     ) -> Generator[Model | list[Model] | FlexibleModel | list[FlexibleModel]]:
         """What `stream_structured_predict` yields: the object as it grows, at last all of it."""
-        question = Question(self, output_cls, prompt, llm_kwargs, prompt_args)
-        growing = Growing(question, output_cls)
+        question = StructuredRequest(self, output_cls, prompt, llm_kwargs, prompt_args)
+        growing = StructuredStream(question, output_cls)
         with closing(self.stream_chat(question.messages, **question.keywords)) as responses:
             for response in responses:
                 if (partial := growing.feed(response)) is not None:
@@ -342,8 +346,8 @@ class NVCF(Adapter, FunctionCallingLLM):
         **prompt_args: Any,
     ) -> AsyncGenerator[Model | list[Model] | FlexibleModel | list[FlexibleModel]]:
         """The same for `astream_structured_predict`."""
-        question = Question(self, output_cls, prompt, llm_kwargs, prompt_args)
-        growing = Growing(question, output_cls)
+        question = StructuredRequest(self, output_cls, prompt, llm_kwargs, prompt_args)
+        growing = StructuredStream(question, output_cls)
         stream = await self.astream_chat(question.messages, **question.keywords)
 
         async def objects() -> AsyncGenerator[
@@ -403,7 +407,7 @@ def _announce(output_cls: type[Model], prompt: PromptTemplate, prompt_args: dict
 
 def _block(media: Media) -> MediaBlock:
     """A block that refers to an uploaded asset."""
-    mime = media.mime or ""
+    mime = media.mime_type or ""
     url = f"data:{mime};asset_id,{media.asset_id}"
     if media.kind == "image":
         return ImageBlock(url=url, image_mimetype=mime)

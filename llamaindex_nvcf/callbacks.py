@@ -16,7 +16,7 @@ Callback: TypeAlias = Callable[[], Callable[[Callable[..., Any]], Callable[..., 
 # here, which closes its source.
 
 
-def observed(callback: Callback) -> Callable[[Method], Method]:
+def with_callbacks(callback: Callback) -> Callable[[Method], Method]:
     """Decorate a method that returns a whole answer, sync or async."""
 
     def decorate(method: Method) -> Method:
@@ -25,7 +25,7 @@ def observed(callback: Callback) -> Callable[[Method], Method]:
     return decorate
 
 
-def observed_stream(callback: Callback) -> Callable[[Method], Method]:
+def with_stream_callbacks(callback: Callback) -> Callable[[Method], Method]:
     """Decorate a method that returns a generator. Closing it closes the method's own."""
 
     def decorate(method: Method) -> Method:
@@ -45,7 +45,7 @@ def observed_stream(callback: Callback) -> Callable[[Method], Method]:
     return decorate
 
 
-def observed_astream(callback: Callback) -> Callable[[Method], Method]:
+def with_astream_callbacks(callback: Callback) -> Callable[[Method], Method]:
     """Decorate a coroutine method that returns an async generator, closed in the same way."""
 
     def decorate(method: Method) -> Method:

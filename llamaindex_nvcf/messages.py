@@ -24,9 +24,9 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from nvcf_core import Kind, Media, Message, Part, ToolCall
+from nvcf_core import Media, MediaKind, Message, Part, ToolCall
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.exchange import Source
+from nvcf_core.exchange import ByteSource
 from nvcf_core.media.references import media_from_url
 from nvcf_core.media.sources import Base64Source, BytesSource, FileSource, PathSource
 
@@ -48,7 +48,7 @@ _AUDIO_MIMES: Mapping[str, str] = {"mp3": "audio/mpeg", "x-wav": "audio/wav", "m
 """Where `AudioBlock.format`, a file's ending, is not the second half of its media type."""
 
 
-def to_messages(messages: Sequence[ChatMessage]) -> list[Message]:
+def to_core_messages(messages: Sequence[ChatMessage]) -> list[Message]:
     """Translate a conversation.
 
     Raises:
@@ -106,10 +106,10 @@ def _media(block: MediaBlock, field: str) -> Media:
     kind, data, mime = _described(block)
     detail = block.detail if isinstance(block, ImageBlock) else None
     if data is not None:
-        return Media(kind=kind, source=_source(data, field), mime=mime, detail=detail)
+        return Media(kind=kind, source=_source(data, field), mime_type=mime, detail=detail)
     if block.path is not None:
-        source = PathSource.checked(block.path, field=field)
-        return Media(kind=kind, source=source, mime=mime, detail=detail)
+        source = PathSource.from_path(block.path, field=field)
+        return Media(kind=kind, source=source, mime_type=mime, detail=detail)
     if block.url is not None:
         media = media_from_url(str(block.url), kind=kind, field=field, mime=mime)
         return media if detail is None else _detailed(media, detail)
@@ -122,12 +122,12 @@ def _detailed(media: Media, detail: str) -> Media:
         source=media.source,
         url=media.url,
         asset_id=media.asset_id,
-        mime=media.mime,
+        mime_type=media.mime_type,
         detail=detail,
     )
 
 
-def _described(block: MediaBlock) -> tuple[Kind, bytes | IOBase | None, str | None]:
+def _described(block: MediaBlock) -> tuple[MediaKind, bytes | IOBase | None, str | None]:
     """Kind, data and declared media type."""
     if isinstance(block, ImageBlock):
         return "image", block.image, block.image_mimetype
@@ -139,16 +139,16 @@ def _described(block: MediaBlock) -> tuple[Kind, bytes | IOBase | None, str | No
     return "audio", block.audio, _AUDIO_MIMES.get(ending, f"audio/{ending}")
 
 
-def _source(data: bytes | IOBase, field: str) -> Source:
+def _source(data: bytes | IOBase, field: str) -> ByteSource:
     """The bytes of a block, which LlamaIndex keeps as base64; a stream is read from its start."""
     if isinstance(data, bytes):
-        return Base64Source.checked(data.decode("ascii", errors="replace"), field=field)
+        return Base64Source.from_text(data.decode("ascii", errors="replace"), field=field)
     if isinstance(data, BytesIO):
         # Its bytes are in memory already, and this way two calls may read them at once.
         return BytesSource(data.getvalue())
     if data.seekable():
         data.seek(0)
-    return FileSource.opened(cast(BinaryIO, data), field=field)
+    return FileSource.from_file(cast(BinaryIO, data), field=field)
 
 
 def _document_text(block: DocumentBlock, field: str) -> str:

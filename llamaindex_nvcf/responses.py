@@ -25,7 +25,7 @@ from llama_index.core.base.llms.types import (
 from nvcf_core import Chunk, ToolCall
 
 
-class Answer:
+class ResponseBuilder:
     """An answer as it grows.
 
     Every response that it gives holds all that has arrived, in objects of its own: LlamaIndex's
@@ -41,7 +41,7 @@ class Answer:
         self._calls: dict[int, ToolCall] = {}
         self._logprobs: list[list[LogProb]] = []
 
-    def whole(self, chunk: Chunk) -> ChatResponse:
+    def complete(self, chunk: Chunk) -> ChatResponse:
         """The response to a call that was not streamed."""
         self._add(chunk)
         return ChatResponse(
@@ -51,7 +51,7 @@ class Answer:
             additional_kwargs=self._facts(chunk),
         )
 
-    def piece(self, chunk: Chunk) -> ChatResponse:
+    def add(self, chunk: Chunk) -> ChatResponse:
         """The next response of a stream.
 
         Its `logprobs` are those of the new text, as `delta` is; the last one's are those of the
@@ -150,23 +150,23 @@ def _alternatives(token: dict[str, Any]) -> list[LogProb]:
 
 def chat_response(chunk: Chunk) -> ChatResponse:
     """A whole answer."""
-    return Answer().whole(chunk)
+    return ResponseBuilder().complete(chunk)
 
 
 def chat_responses(chunks: Generator[Chunk]) -> ChatResponseGen:
     """A stream of answers, each holding all before it. Closing it closes `chunks`."""
-    answer = Answer()
+    answer = ResponseBuilder()
     with closing(chunks):
         for chunk in chunks:
-            yield answer.piece(chunk)
+            yield answer.add(chunk)
 
 
 async def achat_responses(chunks: AsyncGenerator[Chunk]) -> ChatResponseAsyncGen:
     """The same, async."""
-    answer = Answer()
+    answer = ResponseBuilder()
     async with aclosing(chunks):
         async for chunk in chunks:
-            yield answer.piece(chunk)
+            yield answer.add(chunk)
 
 
 def completion(response: ChatResponse) -> CompletionResponse:

@@ -39,7 +39,7 @@ Do not repeat the schema.
 _LONGEST_SHOWN = 1_000
 
 
-class Question(Generic[Model]):
+class StructuredRequest(Generic[Model]):
     """What is asked of the model, and how the object is read out of its answer.
 
     Attributes:
@@ -99,10 +99,10 @@ class Question(Generic[Model]):
         )
 
 
-class Growing(Generic[Model]):
+class StructuredStream(Generic[Model]):
     """The object of an answer that is still arriving."""
 
-    def __init__(self, question: Question[Model], output_cls: type[Model]) -> None:
+    def __init__(self, question: StructuredRequest[Model], output_cls: type[Model]) -> None:
         self._question = question
         self._output_cls = output_cls
         self._flexible: type[FlexibleModel] = create_flexible_model(output_cls)

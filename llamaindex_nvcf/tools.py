@@ -71,7 +71,7 @@ def _choice(choice: str | dict[str, Any], tools: Sequence[BaseTool]) -> str | di
     return {"type": "function", "function": {"name": choice}}
 
 
-def selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> list[ToolSelection]:
+def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> list[ToolSelection]:
     """The tool calls of a response, ready to be run.
 
     While an answer streams, its calls hold what has arrived of their arguments. Of a complete
@@ -128,7 +128,7 @@ def _shown(value: object) -> str:
     return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
 
 
-def with_one_call(response: ChatResponse) -> ChatResponse:
+def keep_first_tool_call(response: ChatResponse) -> ChatResponse:
     """The response without every tool call but the first."""
     message = response.message
     calls = [block for block in message.blocks if isinstance(block, ToolCallBlock)]

@@ -1,10 +1,10 @@
 """The core of nvcf-adapters: conversations with the chat models that NVIDIA hosts, free of any framework."""
 
-from .base import Adapter as Adapter
+from .base import BaseNVCF as BaseNVCF
 from .client import Client as Client
 from .messages import Chunk as Chunk
-from .messages import Kind as Kind
 from .messages import Media as Media
+from .messages import MediaKind as MediaKind
 from .messages import Message as Message
 from .messages import Part as Part
 from .messages import ToolCall as ToolCall
@@ -12,4 +12,4 @@ from .messages import Usage as Usage
 from .models.catalog import register as register
 from .models.catalog import spec_for as spec_for
 from .models.spec import ModelSpec as ModelSpec
-from .protocol.call import Call as Call
+from .protocol.call import ChatRequest as ChatRequest

@@ -11,49 +11,49 @@ from typing import Any, BinaryIO, Self
 from pydantic import PrivateAttr
 
 from .client import Client
-from .config.auth import Access
-from .config.endpoints import _FUNCTION_PART, NVCF_URL, checked_root, is_nvidia
-from .config.options import Terms, _checked_headers
+from .config.auth import Auth
+from .config.endpoints import FUNCTION_PART, NVCF_URL, checked_root, is_nvidia
+from .config.options import RequestOptions, checked_headers
 from .config.settings import Settings, key_from_env
 from .errors import InvalidRequestError
 from .exchange import Flow
 from .locks import Lock
-from .media.delivery import Placements, place
-from .media.formats import media_kind
-from .media.sources import opened
-from .media.tags import warn_of_tags, with_parsed_tags
+from .media.delivery import Deliveries, plan_delivery
+from .media.formats import detect_media_type
+from .media.sources import open_source
+from .media.tags import parse_media_tags, warn_unparsed_tags
 from .messages import Media, Message
 from .models.catalog import spec_for
 from .models.spec import ModelSpec
-from .models.validator import Judge
-from .protocol.call import Call
-from .protocol.model_list import models
-from .protocol.retry import Retry
+from .models.validator import Validator
+from .protocol.call import ChatRequest
+from .protocol.model_list import list_models
+from .protocol.retry import RetryPolicy
 from .protocol.upload_cache import Asset
-from .request.normalize import arrange
-from .request.parameters import check_counts, check_settings, parameters
-from .request.reasoning import quieted
-from .request.tools import _tool_names, _with_safe_names
-from .response.choice import Reading
-from .transport.httpx_client import Wiring
+from .request.normalize import normalize
+from .request.parameters import body_fields, check_client_limits, check_settings
+from .request.reasoning import without_thinking
+from .request.tools import tool_names_of, with_wire_names
+from .response.choice import DecodeOptions
+from .transport.httpx_client import ClientConfig
 
 _opening = Lock()
 
 
-class Adapter(Settings):
+class BaseNVCF(Settings):
     """The base of `ChatNVCF`, `NVCFLLM` and `NVCF`, beside that of their framework."""
 
-    _client: Client | None = PrivateAttr(default=None)
+    _opened_client: Client | None = PrivateAttr(default=None)
 
     def __init__(self, **data: Any) -> None:
         super().__init__(**data)
         # Here and not in a validator: pydantic would wrap the error.
-        check_settings(dict(self), self._judge(self._spec(), self.validation))
+        check_settings(dict(self), self._validator(self._spec(), self.validation))
         for name in ("base_url", "nvcf_url"):
             if getattr(self, name) is not None:
                 checked_root(getattr(self, name), name)
-        _checked_headers(self.default_headers)
-        check_counts(dict(self))
+        checked_headers(self.default_headers)
+        check_client_limits(dict(self))
 
     def available_models(self) -> list[str]:
         """The ids of the models that the service lists, sorted. Listed does not mean entitled.
@@ -61,21 +61,21 @@ class Adapter(Settings):
         Raises:
             NVCFError: the service could not be asked.
         """
-        return self._core.run(*self._listing())
+        return self._client.run(*self._listing())
 
     async def aavailable_models(self) -> list[str]:
         """As `available_models`."""
-        return await self._core.arun(*self._listing())
+        return await self._client.arun(*self._listing())
 
     def close(self) -> None:
         """Delete the assets that this object uploaded, and close its connections. It can be used again."""
-        if self._client is not None:
-            self._client.close()
+        if self._opened_client is not None:
+            self._opened_client.close()
 
     async def aclose(self) -> None:
         """As `close`."""
-        if self._client is not None:
-            await self._client.aclose()
+        if self._opened_client is not None:
+            await self._opened_client.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -100,21 +100,21 @@ class Adapter(Settings):
         await self.aclose()
 
     @property
-    def _core(self) -> Client:
-        if self._client is None:
+    def _client(self) -> Client:
+        if self._opened_client is None:
             with _opening:  # Two threads that ask at once must not get a client each.
-                if self._client is None:
-                    self._client = self._new_client()
-        return self._client
+                if self._opened_client is None:
+                    self._opened_client = self._new_client()
+        return self._opened_client
 
     def _new_client(self) -> Client:
-        wiring = Wiring(
+        config = ClientConfig(
             verify=self.verify,
             max_connections=self.max_connections,
             http_client=self.http_client,
             http_async_client=self.http_async_client,
         )
-        return Client(wiring, self._own_terms())
+        return Client(config, self._own_options())
 
     def _spec(self, given: Mapping[str, Any] | None = None) -> ModelSpec:
         """The row of the model that a call asks."""
@@ -123,9 +123,9 @@ class Adapter(Settings):
             raise InvalidRequestError(f"model is no model id: {model!r}", field="model")
         return spec_for(model)
 
-    def _prepare(
+    def _build_request(
         self, messages: Sequence[Message], given: Mapping[str, Any], *, stream: bool
-    ) -> Call:
+    ) -> ChatRequest:
         """Everything about one call, checked, before anything is sent.
 
         Args:
@@ -136,26 +136,26 @@ class Adapter(Settings):
         Raises:
             InvalidRequestError: something in it cannot be sent.
         """
-        values, extra = self.effective(given)
-        check_counts(values)
+        values, extra = self.for_call(given)
+        check_client_limits(values)
         spec = self._spec(given)
-        judge = self._judge(spec, values["validation"])
+        validator = self._validator(spec, values["validation"])
         streaming = stream or (values["streaming"] and extra.get("n", 1) == 1)
-        asked = parameters(values, extra, judge, stream=streaming)
-        arranged = arrange(messages, judge)
+        asked = body_fields(values, extra, validator, stream=streaming)
+        arranged = normalize(messages, validator)
         if values["media_tags"] == "parse":
-            arranged = with_parsed_tags(arranged)
+            arranged = parse_media_tags(arranged)
         else:
-            warn_of_tags(arranged, judge)
+            warn_unparsed_tags(arranged, validator)
         base_url, nvcf_url = self._roots(spec)
-        placements = place(arranged, judge, can_upload=nvcf_url is not None)
-        arranged = quieted(arranged, asked.body, values["reasoning_effort"], judge)
-        names = _tool_names(arranged, asked.body)
-        about = _with_safe_names(asked.body, names)
-        return Call(
+        deliveries = plan_delivery(arranged, validator, can_upload=nvcf_url is not None)
+        arranged = without_thinking(arranged, asked.body, values["reasoning_effort"], validator)
+        names = tool_names_of(arranged, asked.body)
+        about = with_wire_names(asked.body, names)
+        return ChatRequest(
             spec=spec,
             messages=arranged,
-            about={
+            fields={
                 **({"model": spec.id} if spec.model_in_body else {}),
                 **about,
                 "stream": streaming,
@@ -164,14 +164,14 @@ class Adapter(Settings):
             url=self._url(spec, values, base_url, nvcf_url),
             base_url=base_url,
             nvcf_url=nvcf_url,
-            terms=self._terms(values, base_url, nvcf_url, stream=streaming),
-            placements=placements,
-            digest_uploads=_digesting(placements, judge),
+            options=self._options(values, base_url, nvcf_url, stream=streaming),
+            deliveries=deliveries,
+            hash_uploads=_digesting(deliveries, validator),
             names=names,
-            reading=Reading(
+            reading=DecodeOptions(
                 model=spec.id, stops=asked.stops, names=names, single_call=asked.single_call
             ),
-            retry=Retry(max_retries=values["max_retries"]),
+            retry=RetryPolicy(max_retries=values["max_retries"]),
             poll_timeout=values["poll_timeout"],
             on_progress=values["on_progress"],
         )
@@ -184,7 +184,9 @@ class Adapter(Settings):
     ) -> Media:
         """Upload a file as an asset, and return the medium that refers to it."""
         media, uploading = self._uploading(source, mime_type, progress)
-        return replace(media, source=None, asset_id=self._core.run(uploading, self._own_terms()).id)
+        return replace(
+            media, source=None, asset_id=self._client.run(uploading, self._own_options()).id
+        )
 
     async def _aupload_media(
         self,
@@ -194,7 +196,7 @@ class Adapter(Settings):
     ) -> Media:
         """As `_upload_media`."""
         media, uploading = self._uploading(source, mime_type, progress)
-        asset = await self._core.arun(uploading, self._own_terms())
+        asset = await self._client.arun(uploading, self._own_options())
         return replace(media, source=None, asset_id=asset.id)
 
     def _uploading(
@@ -209,15 +211,15 @@ class Adapter(Settings):
                 "there is no asset API to upload to: nvcf_url is not set, and base_url is not NVIDIA's",
                 field="nvcf_url",
             )
-        source = opened(file, field="path_or_file")
-        kind, mime = media_kind(source, mime_type, field="path_or_file")
-        media = Media(kind=kind, source=source, mime=mime)
-        return media, self._core.uploading(
-            source, mime, root, Retry(max_retries=self.max_retries), progress
+        source = open_source(file, field="path_or_file")
+        kind, mime = detect_media_type(source, mime_type, field="path_or_file")
+        media = Media(kind=kind, source=source, mime_type=mime)
+        return media, self._client.uploading(
+            source, mime, root, RetryPolicy(max_retries=self.max_retries), progress
         )
 
-    def _judge(self, spec: ModelSpec, validation: Any) -> Judge:
-        return Judge(spec, validation, self.warn)
+    def _validator(self, spec: ModelSpec, validation: Any) -> Validator:
+        return Validator(spec, validation, self.warn)
 
     def _roots(self, spec: ModelSpec) -> tuple[str, str | None]:
         """Where this model is asked, and where its assets lie."""
@@ -237,36 +239,38 @@ class Adapter(Settings):
                 "function_id needs nvcf_url, the root of the function API", field="nvcf_url"
             )
         for name, part in (("function_id", function), ("function_version", version)):
-            if part is not None and not _FUNCTION_PART.fullmatch(part):
+            if part is not None and not FUNCTION_PART.fullmatch(part):
                 raise InvalidRequestError(f"{name}={part!r} is no id", field=name)
         return f"{nvcf_url}/pexec/functions/{function}" + (
             f"/versions/{version}" if version else ""
         )
 
-    def _terms(self, values: Mapping[str, Any], *roots: str | None, stream: bool = False) -> Terms:
-        """The terms of a conversation with these roots of the service."""
-        access = Access(self.api_key, tuple(root for root in roots if root))
-        if self.api_key is not None and (plain := access.unprotected()):
+    def _options(
+        self, values: Mapping[str, Any], *roots: str | None, stream: bool = False
+    ) -> RequestOptions:
+        """The options of a conversation with these roots of the service."""
+        access = Auth(self.api_key, tuple(root for root in roots if root))
+        if self.api_key is not None and (plain := access.insecure_root()):
             self.warn(
                 "http",
                 f"the API key goes to {plain} without TLS, where anyone on the way can read it",
             )
-        return Terms(
-            access=access,
-            headers=_checked_headers(values["default_headers"]),
+        return RequestOptions(
+            auth=access,
+            headers=checked_headers(values["default_headers"]),
             timeout=values["timeout"],
             chunk_timeout=values["stream_chunk_timeout"] if stream else None,
             requests_per_minute=self.requests_per_minute,
         )
 
-    def _own_terms(self) -> Terms:
-        """The terms of what is the object's own business, such as its assets."""
-        return self._terms(dict(self), *self._roots(self._spec()))
+    def _own_options(self) -> RequestOptions:
+        """The options of what is the object's own business, such as its assets."""
+        return self._options(dict(self), *self._roots(self._spec()))
 
-    def _listing(self) -> tuple[Flow[list[str]], Terms]:
+    def _listing(self) -> tuple[Flow[list[str]], RequestOptions]:
         # Every hosted model is listed at one host, also those that are asked at another.
         base_url = self._roots(ModelSpec(id=self.model))[0]
-        return models(base_url, Retry(max_retries=self.max_retries)), self._terms(
+        return list_models(base_url, RetryPolicy(max_retries=self.max_retries)), self._options(
             dict(self), base_url
         )
 
@@ -297,7 +301,7 @@ class Adapter(Settings):
             key: value for key, value in state["__dict__"].items() if key != "api_key"
         }
         private = state.get("__pydantic_private__") or {}
-        state["__pydantic_private__"] = {**private, "_client": None}
+        state["__pydantic_private__"] = {**private, "_opened_client": None}
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
@@ -307,5 +311,5 @@ class Adapter(Settings):
         )
 
 
-def _digesting(placements: Placements, judge: Judge) -> Callable[[], None]:
-    return lambda: placements.digest_uploads(judge)
+def _digesting(deliveries: Deliveries, validator: Validator) -> Callable[[], None]:
+    return lambda: deliveries.hash_uploads(validator)

@@ -11,17 +11,17 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from .answer_stream import AnswerStream, AsyncAnswerStream
-from .config.options import Terms
+from .config.options import RequestOptions
 from .errors import NVCFError, NVCFWarning
-from .exchange import Flow, Reply, Source
+from .exchange import ByteSource, Flow, Response
 from .messages import Chunk
-from .protocol.assets import delete, together, upload
-from .protocol.call import Call
+from .protocol.assets import delete, gather, upload
+from .protocol.call import ChatRequest
 from .protocol.chat import chat
-from .protocol.retry import Retry
-from .protocol.upload_cache import Asset, Ledger
+from .protocol.retry import RetryPolicy
+from .protocol.upload_cache import Asset, UploadCache
 from .transport.driver import AsyncDriver, Driver
-from .transport.httpx_client import Wiring
+from .transport.httpx_client import ClientConfig
 
 T = TypeVar("T")
 
@@ -33,20 +33,20 @@ class Client:
     """Asks chat models, sync and async. Safe to share between threads and event loops.
 
     Args:
-        wiring: how connections are made.
-        terms: on which what was uploaded is deleted in the end.
+        config: how connections are made.
+        options: on which what was uploaded is deleted in the end.
     """
 
-    def __init__(self, wiring: Wiring, terms: Terms) -> None:
-        self._wiring, self._terms = wiring, terms
-        self._driver, self._async_driver = Driver(wiring), AsyncDriver(wiring)
-        self._ledger = Ledger()
+    def __init__(self, config: ClientConfig, options: RequestOptions) -> None:
+        self._config, self._options = config, options
+        self._driver, self._async_driver = Driver(config), AsyncDriver(config)
+        self._uploads = UploadCache()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Client:
         """A client with the same settings. Pools and uploaded assets stay behind."""
-        return Client(self._wiring, self._terms)
+        return Client(self._config, self._options)
 
-    def complete(self, call: Call) -> Chunk:
+    def complete(self, call: ChatRequest) -> Chunk:
         """One whole answer.
 
         Raises:
@@ -57,7 +57,7 @@ class Client:
                 pass  # The decoder keeps what it reads.
             return reading.answer()
 
-    def stream(self, call: Call) -> Generator[Chunk]:
+    def stream(self, call: ChatRequest) -> Generator[Chunk]:
         """One answer as it arrives. Closing the iterator closes the connection.
 
         Raises:
@@ -66,14 +66,14 @@ class Client:
         with AnswerStream(self._driver, self._flow(call), call) as reading:
             yield from reading.chunks()
 
-    async def acomplete(self, call: Call) -> Chunk:
+    async def acomplete(self, call: ChatRequest) -> Chunk:
         """As `complete`."""
         async with AsyncAnswerStream(self._async_driver, self._flow(call), call) as reading:
             async for _ in reading.chunks():
                 pass  # The decoder keeps what it reads.
             return reading.answer()
 
-    async def astream(self, call: Call) -> AsyncGenerator[Chunk]:
+    async def astream(self, call: ChatRequest) -> AsyncGenerator[Chunk]:
         """As `stream`."""
         async with (
             AsyncAnswerStream(self._async_driver, self._flow(call), call) as reading,
@@ -82,35 +82,35 @@ class Client:
             async for chunk in chunks:
                 yield chunk
 
-    def run(self, flow: Flow[T], terms: Terms) -> T:
+    def run(self, flow: Flow[T], options: RequestOptions) -> T:
         """Hold any other conversation.
 
         Raises:
             NVCFError: what the conversation raises.
         """
-        return self._driver.run(flow, terms).result
+        return self._driver.run(flow, options).result
 
-    async def arun(self, flow: Flow[T], terms: Terms) -> T:
+    async def arun(self, flow: Flow[T], options: RequestOptions) -> T:
         """As `run`."""
-        return (await self._async_driver.run(flow, terms)).result
+        return (await self._async_driver.run(flow, options)).result
 
     def uploading(
         self,
-        source: Source,
+        source: ByteSource,
         mime: str,
         root: str,
-        retry: Retry,
+        retry: RetryPolicy,
         progress: Callable[[int, int], None] | None,
     ) -> Flow[Asset]:
         """The upload of a file of any size, to be run. The asset is deleted when the client is closed."""
-        return self._remembering(upload(source, mime, root, retry, self._ledger, progress))
+        return self._remembering(upload(source, mime, root, retry, self._uploads, progress))
 
     def close(self) -> None:
         """Delete the assets that this client uploaded, and close its pools. It can be used again."""
-        assets = self._ledger.drain()
+        assets = self._uploads.pop_all()
         try:
             if assets:
-                _warn_of_left(self.run(_delete_all(assets, self._ledger), self._terms))
+                _warn_of_left(self.run(_delete_all(assets, self._uploads), self._options))
         finally:
             self._remember()
             self._driver.close()
@@ -118,10 +118,10 @@ class Client:
 
     async def aclose(self) -> None:
         """As `close`."""
-        assets = self._ledger.drain()
+        assets = self._uploads.pop_all()
         try:
             if assets:
-                _warn_of_left(await self.arun(_delete_all(assets, self._ledger), self._terms))
+                _warn_of_left(await self.arun(_delete_all(assets, self._uploads), self._options))
         finally:
             self._remember()
             await self._async_driver.aclose()
@@ -129,7 +129,7 @@ class Client:
 
     def _remembering(self, flow: Flow[T]) -> Flow[T]:
         """A conversation that may upload: what it leaves is remembered until it is deleted, or the process ends."""
-        _remembered[self._ledger] = (self._wiring, self._terms)
+        _pending_cleanup[self._uploads] = (self._config, self._options)
         try:
             return (yield from flow)
         finally:
@@ -137,19 +137,21 @@ class Client:
             self._remember()
 
     def _remember(self) -> None:
-        if self._ledger.empty:
-            _remembered.pop(self._ledger, None)
+        if self._uploads.empty:
+            _pending_cleanup.pop(self._uploads, None)
         else:
-            _remembered[self._ledger] = (self._wiring, self._terms)
+            _pending_cleanup[self._uploads] = (self._config, self._options)
 
-    def _flow(self, call: Call) -> Flow[Reply]:
-        flow = chat(call, self._ledger, time.monotonic())
-        return self._remembering(flow) if call.placements else flow
+    def _flow(self, call: ChatRequest) -> Flow[Response]:
+        flow = chat(call, self._uploads, time.monotonic())
+        return self._remembering(flow) if call.deliveries else flow
 
 
-def _delete_all(assets: list[Asset], ledger: Ledger) -> Flow[list[NVCFError]]:
+def _delete_all(assets: list[Asset], cache: UploadCache) -> Flow[list[NVCFError]]:
     """Delete assets, and return what went wrong."""
-    results = yield from together([delete(asset, Retry(max_retries=1), ledger) for asset in assets])
+    results = yield from gather(
+        [delete(asset, RetryPolicy(max_retries=1), cache) for asset in assets]
+    )
     return [result for result in results if isinstance(result, NVCFError)]
 
 
@@ -161,21 +163,21 @@ def _warn_of_left(reasons: Sequence[object]) -> None:
         )
 
 
-_remembered: dict[Ledger, tuple[Wiring, Terms]] = {}
-"""Every ledger that may hold assets, also where its client is no more."""
+_pending_cleanup: dict[UploadCache, tuple[ClientConfig, RequestOptions]] = {}
+"""Every cache that may hold assets, also where its client is no more."""
 
 
 @atexit.register
 def _delete_at_exit() -> None:
     deadline = time.monotonic() + _AT_EXIT
-    for ledger, (wiring, terms) in list(_remembered.items()):
-        assets = ledger.drain()
+    for cache, (config, options) in list(_pending_cleanup.items()):
+        assets = cache.pop_all()
         if time.monotonic() > deadline:  # The process must end.
             _warn_of_left([f"no time to delete asset {asset.id}" for asset in assets])
         elif assets:
-            driver = Driver(wiring)
-            soon = replace(terms, timeout=_AT_EXIT)
+            driver = Driver(config)
+            soon = replace(options, timeout=_AT_EXIT)
             try:
-                _warn_of_left(driver.run(_delete_all(assets, ledger), soon).result)
+                _warn_of_left(driver.run(_delete_all(assets, cache), soon).result)
             finally:
                 driver.close()

@@ -2,7 +2,7 @@
 
 NVCFError
 ├── InvalidRequestError (also ValueError)   refused here: nothing was sent
-├── APIConnectionError                      no reply
+├── APIConnectionError                      no response
 │   └── APITimeoutError
 ├── PollingTimeoutError                     accepted with 202 and not done in time
 ├── StreamInterruptedError                  ended or failed halfway; .partial holds what had arrived
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from .exchange import Reply
+from .exchange import Response
 from .messages import Chunk
 
 _LONGEST_BODY = 2_000
@@ -31,7 +31,7 @@ _LONGEST_BODY = 2_000
 
 
 class NVCFWarning(UserWarning):
-    """Something was sent, or left out, that the model's page does not speak of."""
+    """Something was sent, or left out, that the model's documentation does not speak of."""
 
 
 class NVCFError(Exception):
@@ -39,7 +39,7 @@ class NVCFError(Exception):
 
     Attributes:
         retryable: whether the same call may succeed if it is simply made again.
-        request_id: the service's id of the request (`NVCF-REQID`), None where there was no reply.
+        request_id: the service's id of the request (`NVCF-REQID`), None where there was no response.
     """
 
     retryable: bool = False
@@ -76,21 +76,21 @@ class InvalidRequestError(NVCFError, ValueError):
 
 
 class APIConnectionError(NVCFError):
-    """No reply came back: the connection failed.
+    """No response came back: the connection failed.
 
     Attributes:
-        at: when that was, in seconds of the steady clock that also times replies.
+        failed_at: when that was, in seconds of the steady clock that also times responses.
     """
 
     retryable = True
 
-    def __init__(self, message: str, *, at: float = 0.0) -> None:
-        self.at = at
+    def __init__(self, message: str, *, failed_at: float = 0.0) -> None:
+        self.failed_at = failed_at
         super().__init__(message)
 
 
 class APITimeoutError(APIConnectionError):
-    """No reply came back in time. The message names the limit."""
+    """No response came back in time. The message names the limit."""
 
 
 class PollingTimeoutError(NVCFError):
@@ -151,13 +151,13 @@ class APIStatusError(NVCFError):
         status: the HTTP status.
         title: the short name the service gave the problem.
         detail: its explanation.
-        response: the whole reply: `.status`, `.headers`, `.body`, `.text`.
+        response: the whole response: `.status`, `.headers`, `.body`, `.text`.
         retry_after: seconds the service asked to wait, None where it did not say.
     """
 
     def __init__(
         self,
-        response: Reply,
+        response: Response,
         *,
         title: str = "",
         detail: str = "",

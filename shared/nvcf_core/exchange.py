@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """Bytes of known length that can be read more than once."""
 
     @property
@@ -53,31 +53,31 @@ class Request:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes | Body | None = field(default=None, repr=False)
-    after: float = 0.0
+    delay: float = 0.0
     """Seconds to wait before sending."""
     authorized: bool = True
     """Whether the driver adds the API key. The key itself never enters a Request."""
-    live: bool = False
+    stream: bool = False
     """Whether a 200 is left open, for the caller to read as it arrives."""
-    patience: float | None = None
-    """Seconds to wait for the reply, where that is less than the client's own limit."""
-    progress: Callable[[int, int], None] | None = field(default=None, repr=False)
+    read_timeout: float | None = None
+    """Seconds to wait for the response, where that is less than the client's own limit."""
+    on_progress: Callable[[int, int], None] | None = field(default=None, repr=False)
     """Told (bytes sent, bytes in all) while the body is sent."""
-    heard: Callable[[Reply], None] | None = field(default=None, repr=False)
-    """Told of the reply as soon as it is there, also if the conversation is left before it goes on: while others
+    on_response: Callable[[Response], None] | None = field(default=None, repr=False)
+    """Told of the response as soon as it is there, also if the conversation is left before it goes on: while others
     of the same step are under way, say."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """What came back: enough of it to decide what comes next."""
 
     status: int
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes = field(default=b"", repr=False)
-    """Empty while a live reply is still arriving."""
-    at: float = 0.0
+    """Empty while a live response is still arriving."""
+    received_at: float = 0.0
     """When it arrived, in seconds of a steady clock, so that conversations need no clock."""
 
     @property
@@ -97,7 +97,7 @@ Step: TypeAlias = "Request | tuple[Any, ...] | Future[Any]"
 Flow: TypeAlias = Generator[Step, Any, T]
 """Yields each `Step` and is sent what came of it, and returns a result.
 
-A `Request` is answered with its `Reply`, or the `NVCFError` that stands for its absence is thrown in.
+A `Request` is answered with its `Response`, or the `NVCFError` that stands for its absence is thrown in.
 A tuple of steps is answered with a tuple of what came of each, in the same order, `NVCFError`s among them.
 A `Future` is answered with None when it is done, whatever its outcome.
 """

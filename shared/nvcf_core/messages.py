@@ -6,28 +6,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from .exchange import Source
+from .exchange import ByteSource
 
-Kind: TypeAlias = Literal["image", "audio", "video"]
+MediaKind: TypeAlias = Literal["image", "audio", "video"]
 
-TAGS: Mapping[Kind, str] = {"image": "img", "audio": "audio", "video": "video"}
-"""The HTML-style tag that the service's pages give to each kind of media."""
+TAGS: Mapping[MediaKind, str] = {"image": "img", "audio": "audio", "video": "video"}
+"""The HTML-style tag that the models' documentation gives to each kind of media."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
     """A picture, a sound or a film: its bytes, or the url or asset it is found at. Exactly one is set."""
 
-    kind: Kind
-    source: Source | None = None
+    kind: MediaKind
+    source: ByteSource | None = None
     url: str | None = None
     """An http or https url. The client hands it on and never fetches it."""
     asset_id: str | None = None
     """The id of an asset that the user uploaded."""
-    mime: str | None = None
+    mime_type: str | None = None
     """The media type as declared. Where there are bytes, they decide."""
     detail: str | None = None
-    """OpenAI's `detail` of an `image_url`, which no page of the five models knows."""
+    """OpenAI's `detail` of an `image_url`, which none of the five models documents."""
 
 
 Part: TypeAlias = str | Media
@@ -54,14 +54,14 @@ class Message:
     """One message of a conversation."""
 
     role: str
-    """`system`, `user`, `assistant` or `tool`; any other goes to the service as it is, if the page allows."""
+    """`system`, `user`, `assistant` or `tool`; any other goes to the service as it is, where the model allows it."""
     parts: tuple[Part, ...] = ()
     """Text and media, in order."""
     name: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     reasoning: str | None = None
-    """What the model thought in an earlier turn. Sent back only where the model's page has a place for it."""
+    """What the model thought in an earlier turn. Sent back only where the model's documentation has a place for it."""
 
     @property
     def text(self) -> str:
@@ -107,7 +107,7 @@ class Chunk:
     last: bool = False
     raw: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
     """The event or body as it came, under the wire's names."""
-    others: tuple[Chunk, ...] = ()
+    other_choices: tuple[Chunk, ...] = ()
     """The second and later choices of a whole answer that was asked with `n` > 1."""
 
     def __add__(self, more: Chunk) -> Chunk:
@@ -124,7 +124,7 @@ class Chunk:
             request_id=more.request_id or self.request_id,
             last=self.last or more.last,
             raw={**self.raw, **more.raw},
-            others=more.others or self.others,
+            other_choices=more.other_choices or self.other_choices,
         )
 
 

@@ -28,11 +28,11 @@ class ToolNames:
                 self._safe[name] = safe
         self._original = {safe: name for name, safe in self._safe.items() if safe != name}
 
-    def safe(self, name: str) -> str:
+    def to_wire(self, name: str) -> str:
         """The name to send."""
         return self._safe.get(name, name)
 
-    def original(self, name: str) -> str:
+    def from_wire(self, name: str) -> str:
         """The name that the user gave to what the service calls `name`."""
         return self._original.get(name, name)
 

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from .errors import InvalidRequestError
 
 
-def dump(content: object) -> bytes:
+def dump_json(content: object) -> bytes:
     """JSON, as UTF-8.
 
     Raises:
@@ -23,23 +23,23 @@ def dump(content: object) -> bytes:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        place = _culprit(content)
+        place = _find_unserializable(content)
         field, reason = place or ("the request", str(error))
         raise InvalidRequestError(f"{field} cannot be sent: {reason}", field=field) from None
 
 
-def _culprit(content: object) -> tuple[str, str] | None:
+def _find_unserializable(content: object) -> tuple[str, str] | None:
     """Where the first thing lies that cannot be JSON, and what it is."""
     stack: list[tuple[str, object, int]] = [("", content, 0)]
     while stack:
         place, value, depth = stack.pop()
         if depth > 500:
             return place[:100], "it is nested too deeply"
-        if reason := _unfit(value):
+        if reason := _why_unserializable(value):
             return place or "the request", reason
         if isinstance(value, Mapping):
             for key in value:
-                if reason := _unfit(key):
+                if reason := _why_unserializable(key):
                     return f"a key of {place or 'the request'}", reason
             items = [(f"{place}.{key}" if place else str(key), item) for key, item in value.items()]
         elif isinstance(value, (list, tuple)):
@@ -50,7 +50,7 @@ def _culprit(content: object) -> tuple[str, str] | None:
     return None
 
 
-def _unfit(value: object) -> str:
+def _why_unserializable(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is no JSON number"
     if isinstance(value, str):
@@ -63,7 +63,7 @@ def _unfit(value: object) -> str:
     return ""
 
 
-def _from_json(data: bytes) -> Any:
+def parse_json(data: bytes) -> Any:
     """Parse JSON. Escaped halves of a character that stand alone, which the fast parser refuses, are replaced."""
     try:
         return from_json(data)

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from nvcf_core import Adapter, Message, spec_for
+from nvcf_core import BaseNVCF, Message, spec_for
 from nvcf_core.errors import NVCFError
-from nvcf_core.exchange import Reply, Request
-from nvcf_core.models.validator import Judge
-from nvcf_core.response.choice import Reading
+from nvcf_core.exchange import Request, Response
+from nvcf_core.models.validator import Validator
+from nvcf_core.response.choice import DecodeOptions
 from nvcf_core.response.decoder import decoder_for
 
 GEMMA = "google/gemma-3n-e2b-it"
@@ -47,30 +47,30 @@ def replies() -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
-def judge_of() -> Callable[..., tuple[Judge, list[str]]]:
+def judge_of() -> Callable[..., tuple[Validator, list[str]]]:
     """A judge for a model, and the list in which its warnings end up."""
 
-    def make(model: str, validation: Any = "error") -> tuple[Judge, list[str]]:
+    def make(model: str, validation: Any = "error") -> tuple[Validator, list[str]]:
         said: list[str] = []
-        return Judge(spec_for(model), validation, lambda _, message: said.append(message)), said
+        return Validator(spec_for(model), validation, lambda _, message: said.append(message)), said
 
     return make
 
 
 def read(
     body: bytes,
-    reading: Reading | None = None,
+    reading: DecodeOptions | None = None,
     kind: str = "text/event-stream",
     cuts: Sequence[int] = (),
 ) -> tuple[list[Any], Any]:
     """The chunks that a body decodes to when it arrives cut at `cuts`, and the decoder's whole answer."""
     headers = {"content-type": kind, "nvcf-reqid": "req-1"}
-    decoder = decoder_for(Reply(200, headers), reading or Reading())
+    decoder = decoder_for(Response(200, headers), reading or DecodeOptions())
     chunks = []
     for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True):
         chunks += decoder.feed(body[start:end])
-    chunks += decoder.end()
-    return chunks, decoder.answer()
+    chunks += decoder.flush()
+    return chunks, decoder.snapshot()
 
 
 @pytest.fixture(scope="session")
@@ -96,8 +96,8 @@ class Hand:
         step = self.asked[-1]
         pairs = zip(step, answer, strict=True) if isinstance(step, tuple) else [(step, answer)]
         for request, reply in pairs:
-            if isinstance(request, Request) and request.heard and isinstance(reply, Reply):
-                request.heard(reply)
+            if isinstance(request, Request) and request.on_response and isinstance(reply, Response):
+                request.on_response(reply)
         if isinstance(answer, NVCFError):
             return self._step(lambda: self.flow.throw(answer))
         return self._step(lambda: self.flow.send(answer))
@@ -135,30 +135,30 @@ def hand() -> type[Hand]:
     return Hand
 
 
-def json_reply(status: int, body: Any = None, at: float = 0.0, **headers: str) -> Reply:
+def json_reply(status: int, body: Any = None, at: float = 0.0, **headers: str) -> Response:
     data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status, named, data, at)
+    return Response(status, named, data, at)
 
 
 @pytest.fixture(scope="session")
-def reply() -> Callable[..., Reply]:
+def reply() -> Callable[..., Response]:
     """A reply: status, body (dumped unless bytes), time, headers."""
     return json_reply
 
 
 @pytest.fixture
-def adapter(nvcf_emulator: Any) -> Iterable[Callable[..., Adapter]]:
+def adapter(nvcf_emulator: Any) -> Iterable[Callable[..., BaseNVCF]]:
     """Makes models that ask the emulator; they are closed after the test."""
-    made: list[Adapter] = []
+    made: list[BaseNVCF] = []
 
-    def make(model: str = KIMI, **settings: Any) -> Adapter:
+    def make(model: str = KIMI, **settings: Any) -> BaseNVCF:
         roots = {
             "base_url": nvcf_emulator.base_url,
             "nvcf_url": nvcf_emulator.nvcf_url,
             "api_key": nvcf_emulator.api_key,
         }
-        made.append(Adapter(model=model, **{**roots, **settings}))
+        made.append(BaseNVCF(model=model, **{**roots, **settings}))
         return made[-1]
 
     yield make
@@ -184,9 +184,9 @@ def ask(request: pytest.FixtureRequest) -> Any:
     """Asks a model in each of the four ways, and returns the answer in one piece: `await ask(model, messages)`."""
     form, colour = request.param
 
-    async def run(model: Adapter, messages: Sequence[Message], **given: Any) -> Any:
-        call = model._prepare(messages, given, stream=form == "stream")
-        core = model._core
+    async def run(model: BaseNVCF, messages: Sequence[Message], **given: Any) -> Any:
+        call = model._build_request(messages, given, stream=form == "stream")
+        core = model._client
         if form == "whole":
             return core.complete(call) if colour == "sync" else await core.acomplete(call)
         if colour == "sync":

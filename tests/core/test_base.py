@@ -13,7 +13,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from nvcf_core import Adapter, Media, Message, ToolCall
+from nvcf_core import BaseNVCF, Media, Message, ToolCall
 from nvcf_core.errors import InvalidRequestError, NVCFWarning
 from nvcf_core.media.sources import BytesSource
 
@@ -30,7 +30,7 @@ def prepared(
     model: str = KIMI, *messages: Message, given: Any = None, stream: bool = False, **settings: Any
 ) -> Any:
     said = messages or (Message(role="user", parts=("hi",)),)
-    return Adapter(model=model, **settings)._prepare(said, given or {}, stream=stream)
+    return BaseNVCF(model=model, **settings)._build_request(said, given or {}, stream=stream)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def prepared(
 def test_where_a_call_goes(model: str, settings: Any, url: str, nvcf_url: str | None) -> None:
     call = prepared(model, **settings)
     assert (call.url, call.nvcf_url) == (url, nvcf_url)
-    roots = call.terms.access.roots
+    roots = call.options.auth.roots
     assert roots == tuple(root for root in (call.base_url, nvcf_url) if root)
 
 
@@ -79,7 +79,7 @@ def test_a_function_needs_its_api() -> None:
 @pytest.mark.parametrize("model", ["", " ", "a\nb", "a\0b"])
 def test_models_that_are_none(model: str) -> None:
     with pytest.raises(InvalidRequestError, match="no model id"):
-        Adapter(model=model)
+        BaseNVCF(model=model)
     if model:
         with pytest.raises(InvalidRequestError, match="no model id"):
             prepared(given={"model": model})
@@ -89,8 +89,8 @@ def test_the_model_of_a_call_brings_its_own_row_and_host() -> None:
     call = prepared(KIMI, given={"model": PALI, "temperature": 1.0})
     assert call.spec.id == PALI
     assert call.url == "https://ai.api.nvidia.com/v1/vlm/google/paligemma"
-    assert call.terms.access.roots[0] == "https://ai.api.nvidia.com/v1"
-    assert call.about == {"temperature": 1.0, "stream": False}
+    assert call.options.auth.roots[0] == "https://ai.api.nvidia.com/v1"
+    assert call.fields == {"temperature": 1.0, "stream": False}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_the_model_of_a_call_brings_its_own_row_and_host() -> None:
 def test_whether_it_streams(settings: Any, given: Any, stream: bool, streams: bool) -> None:
     call = prepared(UNKNOWN, given=given, stream=stream, **settings)
     assert call.stream is streams
-    assert call.about["stream"] is streams
+    assert call.fields["stream"] is streams
 
 
 def test_what_a_call_takes_over() -> None:
@@ -123,11 +123,11 @@ def test_what_a_call_takes_over() -> None:
         stream=True,
     )
     assert (call.retry.max_retries, call.poll_timeout) == (5, 7)
-    terms = call.terms
+    terms = call.options
     assert (terms.timeout, terms.chunk_timeout, terms.requests_per_minute) == (3, 8, 9)
     assert terms.headers == {"x-a": "b"}
     assert call.reading.stops == ("END",)
-    assert prepared().terms.chunk_timeout is None
+    assert prepared().options.chunk_timeout is None
 
 
 TOOL = {"type": "function", "function": {"name": "get weather", "parameters": {"type": "object"}}}
@@ -139,11 +139,11 @@ def test_tool_names_are_made_safe_there_and_mapped_back() -> None:
     choice = {"type": "function", "function": {"name": "get weather"}}
     tools = [TOOL, {"type": "other"}, "odd"]
     call = prepared(KIMI, user, history, user, given={"tools": tools, "tool_choice": choice})
-    assert call.about["tools"][0]["function"]["name"] == "get_weather"
-    assert call.about["tools"][1:] == [{"type": "other"}, "odd"]
-    assert call.about["tool_choice"]["function"]["name"] == "get_weather"
-    assert call.names.original("get_weather") == "get weather"
-    assert call.names.safe("old tool") == "old_tool"
+    assert call.fields["tools"][0]["function"]["name"] == "get_weather"
+    assert call.fields["tools"][1:] == [{"type": "other"}, "odd"]
+    assert call.fields["tool_choice"]["function"]["name"] == "get_weather"
+    assert call.names.from_wire("get_weather") == "get weather"
+    assert call.names.to_wire("old tool") == "old_tool"
     assert TOOL["function"]["name"] == "get weather"  # type: ignore[index]
 
 
@@ -152,7 +152,7 @@ def test_tools_that_are_no_list(tools: Any) -> None:
     with pytest.raises(InvalidRequestError, match="tools takes a list") as caught:
         prepared(given={"tools": tools})
     assert caught.value.field == "tools"
-    assert prepared(given={"extra_body": {"tools": tools}}).about["tools"] == tools
+    assert prepared(given={"extra_body": {"tools": tools}}).fields["tools"] == tools
 
 
 def test_parallel_calls_that_are_off() -> None:
@@ -182,62 +182,62 @@ def test_tags_are_parsed_where_asked() -> None:
 )
 def test_headers_that_break_out(headers: Any) -> None:
     with pytest.raises(InvalidRequestError, match="default_headers") as caught:
-        Adapter(model=KIMI, default_headers=headers)
+        BaseNVCF(model=KIMI, default_headers=headers)
     assert caught.value.field == "default_headers"
     with pytest.raises(InvalidRequestError, match="default_headers"):
         prepared(given={"default_headers": headers})
 
 
 def test_empty_headers_are_headers() -> None:
-    assert prepared(default_headers={"X-A": ""}).terms.headers == {"x-a": ""}
+    assert prepared(default_headers={"X-A": ""}).options.headers == {"x-a": ""}
 
 
 def test_a_key_in_the_clear_is_warned_of_once() -> None:
-    model = Adapter(model=KIMI, base_url="http://x.org/v1", api_key="k")
+    model = BaseNVCF(model=KIMI, base_url="http://x.org/v1", api_key="k")
     say = [Message(role="user", parts=("hi",))]
     with pytest.warns(NVCFWarning, match=r"http://x.org/v1 without TLS"):
-        model._prepare(say, {}, stream=False)
+        model._build_request(say, {}, stream=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model._prepare(say, {}, stream=False)
-        Adapter(model=KIMI, base_url="http://x.org/v1")._prepare(say, {}, stream=False)
-        Adapter(model=KIMI, base_url=LOCAL, api_key="k")._prepare(say, {}, stream=False)
+        model._build_request(say, {}, stream=False)
+        BaseNVCF(model=KIMI, base_url="http://x.org/v1")._build_request(say, {}, stream=False)
+        BaseNVCF(model=KIMI, base_url=LOCAL, api_key="k")._build_request(say, {}, stream=False)
 
 
 @pytest.mark.parametrize("messages", [[], ()])
 def test_no_messages(messages: Any) -> None:
     with pytest.raises(InvalidRequestError, match="no messages"):
-        Adapter(model=KIMI)._prepare(messages, {}, stream=False)
+        BaseNVCF(model=KIMI)._build_request(messages, {}, stream=False)
 
 
 def test_constructing_opens_nothing() -> None:
-    model = Adapter(model=KIMI, base_url=LOCAL, verify="/no/such/file")
-    assert model._client is None
+    model = BaseNVCF(model=KIMI, base_url=LOCAL, verify="/no/such/file")
+    assert model._opened_client is None
     model.close()
     with pytest.raises(InvalidRequestError, match="verify: cannot use"):
         model.available_models()
 
 
 def test_an_empty_folder_of_certificates_is_a_folder(tmp_path: Path) -> None:
-    from nvcf_core.transport.httpx_client import Wiring
+    from nvcf_core.transport.httpx_client import ClientConfig
 
-    assert Wiring(verify=str(tmp_path)).client().own
+    assert ClientConfig(verify=str(tmp_path)).client().owned
     (tmp_path / "ca.pem").write_text("nonsense")
     with pytest.raises(InvalidRequestError, match="verify"):
-        Wiring(verify=tmp_path / "ca.pem").client()
+        ClientConfig(verify=tmp_path / "ca.pem").client()
 
 
 def test_bounds_are_checked_when_constructed() -> None:
     with pytest.raises(InvalidRequestError, match=r"temperature=1\.5"):
-        Adapter(model=KIMI, temperature=1.5)
+        BaseNVCF(model=KIMI, temperature=1.5)
     with pytest.warns(NVCFWarning, match=r"temperature=1\.5"):
-        Adapter(model=KIMI, temperature=1.5, validation="warn")
-    assert Adapter(model=KIMI, temperature=1.5, validation="off").temperature == 1.5
+        BaseNVCF(model=KIMI, temperature=1.5, validation="warn")
+    assert BaseNVCF(model=KIMI, temperature=1.5, validation="off").temperature == 1.5
 
 
 def test_the_other_side_of_a_pickle_reads_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = Adapter(model=KIMI, api_key="nvapi-secret", temperature=0.5)
-    assert model._core is model._core
+    model = BaseNVCF(model=KIMI, api_key="nvapi-secret", temperature=0.5)
+    assert model._client is model._client
     data = pickle.dumps(model)
     assert b"nvapi-secret" not in data
     monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-there")
@@ -245,7 +245,7 @@ def test_the_other_side_of_a_pickle_reads_its_own_key(monkeypatch: pytest.Monkey
     assert other.temperature == 0.5
     assert isinstance(other.api_key, SecretStr)
     assert other.api_key.get_secret_value() == "nvapi-there"
-    assert other._client is None
+    assert other._opened_client is None
     monkeypatch.delenv("NVIDIA_API_KEY")
     assert pickle.loads(data).api_key is None
 
@@ -254,24 +254,24 @@ def test_the_other_side_of_a_pickle_reads_its_own_key(monkeypatch: pytest.Monkey
 def test_what_was_injected_cannot_travel(name: str) -> None:
     value = ssl.create_default_context() if name == "verify" else object()
     with pytest.raises(InvalidRequestError, match="cannot be pickled") as caught:
-        pickle.dumps(Adapter(model=KIMI, **{name: value}))
+        pickle.dumps(BaseNVCF(model=KIMI, **{name: value}))
     assert caught.value.field == name
 
 
 def test_a_deep_copy_keeps_the_key_and_shares_what_was_injected() -> None:
     with httpx.Client() as client:
-        model = Adapter(model=KIMI, api_key="nvapi-secret", http_client=client)
-        core = model._core
+        model = BaseNVCF(model=KIMI, api_key="nvapi-secret", http_client=client)
+        core = model._client
         other = copy.deepcopy(model)
         assert other.api_key == model.api_key
         assert other.http_client is client
-        assert other._core is not core
+        assert other._client is not core
         assert copy.deepcopy(core) is not core
 
 
 def test_uploads_need_their_api() -> None:
     with pytest.raises(InvalidRequestError, match="no asset API") as caught:
-        Adapter(model=KIMI, base_url=LOCAL)._upload_media("/etc/hostname", None, None)
+        BaseNVCF(model=KIMI, base_url=LOCAL)._upload_media("/etc/hostname", None, None)
     assert caught.value.field == "nvcf_url"
 
 
@@ -282,7 +282,7 @@ def test_uploads_are_counted_before_the_call() -> None:
     ]
     call = prepared(KIMI, Message(role="user", parts=tuple(media)))
     with pytest.raises(InvalidRequestError, match="11 assets"):
-        call.digest_uploads()
+        call.hash_uploads()
 
 
 def test_system_text_reaches_models_in_their_form() -> None:
@@ -299,8 +299,8 @@ def test_ten_thousand_messages_are_the_right_bytes() -> None:
     many = [Message(role=roles[n % 2], parts=(f"m{n}",)) for n in range(9_999)]
     for model in (KIMI, SUPER, GEMMA, UNKNOWN):
         call = prepared(model, *many)
-        body = MessageEncoder(call.spec, call.placements, {}, call.names).body(
-            call.messages, call.about
+        body = MessageEncoder(call.spec, call.deliveries, {}, call.names).body(
+            call.messages, call.fields
         )
         assert isinstance(body, bytes)
         assert body.count(b'"role":"user"') == 5_000

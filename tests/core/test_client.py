@@ -36,7 +36,7 @@ from nvcf_core.errors import (
     StreamInterruptedError,
 )
 from nvcf_core.media.sources import BytesSource
-from nvcf_core.protocol.retry import Retry
+from nvcf_core.protocol.retry import RetryPolicy
 from nvcf_core.transport import bodies as bodies_module
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -147,7 +147,7 @@ async def test_what_came_before_a_failure_is_handed_out_first(
     server.error_in_stream("error-object", after=2)
     server.reply(text=["one ", "two ", "three "])
     model = adapter()
-    chunks = model._core.stream(model._prepare([say("hi")], {}, stream=True))
+    chunks = model._client.stream(model._build_request([say("hi")], {}, stream=True))
     assert [next(chunks).text, next(chunks).text] == ["one ", "two "]
     with pytest.raises(StreamInterruptedError, match="the engine has stopped"):
         next(chunks)
@@ -178,7 +178,7 @@ async def test_an_answer_that_stands_still(ask: Any, adapter: Any, server: Any, 
 async def test_signs_of_life_alone_end_a_call(
     ask: Any, adapter: Any, server: Any, say: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(answer_stream, "_LIFE_SIGNS", -1.0)
+    monkeypatch.setattr(answer_stream, "_KEEPALIVE_LIMIT", -1.0)
     server.raw(headers={"content-type": "text/event-stream"}, chunks=[b": ping\n\n"] * 3)
     if not ask.streams:
         pytest.skip("only a stream has comments")
@@ -240,12 +240,12 @@ async def test_a_reply_that_is_longer_than_any(
 async def test_leaving_a_stream_closes_the_connection(adapter: Any, server: Any, say: Any) -> None:
     model = adapter()
     server.reply(text=["word "] * 500, chunk_delay=0.01, times=2)
-    chunks = model._core.stream(model._prepare([say("hi")], {}, stream=True))
+    chunks = model._client.stream(model._build_request([say("hi")], {}, stream=True))
     assert next(chunks).text
     chunks.close()
     with pytest.raises(StopIteration):
         next(chunks)
-    achunks = model._core.astream(model._prepare([say("hi")], {}, stream=True))
+    achunks = model._client.astream(model._build_request([say("hi")], {}, stream=True))
     assert (await anext(achunks)).text
     await achunks.aclose()
     await model.aclose()
@@ -298,10 +298,10 @@ async def test_calls_side_by_side_upload_once(
     adapter: Any, server: Any, say: Any, png: Any
 ) -> None:
     model = adapter()
-    calls = [model._prepare([say("look", large(png))], {}, stream=False) for _ in range(4)]
-    await asyncio.gather(*(model._core.acomplete(call) for call in calls))
+    calls = [model._build_request([say("look", large(png))], {}, stream=False) for _ in range(4)]
+    await asyncio.gather(*(model._client.acomplete(call) for call in calls))
     assert [request.method for request in server.requests].count("PUT") == 1
-    threads = [threading.Thread(target=model._core.complete, args=(call,)) for call in calls]
+    threads = [threading.Thread(target=model._client.complete, args=(call,)) for call in calls]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -312,8 +312,8 @@ async def test_calls_side_by_side_upload_once(
 
 async def test_threads_wait_for_one_upload(adapter: Any, server: Any, say: Any, png: Any) -> None:
     model = adapter()
-    calls = [model._prepare([say("look", large(png))], {}, stream=False) for _ in range(4)]
-    await asyncio.gather(*(asyncio.to_thread(model._core.complete, call) for call in calls))
+    calls = [model._build_request([say("look", large(png))], {}, stream=False) for _ in range(4)]
+    await asyncio.gather(*(asyncio.to_thread(model._client.complete, call) for call in calls))
     assert [request.method for request in server.requests].count("PUT") == 1
 
 
@@ -321,7 +321,7 @@ async def test_assets_that_could_not_be_deleted_are_named(
     adapter: Any, server: Any, say: Any, png: Any
 ) -> None:
     model = adapter()
-    model._core.complete(model._prepare([say("look", large(png))], {}, stream=False))
+    model._client.complete(model._build_request([say("look", large(png))], {}, stream=False))
     server.fail(403, on="delete", times=2)
     named = "assets were left behind for their 24 hours.*asset"
     with pytest.warns(NVCFWarning, match=named):
@@ -335,8 +335,8 @@ async def test_assets_that_could_not_be_deleted_are_named(
 async def held(model: Any, flow: Any, colour: str) -> Any:
     """What a conversation returns, held sync or async."""
     if colour == "sync":
-        return model._core.run(flow, model._own_terms())
-    return await model._core.arun(flow, model._own_terms())
+        return model._client.run(flow, model._own_options())
+    return await model._client.arun(flow, model._own_options())
 
 
 async def test_files_are_uploaded(adapter: Any, server: Any, png: Any, tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ async def test_files_are_uploaded(adapter: Any, server: Any, png: Any, tmp_path:
     size = path.stat().st_size
     assert told[-1] == (size, size)
     assert [done for done, _ in told] == sorted({done for done, _ in told})
-    assert (media.kind, media.mime, media.source) == ("image", "image/png", None)
+    assert (media.kind, media.mime_type, media.source) == ("image", "image/png", None)
     with path.open("rb") as file:
         other = await model._aupload_media(file, "image/png", None)
     assert other.asset_id != media.asset_id
@@ -396,8 +396,8 @@ async def test_a_file_that_changes_while_it_is_sent(
     colour: str, size: int, adapter: Any, server: Any
 ) -> None:
     model = adapter()
-    retry = Retry(max_retries=0)
-    flow = model._core.uploading(Changing(bytes(size)), "image/png", server.nvcf_url, retry, None)
+    retry = RetryPolicy(max_retries=0)
+    flow = model._client.uploading(Changing(bytes(size)), "image/png", server.nvcf_url, retry, None)
     with pytest.raises(AssetUploadError, match="changed while it was sent"):
         await held(model, flow, colour)
 
@@ -436,7 +436,7 @@ async def test_limits_of_an_injected_client_hold_where_none_are_given(
     with httpx.Client(timeout=0.2) as client:
         async with httpx.AsyncClient(timeout=0.2) as aclient:
             model = adapter(http_client=client, http_async_client=aclient, max_retries=0)
-            with pytest.raises(APITimeoutError, match=r"no reply within 0\.2 s \(timeout\)"):
+            with pytest.raises(APITimeoutError, match=r"no response within 0\.2 s \(timeout\)"):
                 await ask(model, [say("hi")])
 
 
@@ -444,15 +444,15 @@ async def test_a_pool_belongs_to_its_loop(adapter: Any, server: Any, say: Any) -
     model = adapter()
 
     def in_a_loop_of_its_own() -> str:
-        call = model._prepare([say("hi")], {}, stream=False)
-        return asyncio.run(model._core.acomplete(call)).text
+        call = model._build_request([say("hi")], {}, stream=False)
+        return asyncio.run(model._client.acomplete(call)).text
 
     server.reply(text="ok", times=4)
     texts = [await asyncio.to_thread(in_a_loop_of_its_own) for _ in range(3)]
-    call = model._prepare([say("hi")], {}, stream=False)
-    texts.append((await model._core.acomplete(call)).text)
+    call = model._build_request([say("hi")], {}, stream=False)
+    texts.append((await model._client.acomplete(call)).text)
     assert texts == ["ok"] * 4
-    assert len(model._core._async_driver._pools) == 1
+    assert len(model._client._async_driver._pools) == 1
     model.close()  # From outside a coroutine's own task: the loop closes its pool by itself.
     async with asyncio.timeout(5):
         while server.open_connections:
@@ -460,13 +460,13 @@ async def test_a_pool_belongs_to_its_loop(adapter: Any, server: Any, say: Any) -
 
 
 def test_a_client_that_is_collected_closes_its_pool(adapter: Any, server: Any, say: Any) -> None:
-    from nvcf_core import Adapter
+    from nvcf_core import BaseNVCF
 
-    model = Adapter(
+    model = BaseNVCF(
         model=KIMI, base_url=server.base_url, nvcf_url=server.nvcf_url, api_key=server.api_key
     )
-    model._core.complete(model._prepare([say("hi")], {}, stream=False))
-    http = model._core._driver._http
+    model._client.complete(model._build_request([say("hi")], {}, stream=False))
+    http = model._client._driver._http
     assert http is not None
     inner = http.client
     del model, http
@@ -481,9 +481,9 @@ def test_the_end_of_the_process_deletes_what_was_uploaded(
     path.write_bytes(png(200_000))
     script = """
         import sys
-        from nvcf_core import Adapter
+        from nvcf_core import BaseNVCF
         base_url, nvcf_url, key, path, status = sys.argv[1:]
-        model = Adapter(model="moonshotai/kimi-k2.6", base_url=base_url, nvcf_url=nvcf_url, api_key=key)
+        model = BaseNVCF(model="moonshotai/kimi-k2.6", base_url=base_url, nvcf_url=nvcf_url, api_key=key)
         print(model._upload_media(path, None, None).asset_id)
         del model
     """
@@ -508,23 +508,25 @@ def test_the_end_of_the_process_deletes_what_was_uploaded(
 
 async def test_closing_by_leaving_a_block(adapter: Any, server: Any, say: Any, png: Any) -> None:
     with adapter() as model:
-        model._core.complete(model._prepare([say("look", large(png))], {}, stream=False))
+        model._client.complete(model._build_request([say("look", large(png))], {}, stream=False))
     assert server.requests[-1].method == "DELETE"
     async with adapter() as model:
-        await model._core.acomplete(model._prepare([say("look", large(png))], {}, stream=False))
+        await model._client.acomplete(
+            model._build_request([say("look", large(png))], {}, stream=False)
+        )
     assert server.requests[-1].method == "DELETE"
     async with adapter(), adapter() as unused:
-        assert unused._client is None
+        assert unused._opened_client is None
 
 
 @pytest.mark.parametrize("seconds", [5.0, -1.0])
 def test_at_the_end_of_the_process(
     seconds: float, adapter: Any, server: Any, say: Any, png: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(client_module, "_remembered", {})
+    monkeypatch.setattr(client_module, "_pending_cleanup", {})
     monkeypatch.setattr(client_module, "_AT_EXIT", seconds)
     model = adapter()
-    model._core.complete(model._prepare([say("look", large(png))], {}, stream=False))
+    model._client.complete(model._build_request([say("look", large(png))], {}, stream=False))
     in_time = nullcontext() if seconds > 0 else pytest.warns(NVCFWarning, match="no time to delete")
     with in_time:
         client_module._delete_at_exit()
@@ -620,11 +622,11 @@ def test_a_forked_child_uses_connections_of_its_own(
     adapter: Any, server: Any, say: Any, png: Any
 ) -> None:
     model = adapter()
-    model._core.complete(model._prepare([say("look", large(png))], {}, stream=False))
+    model._client.complete(model._build_request([say("look", large(png))], {}, stream=False))
     child = os.fork()
     if child == 0:
         try:
-            model._core.complete(model._prepare([say("child")], {}, stream=False))
+            model._client.complete(model._build_request([say("child")], {}, stream=False))
             model.close()
             os._exit(0)
         except BaseException:
@@ -641,12 +643,12 @@ async def test_the_pace_is_kept_and_the_queue_is_waited_in(
     from nvcf_core.transport import rate_limiter as pace
 
     monkeypatch.setattr(pace, "_WINDOW", 0.3)
-    monkeypatch.setattr(pace, "_paces", {})
+    monkeypatch.setattr(pace, "_limiters", {})
     model = adapter(requests_per_minute=1, max_retries=1)
     server.fail(429, retry_after=0)
     server.reply(text="ok", times=2)
     assert (await ask(model, [say("hi")])).text == "ok"
-    (kept,) = pace._paces.values()
+    (kept,) = pace._limiters.values()
     assert kept._share == 0.55
     assert len(kept._used) >= 1
 
@@ -657,24 +659,24 @@ async def test_who_leaves_the_queue_gives_the_place_back(
     from nvcf_core.transport import driver as drivers
     from nvcf_core.transport import rate_limiter as pace
 
-    monkeypatch.setattr(pace, "_paces", {})
+    monkeypatch.setattr(pace, "_limiters", {})
     model = adapter(requests_per_minute=1)
-    call = model._prepare([say("hi")], {}, stream=False)
-    await model._core.acomplete(call)
-    (kept,) = pace._paces.values()
-    waiting = asyncio.ensure_future(model._core.acomplete(call))
-    while len(kept._tickets) < 2:
+    call = model._build_request([say("hi")], {}, stream=False)
+    await model._client.acomplete(call)
+    (kept,) = pace._limiters.values()
+    waiting = asyncio.ensure_future(model._client.acomplete(call))
+    while len(kept._reservations) < 2:
         await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert len(kept._tickets) == 1
+    assert len(kept._reservations) == 1
 
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(drivers.time, "sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        model._core.complete(call)
-    assert len(kept._tickets) == 1
+        model._client.complete(call)
+    assert len(kept._reservations) == 1
     assert len(server.requests) == 1

@@ -15,11 +15,11 @@ from nvcf_core.errors import (
     InvalidResponseError,
     StreamInterruptedError,
 )
-from nvcf_core.exchange import Reply
-from nvcf_core.media.tags import has_tag, parse_tags, without_tags
+from nvcf_core.exchange import Response
+from nvcf_core.media.tags import contains_tag, escape_media_tags, parse_tags
 from nvcf_core.messages import Chunk, Media
-from nvcf_core.protocol.results import _unzipped
-from nvcf_core.response.choice import Reading
+from nvcf_core.protocol.results import extract_answer
+from nvcf_core.response.choice import DecodeOptions
 from nvcf_core.response.decoder import decoder_for
 from nvcf_core.response.error_body import status_error
 from nvcf_core.response.sse import SSEDecoder
@@ -81,14 +81,14 @@ def check_sse(data: bytes, cuts: list[int]) -> None:
     for pieces in ([data], split(data, cuts), split(data, everywhere)):
         decoder = SSEDecoder()
         found = [event for piece in pieces for event in decoder.feed(piece)]
-        events.append(found + decoder.end())
+        events.append(found + decoder.flush())
     assert events[0] == events[1] == events[2]
     assert sum(len(name) + len(body) for name, body in events[0]) <= len(data)
 
 
 READINGS = (
-    Reading(),
-    Reading(stops=("END", "b", "</think>"), single_call=True, names=ToolNames(["a.b"])),
+    DecodeOptions(),
+    DecodeOptions(stops=("END", "b", "</think>"), single_call=True, names=ToolNames(["a.b"])),
 )
 
 
@@ -100,16 +100,16 @@ def check_answer(data: bytes, cuts: list[int]) -> None:
             assert outcomes[0] == outcomes[1]
 
 
-def answered(kind: str, reading: Reading, pieces: list[bytes]) -> Any:
+def answered(kind: str, reading: DecodeOptions, pieces: list[bytes]) -> Any:
     headers = {"content-type": kind, "nvcf-reqid": "r"}
-    decoder = decoder_for(Reply(200, headers), reading)
+    decoder = decoder_for(Response(200, headers), reading)
     chunks: list[Chunk] = []
     try:
         for piece in pieces:
             chunks += decoder.feed(piece)
-            if decoder.failed:
+            if decoder.has_failure:
                 break
-        for chunk in decoder.end():
+        for chunk in decoder.flush():
             chunks.append(chunk)
     except StreamInterruptedError as error:
         return "interrupted", error.request_id, plain(error.partial)
@@ -119,7 +119,7 @@ def answered(kind: str, reading: Reading, pieces: list[bytes]) -> Any:
     total = chunks[0]
     for chunk in chunks[1:]:
         total = total + chunk
-    whole = decoder.answer()
+    whole = decoder.snapshot()
     assert total == whole
     return "answer", plain(whole)
 
@@ -152,7 +152,7 @@ def check_error(data: bytes, cuts: list[int]) -> None:
     status = STATUSES[sum(cuts) % len(STATUSES)]
     value = data[:60].decode("latin-1")
     headers = {"retry-after": value, "date": value[::-1], "nvcf-reqid": "r"}
-    error = status_error(Reply(status, headers, data))
+    error = status_error(Response(status, headers, data))
     assert isinstance(error, APIStatusError)
     assert f"HTTP {status}" in str(error)
     assert "(request id r)" in str(error)
@@ -163,8 +163,8 @@ def check_error(data: bytes, cuts: list[int]) -> None:
 def check_tags(data: bytes, cuts: list[int]) -> None:
     """Tags become media or our own error; an escaped text has none, and comes back whole."""
     text = data.decode("utf-8", "surrogateescape")
-    escaped = without_tags(text)
-    assert not has_tag(escaped)
+    escaped = escape_media_tags(text)
+    assert not contains_tag(escaped)
     assert list(parse_tags(escaped, field="f")) == ([escaped] if escaped else [])
     try:
         parts = list(parse_tags(text, field="f"))
@@ -175,13 +175,13 @@ def check_tags(data: bytes, cuts: list[int]) -> None:
         if isinstance(part, Media):
             given = (part.source, part.url, part.asset_id)
             assert sum(value is not None for value in given) == 1
-            assert has_tag(text)
+            assert contains_tag(text)
 
 
 def check_zip(data: bytes, cuts: list[int]) -> None:
     """The zip of a result gives bounded bytes, or our own error."""
     try:
-        body = _unzipped(data, "r")
+        body = extract_answer(data, "r")
     except InvalidResponseError:
         return
     assert len(body) <= max(1_000 * len(data), 1_024_000) + 1

@@ -20,7 +20,7 @@ from langchain_core.messages import (
 )
 
 from langchain_nvcf.errors import InvalidRequestError
-from langchain_nvcf.messages import to_core
+from langchain_nvcf.messages import to_core_messages
 from nvcf_core.errors import InvalidRequestError as CoreInvalidRequestError
 from nvcf_core.messages import Media, Message, ToolCall
 
@@ -28,7 +28,7 @@ ASSET = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
 def one(message: BaseMessage) -> Message:
-    [converted] = to_core([message])
+    [converted] = to_core_messages([message])
     return converted
 
 
@@ -77,7 +77,7 @@ def test_content_of_none_is_no_part() -> None:
 
 def test_what_cannot_be_sent_is_named() -> None:
     with pytest.raises(InvalidRequestError, match=r"messages\[1\]: a RemoveMessage") as refused:
-        to_core([HumanMessage("hi"), RemoveMessage(id="1")])
+        to_core_messages([HumanMessage("hi"), RemoveMessage(id="1")])
     assert refused.value.field == "messages[1]"
 
 
@@ -159,7 +159,7 @@ def test_links_and_assets(kind: str) -> None:
     ]
     assert [part(block) for block in ways] == [link] * len(ways)
     mime = f"{kind}/x"
-    asset = Media(kind=kind, asset_id=ASSET, mime=mime)  # type: ignore[arg-type]
+    asset = Media(kind=kind, asset_id=ASSET, mime_type=mime)  # type: ignore[arg-type]
     ways = [
         {"type": kind, "file_id": ASSET, "mime_type": mime},
         {"type": kind, "source_type": "id", "id": ASSET, "mime_type": mime},
@@ -230,7 +230,7 @@ def test_order_of_text_and_media_is_kept() -> None:
 )
 def test_a_block_that_cannot_be_sent_names_its_place(block: Any, words: str) -> None:
     with pytest.raises(CoreInvalidRequestError, match=words) as refused:
-        to_core([SystemMessage("s"), HumanMessage(["text", block])])
+        to_core_messages([SystemMessage("s"), HumanMessage(["text", block])])
     assert refused.value.field == "messages[1].content[1]"
 
 
@@ -306,7 +306,9 @@ def test_invalid_calls_go_back_as_json_objects(arguments: Any, sent: Any) -> Non
 
 def test_a_call_without_an_id_gets_the_same_one_every_time() -> None:
     message = AIMessage("", tool_calls=[{**CALL, "id": None}])
-    [[first], [again]] = [to_core([HumanMessage("x"), message])[1].tool_calls for _ in range(2)]
+    [[first], [again]] = [
+        to_core_messages([HumanMessage("x"), message])[1].tool_calls for _ in range(2)
+    ]
     assert first.id
     assert first == again
 
@@ -315,14 +317,14 @@ def test_arguments_that_are_no_json_are_refused() -> None:
     for value in (float("nan"), object()):
         message = AIMessage("", tool_calls=[{**CALL, "args": {"a": value}}])
         with pytest.raises(InvalidRequestError, match=r"messages\[0\].tool_calls"):
-            to_core([message])
+            to_core_messages([message])
 
 
 def test_functions_of_the_old_form_stay_tied_to_their_results() -> None:
     called = AIMessage(
         "", additional_kwargs={"function_call": {"name": "add", "arguments": '{"a": 1}'}}
     )
-    call, result = to_core([called, FunctionMessage("22", name="add")])
+    call, result = to_core_messages([called, FunctionMessage("22", name="add")])
     assert call.tool_calls == (ToolCall(0, "function_add", "add", '{"a": 1}'),)
     assert (result.role, result.tool_call_id, result.parts) == ("tool", "function_add", ("22",))
 
@@ -379,12 +381,12 @@ def test_tool_results_inside_of_a_user_message() -> None:
         {"type": "tool_result", "tool_use_id": "c2", "content": [{"type": "text", "text": "23"}]},
         {"type": "text", "text": "and now?"},
     ]
-    assert to_core([HumanMessage(blocks)]) == [
+    assert to_core_messages([HumanMessage(blocks)]) == [
         Message(role="tool", parts=("22",), tool_call_id="c1"),
         Message(role="tool", parts=("23",), tool_call_id="c2"),
         Message(role="user", parts=("and now?",)),
     ]
-    assert [message.role for message in to_core([HumanMessage(blocks[:1])])] == ["tool"]
+    assert [message.role for message in to_core_messages([HumanMessage(blocks[:1])])] == ["tool"]
 
 
 @pytest.mark.parametrize("content", [[5], [None], 5])
@@ -392,7 +394,7 @@ def test_content_that_is_no_content(content: Any) -> None:
     message = HumanMessage("x")
     message.content = content
     with pytest.raises(InvalidRequestError, match=r"messages\[0\]"):
-        to_core([message])
+        to_core_messages([message])
 
 
 def test_blocks_are_unwrapped_however_deep_they_lie() -> None:

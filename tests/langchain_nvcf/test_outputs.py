@@ -12,8 +12,8 @@ from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
-from langchain_nvcf.outputs import Pieces, result_of
-from langchain_nvcf.stream_events import Events
+from langchain_nvcf.outputs import ChunkConverter, to_chat_result
+from langchain_nvcf.stream_events import EventConverter
 from nvcf_core.messages import Chunk, ToolCall, Usage
 
 FACTS: dict[str, Any] = {"id": "chatcmpl-1", "model": "m", "request_id": "r1", "last": True}
@@ -23,14 +23,14 @@ def whole(chunks: list[Chunk]) -> AIMessage:
     total = chunks[0]
     for chunk in chunks[1:]:
         total = total + chunk
-    message = result_of(total).generations[0].message
+    message = to_chat_result(total).generations[0].message
     assert isinstance(message, AIMessage)
     return message
 
 
 def summed(chunks: list[Chunk]) -> AIMessageChunk:
-    pieces = Pieces()
-    first, *others = [piece.message for chunk in chunks for piece in pieces.of(chunk)]
+    pieces = ChunkConverter()
+    first, *others = [piece.message for chunk in chunks for piece in pieces.convert(chunk)]
     total = first + others
     assert isinstance(total, AIMessageChunk)
     return total
@@ -38,16 +38,16 @@ def summed(chunks: list[Chunk]) -> AIMessageChunk:
 
 def generated(chunks: list[Chunk]) -> AIMessage:
     """What langchain-core makes of a stream when it was asked for a whole answer."""
-    pieces = Pieces()
-    generations = (piece for chunk in chunks for piece in pieces.of(chunk))
+    pieces = ChunkConverter()
+    generations = (piece for chunk in chunks for piece in pieces.convert(chunk))
     message = generate_from_stream(generations).generations[0].message
     assert isinstance(message, AIMessage)
     return message
 
 
 def of_events(chunks: list[Chunk]) -> AIMessage:
-    writer = Events("asked", "lc_run--1")
-    events = [event for chunk in chunks for event in writer.of(chunk)]
+    writer = EventConverter("asked", "lc_run--1")
+    events = [event for chunk in chunks for event in writer.convert(chunk)]
     assert_valid_event_stream(events)
     assert events[-1]["event"] == "message-finish"
     stream = ChatModelStream()
@@ -109,17 +109,19 @@ def test_reasoning_that_used_up_the_tokens_is_recognisable() -> None:
 
 def test_every_choice_is_a_generation_and_usage_is_told_once() -> None:
     other = Chunk(text="b", finish_reason="stop", **FACTS)
-    first = Chunk(text="a", finish_reason="stop", usage=Usage(1, 2, 3), others=(other,), **FACTS)
-    messages = [generation.message for generation in result_of(first).generations]
+    first = Chunk(
+        text="a", finish_reason="stop", usage=Usage(1, 2, 3), other_choices=(other,), **FACTS
+    )
+    messages = [generation.message for generation in to_chat_result(first).generations]
     assert [message.content for message in messages] == ["a", "b"]
     usages = [message.usage_metadata for message in messages if isinstance(message, AIMessage)]
     assert [usage is not None for usage in usages] == [True, False]
 
 
 def test_what_is_said_once_is_on_the_last_piece_alone() -> None:
-    pieces = Pieces()
+    pieces = ChunkConverter()
     chunks = [Chunk("a"), Chunk("b"), Chunk(finish_reason="stop", usage=Usage(1, 2, 3), **FACTS)]
-    *others, last = [piece.message for chunk in chunks for piece in pieces.of(chunk)]
+    *others, last = [piece.message for chunk in chunks for piece in pieces.convert(chunk)]
     for other in others:
         assert other.response_metadata == {"model_provider": "nvcf"}
         assert isinstance(other, AIMessageChunk)
@@ -131,10 +133,10 @@ def test_what_is_said_once_is_on_the_last_piece_alone() -> None:
 
 
 def test_one_delta_with_reasoning_and_text_or_text_and_a_call() -> None:
-    pieces = Pieces()
+    pieces = ChunkConverter()
     call = ToolCall(0, "c1", "f", '{"a"')
-    [both] = pieces.of(Chunk(text="yes", reasoning="hm"))
-    [mixed] = pieces.of(Chunk(text="so", tool_calls=(call,)))
+    [both] = pieces.convert(Chunk(text="yes", reasoning="hm"))
+    [mixed] = pieces.convert(Chunk(text="so", tool_calls=(call,)))
     assert both.message.content_blocks == [
         {"type": "reasoning", "reasoning": "hm", "index": 0},
         {"type": "text", "text": "yes", "index": 1},
@@ -287,13 +289,13 @@ def test_content_that_is_a_list_already_is_langchains_to_read() -> None:
 
 @pytest.mark.parametrize("arguments", CUT)
 def test_a_call_that_was_cut_is_none_in_v1_content_either(arguments: str) -> None:
-    pieces = Pieces()
+    pieces = ChunkConverter()
     chunks = [
         Chunk("so", tool_calls=(ToolCall(0, "c0", "f", arguments),)),
         Chunk(finish_reason="length", **FACTS),
     ]
     standard = []
-    for piece in (piece.message for chunk in chunks for piece in pieces.of(chunk)):
+    for piece in (piece.message for chunk in chunks for piece in pieces.convert(chunk)):
         metadata = {**piece.response_metadata, "output_version": "v1"}
         content = piece.content_blocks
         standard.append(

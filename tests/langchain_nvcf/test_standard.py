@@ -37,7 +37,7 @@ class _Facts:
 
     @property
     def has_tool_calling(self) -> bool:
-        return spec_for(self.model_id).tools
+        return spec_for(self.model_id).supports_tools
 
     @property
     def has_tool_choice(self) -> bool:

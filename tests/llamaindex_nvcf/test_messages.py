@@ -28,13 +28,13 @@ from llama_index.core.base.llms.types import (
 )
 
 from llamaindex_nvcf import InvalidRequestError
-from llamaindex_nvcf.messages import to_messages
+from llamaindex_nvcf.messages import to_core_messages
 from nvcf_core import Media, ToolCall
 from nvcf_core.media.sources import PathSource
 
 
 def only(message: ChatMessage):
-    (converted,) = to_messages([message])
+    (converted,) = to_core_messages([message])
     return converted
 
 
@@ -139,9 +139,13 @@ def test_urls_data_urls_and_assets():
         VideoBlock(url=f"data:video/mp4;base64,{base64.b64encode(b'film').decode()}"),
         AudioBlock(url=f"data:audio/wav;asset_id,{asset}"),
     )
-    assert (link.url, link.mime, link.detail) == ("https://example.com/a.png", "image/png", "low")
-    assert (data_of(inline), inline.mime) == (b"film", "video/mp4")
-    assert (reference.asset_id, reference.mime) == (asset, "audio/wav")
+    assert (link.url, link.mime_type, link.detail) == (
+        "https://example.com/a.png",
+        "image/png",
+        "low",
+    )
+    assert (data_of(inline), inline.mime_type) == (b"film", "video/mp4")
+    assert (reference.asset_id, reference.mime_type) == (asset, "audio/wav")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_urls_data_urls_and_assets():
 )
 def test_the_declared_type_of_a_medium(block: object, mime: str | None):
     (medium,) = parts(block)
-    assert medium.mime == mime
+    assert medium.mime_type == mime
 
 
 @pytest.mark.parametrize(
@@ -174,7 +178,9 @@ def test_the_declared_type_of_a_medium(block: object, mime: str | None):
 )
 def test_media_that_cannot_be_sent_are_refused_by_place(block: object, said: str):
     with pytest.raises(InvalidRequestError, match=said) as caught:
-        to_messages([ChatMessage(content="x"), ChatMessage(blocks=[TextBlock(text="a"), block])])
+        to_core_messages(
+            [ChatMessage(content="x"), ChatMessage(blocks=[TextBlock(text="a"), block])]
+        )
     assert caught.value.field == "messages[1].blocks[1]"
 
 
@@ -227,12 +233,12 @@ def test_an_unknown_block_is_refused():
         role=MessageRole.USER, blocks=[Smell()], additional_kwargs={}
     )
     with pytest.raises(InvalidRequestError, match="Smell cannot be sent"):
-        to_messages([message])
+        to_core_messages([message])
 
 
 def test_what_is_no_message_is_refused():
     with pytest.raises(InvalidRequestError, match=r"messages\[0\] is no ChatMessage, but str"):
-        to_messages(["hello"])
+        to_core_messages(["hello"])
 
 
 def test_thoughts_come_from_blocks_or_from_where_other_models_keep_them():

@@ -71,7 +71,7 @@ def test_metadata_is_the_rows(make, model: str):
     metadata = make(model).metadata
     row = next(row for row in known_models() if row.id == model)
     assert metadata.context_window == row.context_window
-    assert metadata.num_output == row.max_output
+    assert metadata.num_output == row.max_output_tokens
     assert metadata.model_name == model
     assert metadata.is_chat_model is True
     assert metadata.is_function_calling_model is (model in (KIMI, SUPER))

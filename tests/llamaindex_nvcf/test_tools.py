@@ -12,7 +12,7 @@ from llama_index.core.tools import FunctionTool, ToolMetadata
 from pydantic import BaseModel
 
 from llamaindex_nvcf import NVCF, BadRequestError, InvalidRequestError, NVCFWarning
-from llamaindex_nvcf.tools import with_one_call
+from llamaindex_nvcf.tools import keep_first_tool_call
 from nvcf_emulator import Emulator
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -197,12 +197,12 @@ def response_of(*arguments: Any, finish: str | None = None) -> ChatResponse:
 def test_trimming_leaves_the_response_that_listeners_hold_as_it_was():
     response = response_of("{}", "{}")
     response.message.additional_kwargs["tool_calls"] = [1, 2]
-    trimmed = with_one_call(response)
+    trimmed = keep_first_tool_call(response)
     assert [block.block_type for block in trimmed.message.blocks] == ["text", "tool_call"]
     assert trimmed.message.additional_kwargs["tool_calls"] == [1]
     assert len(response.message.blocks) == 3
     assert response.message.additional_kwargs["tool_calls"] == [1, 2]
-    assert with_one_call(trimmed) is trimmed
+    assert keep_first_tool_call(trimmed) is trimmed
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_tools_go_out_with_one_warning_each_where_the_page_has_none(make, server
                 llm.chat(**prepared)
         said = [str(each.message) for each in caught if each.category is NVCFWarning]
         assert len(said) == (0 if number else 2)
-        assert all("does not document" in each for each in said)
+        assert all("does not have it" in each for each in said)
     assert server.chats[0].body["tools"]
 
 

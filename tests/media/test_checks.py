@@ -138,7 +138,7 @@ def test_empty_data(server, talking):
 
 
 def test_paligemma_takes_one_picture(server, talk, sample):
-    with pytest.raises(InvalidRequestError, match="2 media; the page allows 1"):
+    with pytest.raises(InvalidRequestError, match="2 media; the model's documentation allows 1"):
         talk.ask(talk.model(PALI), sample("jpg"), sample("jpg"))
     assert server.requests == []
 

@@ -21,7 +21,7 @@ from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
 
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
-from nvcf_core import Adapter, Media, Message
+from nvcf_core import BaseNVCF, Media, Message
 from nvcf_core.media.sources import BytesSource
 from nvcf_core.protocol import retry
 from nvcf_emulator import Emulator
@@ -61,24 +61,26 @@ class Face(ABC):
 
 
 class CoreFace(Face):
-    kind = Adapter
+    kind = BaseNVCF
 
     def messages(self, text: str, picture: bytes | None) -> list[Message]:
         shown = () if picture is None else (Media(kind="image", source=BytesSource(picture)),)
         return [Message(role="user", parts=(text, *shown))]
 
     def complete(self, messages: Any, **given: Any) -> str:
-        return self.model._core.complete(self.model._prepare(messages, given, stream=False)).text
+        return self.model._client.complete(
+            self.model._build_request(messages, given, stream=False)
+        ).text
 
     async def acomplete(self, messages: Any, **given: Any) -> str:
-        call = self.model._prepare(messages, given, stream=False)
-        return (await self.model._core.acomplete(call)).text
+        call = self.model._build_request(messages, given, stream=False)
+        return (await self.model._client.acomplete(call)).text
 
     def stream(self, messages: Any, **given: Any) -> Iterator[Any]:
-        return self.model._core.stream(self.model._prepare(messages, given, stream=True))
+        return self.model._client.stream(self.model._build_request(messages, given, stream=True))
 
     async def astream(self, messages: Any, **given: Any) -> AsyncIterator[Any]:
-        return self.model._core.astream(self.model._prepare(messages, given, stream=True))
+        return self.model._client.astream(self.model._build_request(messages, given, stream=True))
 
     def text(self, piece: Any) -> str:
         return piece.text

@@ -110,7 +110,7 @@ def test_threads_that_ask_first_get_one_client(core: Any, nvcf_emulator: Emulato
     for _ in range(20):
         model = core().model
         found: list[Any] = []
-        in_threads(8, lambda _, model=model, found=found: found.append(model._core))
+        in_threads(8, lambda _, model=model, found=found: found.append(model._client))
         assert len(found) == 8
         assert len(set(map(id, found))) == 1
 

@@ -36,11 +36,11 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """A clock of our own for every pace that is made from now on, and for those who wait for it."""
     clock = Clock()
-    paces: dict[Any, rate_limiter.Pace] = {}
+    paces: dict[Any, rate_limiter.RateLimiter] = {}
     monkeypatch.setattr(
         driver,
-        "pace_for",
-        lambda *key: paces.setdefault(key, rate_limiter.Pace(clock=clock.monotonic)),
+        "shared_rate_limiter",
+        lambda *key: paces.setdefault(key, rate_limiter.RateLimiter(clock=clock.monotonic)),
     )
 
     async def sleep(seconds: float) -> None:
@@ -148,7 +148,7 @@ async def test_a_429_slows_down_and_answers_speed_up_again(
 
 def test_places_are_given_in_the_order_they_are_asked_for() -> None:
     clock = Clock()
-    steady = rate_limiter.Pace(clock=clock.monotonic)
+    steady = rate_limiter.RateLimiter(clock=clock.monotonic)
     tickets = [steady.reserve(2) for _ in range(7)]
     waits = [steady.wait(ticket) for ticket in tickets]
     assert waits == sorted(waits)
@@ -160,7 +160,7 @@ def test_places_are_given_in_the_order_they_are_asked_for() -> None:
 def test_who_comes_late_makes_the_others_wait() -> None:
     """A ticket counts from when it is used: one that was used late still has its minute."""
     clock = Clock()
-    steady = rate_limiter.Pace(clock=clock.monotonic)
+    steady = rate_limiter.RateLimiter(clock=clock.monotonic)
     first, second = steady.reserve(1), steady.reserve(1)
     clock.sleep(30)
     assert steady.wait(first) == 0

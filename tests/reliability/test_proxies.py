@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from nvcf_core import Adapter, Message
+from nvcf_core import BaseNVCF, Message
 from nvcf_emulator import Emulator
 
 ASKED = [Message(role="user", parts=("hello",))]
@@ -18,9 +18,9 @@ def test_a_local_server_is_asked_without_the_proxy(
 ) -> None:
     monkeypatch.setenv(variable, "http://127.0.0.1:1")  # Nobody listens there.
     server = nvcf_emulator
-    with Adapter(
+    with BaseNVCF(
         model="google/gemma-3n-e2b-it", base_url=server.base_url, api_key=server.api_key
     ) as model:
-        model._core.complete(model._prepare(ASKED, {}, stream=False))
-        asyncio.run(model._core.acomplete(model._prepare(ASKED, {}, stream=False)))
+        model._client.complete(model._build_request(ASKED, {}, stream=False))
+        asyncio.run(model._client.acomplete(model._build_request(ASKED, {}, stream=False)))
     assert len(server.chats) == 2

@@ -74,7 +74,7 @@ async def test_langchains_own_retries_start_the_count_anew(
 def test_the_backoff_doubles_up_to_eight_seconds_and_is_jittered(core: Any) -> None:
     policy = (
         core(max_retries=9)
-        .model._prepare(core().messages("hi", None), {"max_retries": 9}, stream=False)
+        .model._build_request(core().messages("hi", None), {"max_retries": 9}, stream=False)
         .retry
     )
     failure = errors.APIConnectionError("gone")
@@ -147,7 +147,7 @@ async def test_each_retry_is_one_line_of_log(
     said = [record.getMessage() for record in lines]
     assert said[0].startswith("ask failed: ")
     assert "ServerError (503); retry 1 of 2 in 0.01 s" in said[0]
-    assert "APIConnectionError (no reply); retry 2 of 2 in 0.01 s" in said[1]
+    assert "APIConnectionError (no response); retry 2 of 2 in 0.01 s" in said[1]
     for line in said:
         assert secret not in line
         assert nvcf_emulator.api_key not in line

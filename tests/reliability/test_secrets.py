@@ -120,7 +120,7 @@ def test_what_a_model_shows(
         "dump": model.model_dump(),
         "json": model.model_dump_json(),
         "pickle": _pickled(model),
-        "repr of parts": repr(vars(model)) + repr(model._core.__dict__),
+        "repr of parts": repr(vars(model)) + repr(model._client.__dict__),
         **_shown_by_framework(model),
     }
     for name, value in shown.items():

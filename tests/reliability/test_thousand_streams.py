@@ -36,10 +36,10 @@ CLIENT = textwrap.dedent(
                 yield piece
         def text_of(piece): return piece.delta or ""
     else:
-        from nvcf_core import Adapter as Model, Message
+        from nvcf_core import BaseNVCF as Model, Message
         def ask(text):
             messages = [Message(role="user", parts=(text,))]
-            return model._core.astream(model._prepare(messages, {}, stream=True))
+            return model._client.astream(model._build_request(messages, {}, stream=True))
         def text_of(piece): return piece.text
 
     model = Model(**settings)

@@ -47,7 +47,7 @@ async def test_connecting(way: Any, full_port: int) -> None:
 async def test_the_first_byte(way: Any, nvcf_emulator: Emulator) -> None:
     nvcf_emulator.fault("stall")
     asked = way(timeout=httpx.Timeout(30, read=0.2), max_retries=0)
-    took = await _fails(asked, errors.APITimeoutError, r"no reply within 0\.2 s \(timeout\)")
+    took = await _fails(asked, errors.APITimeoutError, r"no response within 0\.2 s \(timeout\)")
     assert took < 2
 
 
@@ -55,7 +55,7 @@ async def test_the_first_byte(way: Any, nvcf_emulator: Emulator) -> None:
 async def test_the_first_byte_by_one_number_per_call(way: Any, nvcf_emulator: Emulator) -> None:
     nvcf_emulator.fault("stall")
     took = await _fails(
-        way(max_retries=0), errors.APITimeoutError, r"no reply within 0\.2 s", timeout=0.2
+        way(max_retries=0), errors.APITimeoutError, r"no response within 0\.2 s", timeout=0.2
     )
     assert took < 2
 
@@ -102,7 +102,7 @@ async def test_the_first_byte_and_the_pauses_are_apart(core: Any, nvcf_emulator:
 async def test_comments_are_a_sign_of_life_but_not_for_ever(
     way: Any, nvcf_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answer_stream, "_LIFE_SIGNS", 0.05)
+    monkeypatch.setattr(answer_stream, "_KEEPALIVE_LIMIT", 0.05)
     first = b'data: {"choices":[{"index":0,"delta":{"content":"begun"}}]}\n\n'
     nvcf_emulator.raw(
         headers={"content-type": "text/event-stream"}, chunks=[first, *[b": ping\n\n"] * 30_000]

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from nvcf_core.errors import APIConnectionError, APITimeoutError, NVCFError
-from nvcf_core.exchange import Reply, Request
+from nvcf_core.exchange import Request, Response
 
 BASE = "https://integrate.api.nvidia.com/v1"
 NVCF = "https://api.nvcf.nvidia.com/v2/nvcf"
@@ -35,7 +35,7 @@ class Outcome:
 
     takes: float
     """Seconds until it is there."""
-    result: Reply | NVCFError
+    result: Response | NVCFError
     body: list[bytes] = field(default_factory=list)
     """The pieces of a body that is read as it arrives."""
     breaks: NVCFError | None = None
@@ -103,11 +103,11 @@ class Service:
         return f"{kind}-{self._made}"
 
     def _in_time(self, request: Request, outcome: Outcome, now: float) -> Outcome:
-        limit = 300.0 if request.patience is None else min(300.0, request.patience)
+        limit = 300.0 if request.read_timeout is None else min(300.0, request.read_timeout)
         if outcome.takes > limit:
-            return Outcome(limit, APITimeoutError("no reply in time", at=now + limit))
-        if isinstance(outcome.result, Reply):
-            outcome.result = replace(outcome.result, at=now + outcome.takes)
+            return Outcome(limit, APITimeoutError("no reply in time", failed_at=now + limit))
+        if isinstance(outcome.result, Response):
+            outcome.result = replace(outcome.result, received_at=now + outcome.takes)
         return outcome
 
     def _fail(
@@ -119,10 +119,10 @@ class Service:
     ) -> Outcome:
         kind = self.rng.choice(FAILURES)
         if kind == "never there":
-            return Outcome(takes, APIConnectionError("connection refused", at=now + takes))
+            return Outcome(takes, APIConnectionError("connection refused", failed_at=now + takes))
         if kind == "reply lost":
             handler(request, now)
-            return Outcome(takes, APIConnectionError("connection reset", at=now + takes))
+            return Outcome(takes, APIConnectionError("connection reset", failed_at=now + takes))
         if kind == "silence":
             return Outcome(1e9, APIConnectionError("never"))
         if kind == "nonsense":
@@ -134,24 +134,24 @@ class Service:
             handler(request, now)
         return Outcome(takes, self._failure(status, now + takes))
 
-    def _failure(self, status: int, at: float) -> Reply:
+    def _failure(self, status: int, at: float) -> Response:
         headers = {"nvcf-reqid": self._new("req")}
         if self.rng.random() < 0.3:
             headers["retry-after"] = self.rng.choice(("0", "2", "59.5", "61", "86400", "nonsense"))
-        return Reply(status, headers, self.rng.choice(PROBLEMS), at)
+        return Response(status, headers, self.rng.choice(PROBLEMS), at)
 
     def _nonsense(self, request: Request, now: float, takes: float) -> Outcome:
         """A reply that says all is well, with a body or headers that make no sense."""
         data = self.rng.choice(NONSENSE)
-        if request.live and self.rng.random() < 0.3:
+        if request.stream and self.rng.random() < 0.3:
             headers = self.rng.choice(({"nvcf-reqid": "../x"}, {}))
-            return Outcome(takes, Reply(202, headers, b"", now + takes))
-        if request.live and self.rng.random() < 0.3:
+            return Outcome(takes, Response(202, headers, b"", now + takes))
+        if request.stream and self.rng.random() < 0.3:
             where = self.rng.choice(("http://evil.example.org/x", "file:///etc/passwd", ""))
-            return Outcome(takes, Reply(302, {"location": where}, b"", now + takes))
+            return Outcome(takes, Response(302, {"location": where}, b"", now + takes))
         kind = self.rng.choice(("application/json", "text/event-stream", ""))
-        reply = Reply(200, {"content-type": kind}, b"" if request.live else data, now + takes)
-        return Outcome(takes, reply, [data] if request.live else [])
+        reply = Response(200, {"content-type": kind}, b"" if request.stream else data, now + takes)
+        return Outcome(takes, reply, [data] if request.stream else [])
 
     def _create(self, request: Request, now: float) -> Outcome:
         asset_id = self._new("asset")
@@ -161,23 +161,23 @@ class Service:
             # Its own host, where the key must not go along either; or nothing usable.
             url = self.rng.choice((f"{NVCF}/put/{asset_id}", "http://x.example.org/", None, 5, ""))
         body = json.dumps({"assetId": asset_id, "uploadUrl": url}).encode()
-        return Outcome(0.0, Reply(200, {}, body, now))
+        return Outcome(0.0, Response(200, {}, body, now))
 
     def _put(self, request: Request, now: float) -> Outcome:
         found = re.search(r"/put/([a-z0-9-]+)", request.url)
         if found is None or found[1] not in self.assets:
-            return Outcome(0.0, Reply(404, {}, b"<Error/>", now))
+            return Outcome(0.0, Response(404, {}, b"<Error/>", now))
         if "x-amz-meta-nvcf-asset-description" not in request.headers:
             self.violations.append("a put without the header that its url is signed for")
         self.assets[found[1]] = True
-        return Outcome(0.0, Reply(200, {}, b"", now))
+        return Outcome(0.0, Response(200, {}, b"", now))
 
     def _delete(self, request: Request, now: float) -> Outcome:
         asset_id = request.url.rpartition("/")[2]
         if asset_id.startswith("mine"):
             self.violations.append("an asset of the user's was deleted")
         known = self.assets.pop(asset_id, None) is not None
-        return Outcome(0.0, Reply(204 if known else 404, {}, b"", now))
+        return Outcome(0.0, Response(204 if known else 404, {}, b"", now))
 
     def _ask(self, request: Request, now: float) -> Outcome:
         data = request.body if isinstance(request.body, bytes) else b""
@@ -192,7 +192,7 @@ class Service:
         lost = [asset_id for asset_id in ids if not self.assets.get(asset_id)]
         if lost:
             problem = {"title": "Not Found", "detail": f"failed to find asset {lost[0]}"}
-            return Outcome(0.0, Reply(404, {}, json.dumps(problem).encode(), now))
+            return Outcome(0.0, Response(404, {}, json.dumps(problem).encode(), now))
         if self.rng.random() < 0.3:
             return self._accept(question, body["stream"], now)
         return self._deliver(question, body["stream"], now, self._new("req"))
@@ -201,17 +201,17 @@ class Service:
         request_id = self._new("req")
         ready = now + self.rng.choice((0.0, 1.0, 30.0, 200.0, 5000.0))
         self.jobs[request_id] = Job(question, stream, ready)
-        return Outcome(0.0, Reply(202, {"nvcf-reqid": request_id}, b"", now))
+        return Outcome(0.0, Response(202, {"nvcf-reqid": request_id}, b"", now))
 
     def _poll(self, request: Request, now: float) -> Outcome:
         request_id = request.url.rpartition("/")[2]
         job = self.jobs.get(request_id)
         if job is None:
-            return Outcome(0.0, Reply(404, {}, b'{"detail":"unknown request"}', now))
+            return Outcome(0.0, Response(404, {}, b'{"detail":"unknown request"}', now))
         held = self.rng.choice((0.0, float(request.headers["nvcf-poll-seconds"])))
         if job.ready_at > now + held:
             headers = {"nvcf-reqid": request_id, "nvcf-percent-complete": "50"}
-            return Outcome(held, Reply(202, headers, b"", now + held))
+            return Outcome(held, Response(202, headers, b"", now + held))
         waited = max(0.0, job.ready_at - now)
         del self.jobs[request_id]  # A result is delivered once.
         outcome = self._deliver(job.question, job.stream, now + waited, request_id)
@@ -222,22 +222,24 @@ class Service:
         if self.rng.random() < 0.1:
             url = f"{self.rng.choice((STORAGE, BASE))}/result/{request_id}"
             self.results[url] = (question, stream)
-            return Outcome(0.0, Reply(302, {"location": url, "nvcf-reqid": request_id}, b"", now))
+            return Outcome(
+                0.0, Response(302, {"location": url, "nvcf-reqid": request_id}, b"", now)
+            )
         if self.rng.random() < 0.05:
             stream = not stream  # The content type tells what it is.
         kind = "text/event-stream" if stream else "application/json"
-        reply = Reply(200, {"content-type": kind, "nvcf-reqid": request_id}, b"", now)
+        reply = Response(200, {"content-type": kind, "nvcf-reqid": request_id}, b"", now)
         pieces, breaks = self._broken(self._cut(self._answer(question, stream)))
         return Outcome(0.0, reply, pieces, breaks)
 
     def _fetch(self, request: Request, now: float) -> Outcome:
         found = self.results.get(request.url)
         if found is None:
-            return Outcome(0.0, Reply(403, {}, b"<Error/>", now))
+            return Outcome(0.0, Response(403, {}, b"<Error/>", now))
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("x.response", self._answer(*found))
-        return Outcome(0.0, Reply(200, {}, file.getvalue(), now))
+        return Outcome(0.0, Response(200, {}, file.getvalue(), now))
 
     def _answer(self, question: str, stream: bool) -> bytes:
         text, made = f"the answer to {question}", {"id": "chat-1", "model": "m"}

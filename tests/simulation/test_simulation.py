@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nvcf_core.protocol import assets, chat, polling, retry
-from nvcf_core.protocol.upload_cache import Ledger
+from nvcf_core.protocol.upload_cache import UploadCache
 
 from .world import Violation, simulate, small_media
 
@@ -69,15 +69,15 @@ def test_the_same_seed_is_the_same_conversation() -> None:
 
 
 def test_it_notices_assets_that_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ledger, "created", lambda *_: None)
+    monkeypatch.setattr(UploadCache, "record", lambda *_: None)
     assert "assets stay behind" in first_violation()
 
 
 def test_it_notices_a_failed_upload_that_is_not_cleared_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def leave(asset: Any, _: Any, ledger: Ledger) -> Any:
-        ledger.forget(asset.id)
+    def leave(asset: Any, _: Any, ledger: UploadCache) -> Any:
+        ledger.remove(asset.id)
         yield from ()
 
     monkeypatch.setattr(assets, "delete", leave)
@@ -85,36 +85,38 @@ def test_it_notices_a_failed_upload_that_is_not_cleared_away(
 
 
 def test_it_notices_a_key_that_goes_astray(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = retry.attempt
+    real = retry.send_with_retries
 
     def with_the_key(request: Any, policy: Any) -> Any:
         return (yield from real(replace(request, authorized=True), policy))
 
-    monkeypatch.setattr(assets, "attempt", with_the_key)
+    monkeypatch.setattr(assets, "send_with_retries", with_the_key)
     assert "the key would go along with a put" in first_violation()
 
 
 def test_it_notices_a_question_asked_again_after_its_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = retry.attempt
+    real = retry.send_with_retries
 
     def twice(request: Any, policy: Any) -> Any:
         reply = yield from real(request, policy)
         return (yield from real(request, policy)) if reply.status == 200 else reply
 
-    monkeypatch.setattr(chat, "attempt", twice)
+    monkeypatch.setattr(chat, "send_with_retries", twice)
     assert "after the first byte" in first_violation()
 
 
 def test_it_notices_retries_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry.Retry, "delay", lambda *_: 1.0)
+    monkeypatch.setattr(retry.RetryPolicy, "delay", lambda *_: 1.0)
     assert "asks" in first_violation() or "for ever" in first_violation()
 
 
 def test_it_notices_pauses_that_are_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = retry.Retry.delay
-    monkeypatch.setattr(retry.Retry, "delay", lambda *given: (real(*given) or 0) * 1000 or None)
+    real = retry.RetryPolicy.delay
+    monkeypatch.setattr(
+        retry.RetryPolicy, "delay", lambda *given: (real(*given) or 0) * 1000 or None
+    )
     assert "a pause of" in first_violation()
 
 
@@ -129,7 +131,7 @@ def test_it_notices_polls_past_their_time(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_it_notices_who_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ledger, "settle", lambda *_: None)
+    monkeypatch.setattr(UploadCache, "finish", lambda *_: None)
     assert "someone waits for ever" in first_violation()
 
 

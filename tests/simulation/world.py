@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-from nvcf_core import Adapter, Call, Chunk, Media, Message
+from nvcf_core import BaseNVCF, ChatRequest, Chunk, Media, Message
 from nvcf_core.errors import NVCFError, StreamInterruptedError
-from nvcf_core.exchange import Reply, Request
+from nvcf_core.exchange import Request, Response
 from nvcf_core.media import delivery
 from nvcf_core.media.sources import BytesSource
-from nvcf_core.protocol.assets import delete, together, upload
+from nvcf_core.protocol.assets import delete, gather, upload
 from nvcf_core.protocol.chat import chat
-from nvcf_core.protocol.retry import Retry
-from nvcf_core.protocol.upload_cache import Ledger
+from nvcf_core.protocol.retry import RetryPolicy
+from nvcf_core.protocol.upload_cache import UploadCache
 from nvcf_core.response.decoder import decoder_for
 
 from .service import BASE, NVCF, Outcome, Service
@@ -30,7 +30,7 @@ LONGEST_PAUSE = 60.0
 PICTURES = [BytesSource(b"\x89PNG\r\n\x1a\n" + bytes([number]) * 40) for number in range(4)]
 POLL_TIMEOUTS = (0.0, 10.0, 100.0, 900.0)
 MODELS = {
-    (retries, poll_timeout): Adapter(
+    (retries, poll_timeout): BaseNVCF(
         model="moonshotai/kimi-k2.6",
         api_key=KEY,
         base_url=BASE,
@@ -62,7 +62,7 @@ class Talk:
     flow: Any
     alone: bool
     """Whether its steps are taken one by one, as the synchronous driver does."""
-    call: Call | None = None
+    call: ChatRequest | None = None
     question: str = ""
     result: Any = None
     error: NVCFError | None = None
@@ -94,7 +94,7 @@ class World:
         self.rng = random.Random(seed)
         self.tell = tell
         self.service = Service(self.rng, self.rng.choice((0.0, 0.05, 0.2, 0.5)))
-        self.ledger = Ledger()
+        self.ledger = UploadCache()
         self.now = 1000.0
         self.named = ""
         """What errors and warnings said."""
@@ -135,7 +135,7 @@ class World:
         rng = self.rng
         alone = rng.random() < 0.5
         if rng.random() < 0.1:
-            retry = Retry(max_retries=rng.choice((0, 1, 2)))
+            retry = RetryPolicy(max_retries=rng.choice((0, 1, 2)))
             flow = upload(rng.choice(PICTURES), "image/png", NVCF, retry, self.ledger)
             self._start(Talk(f"upload {number}", flow, alone))
             return
@@ -146,11 +146,11 @@ class World:
             parts.append(Media(kind="image", source=rng.choice(PICTURES)))
         if rng.random() < 0.1:
             asset_id = self.service.user_asset()
-            parts.append(Media(kind="image", asset_id=asset_id, mime="image/png"))
+            parts.append(Media(kind="image", asset_id=asset_id, mime_type="image/png"))
         rng.shuffle(parts)
         message = Message(role="user", parts=(question, *parts))
-        call = model._prepare([message], {}, stream=rng.random() < 0.5)
-        call.digest_uploads()
+        call = model._build_request([message], {}, stream=rng.random() < 0.5)
+        call.hash_uploads()
         flow = chat(call, self.ledger, self.now)
         self._start(Talk(f"call {number}", flow, alone, call=call, question=question))
 
@@ -236,12 +236,12 @@ class World:
             if talk.done or turn != talk.turn:
                 return
             result = outcome.result
-            status = result.status if isinstance(result, Reply) else type(result).__name__
+            status = result.status if isinstance(result, Response) else type(result).__name__
             self._say(f"{talk.name}: {request.stage} {request.url} -> {status}")
             self._note(talk, request, outcome)
             then(result)
 
-        self._at(request.after, arrive)
+        self._at(request.delay, arrive)
 
     def _judge(self, talk: Talk, request: Request) -> None:
         """What must hold of every request."""
@@ -252,7 +252,7 @@ class World:
         elif request.authorized:
             known = request.url.startswith((f"{BASE}/", f"{NVCF}/"))
             self._must(known, f"the key would go to {request.url}")
-        self._must(0 <= request.after <= LONGEST_PAUSE, f"a pause of {request.after} s")
+        self._must(0 <= request.delay <= LONGEST_PAUSE, f"a pause of {request.delay} s")
         self._must(not talk.answered, f"{talk.name} asks again after the first byte of its answer")
         if request.stage == "ask" and talk.call is not None:
             talk.asks += 1
@@ -260,25 +260,27 @@ class World:
             self._must(talk.asks <= most, f"{talk.name} asks {talk.asks} times, {most} at most")
         if request.stage == "poll" and talk.call is not None and talk.accepted_at is not None:
             end = talk.accepted_at + talk.call.poll_timeout
-            start = self.now + request.after
+            start = self.now + request.delay
             self._must(start <= end + 1e-6, "a poll begins after its time")
-            self._must(request.patience is not None, "a poll without a limit")
-            self._must(start + (request.patience or 0) <= end + 1e-6, "a poll may outlast its time")
+            self._must(request.read_timeout is not None, "a poll without a limit")
+            self._must(
+                start + (request.read_timeout or 0) <= end + 1e-6, "a poll may outlast its time"
+            )
 
     def _note(self, talk: Talk, request: Request, outcome: Outcome) -> None:
         """Remember what the client now knows."""
         reply = outcome.result
-        if not isinstance(reply, Reply):
+        if not isinstance(reply, Response):
             return
-        if request.heard is not None:
-            request.heard(reply)
+        if request.on_response is not None:
+            request.on_response(reply)
         if request.stage == "create" and reply.status == 200:
             found = [name for name in self.service.assets if f'"{name}"'.encode() in reply.body]
             self.known.update(found)
         if request.stage == "ask" and reply.status == 404 and b"failed to find asset" in reply.body:
             talk.lost += 1
         if request.stage == "ask" and reply.status == 202:
-            talk.accepted_at = reply.at
+            talk.accepted_at = reply.received_at
         if request.stage in ("ask", "poll") and reply.status in (200, 204):
             talk.answered = True
             talk.outcome = outcome
@@ -304,7 +306,7 @@ class World:
         self._must(KEY not in self.named, "the key is in an error")
         self._say(f"{talk.name} ends with {type(error).__name__}: {error}")
 
-    def _read(self, talk: Talk, call: Call, reply: Reply) -> Chunk:
+    def _read(self, talk: Talk, call: ChatRequest, reply: Response) -> Chunk:
         """The answer, read as a client reads it."""
         decoder = decoder_for(reply, call.reading)
         pieces, breaks = [reply.body], None
@@ -313,14 +315,14 @@ class World:
         chunks: list[Chunk] = []
         for piece in pieces:
             chunks += decoder.feed(piece)
-            if decoder.cut or decoder.failed:
+            if decoder.stopped or decoder.has_failure:
                 break
         else:
-            if breaks is not None and not (decoder.complete or decoder.finished):
-                raise StreamInterruptedError(str(breaks), partial=decoder.answer()) from breaks
-        chunks += decoder.end()
+            if breaks is not None and not (decoder.can_end or decoder.done):
+                raise StreamInterruptedError(str(breaks), partial=decoder.snapshot()) from breaks
+        chunks += decoder.flush()
         self._must([chunk.last for chunk in chunks].count(True) == 1, "not one last chunk")
-        whole = decoder.answer()
+        whole = decoder.snapshot()
         self._must(
             "".join(chunk.text for chunk in chunks) == whole.text, "the pieces do not add up"
         )
@@ -328,10 +330,10 @@ class World:
 
     def _close(self) -> None:
         """Delete what was uploaded, as a client does that is closed."""
-        assets = self.ledger.drain()
+        assets = self.ledger.pop_all()
         self._say(f"the client closes and deletes {[asset.id for asset in assets]}")
-        removals = [delete(asset, Retry(max_retries=1), self.ledger) for asset in assets]
-        talk = Talk("close", together(removals), alone=self.rng.random() < 0.5)
+        removals = [delete(asset, RetryPolicy(max_retries=1), self.ledger) for asset in assets]
+        talk = Talk("close", gather(removals), alone=self.rng.random() < 0.5)
         self._talks.append(talk)
         self._resume(talk, None)
 

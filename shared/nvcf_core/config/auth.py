@@ -19,14 +19,14 @@ KeySource: TypeAlias = SecretStr | str | Callable[[], Any] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class Auth:
     """Who may ask, and where the key may go."""
 
     key: KeySource = field(repr=False)
     roots: tuple[str, ...]
     """The urls of the service: the key goes to their hosts and to no other."""
 
-    def find(self) -> SecretStr | None:
+    def resolve_key(self) -> SecretStr | None:
         """The key, for a synchronous call.
 
         Raises:
@@ -41,7 +41,7 @@ class Access:
             )
         return self._checked(found)
 
-    async def afind(self) -> SecretStr | None:
+    async def aresolve_key(self) -> SecretStr | None:
         """The key, for an asynchronous call.
 
         Raises:
@@ -75,11 +75,11 @@ class Access:
             )
         return key
 
-    def allows(self, request: Request) -> bool:
+    def applies_to(self, request: Request) -> bool:
         """Whether the key may go with this request: only where it wants it, and only to the service's hosts."""
         return request.authorized and origin(request.url) in {origin(root) for root in self.roots}
 
-    def unprotected(self) -> str | None:
+    def insecure_root(self) -> str | None:
         """A root to which the key would go in the clear, over a network."""
         plain = (
             root for root in self.roots if root.startswith("http://") and not is_loopback(root)
@@ -87,6 +87,6 @@ class Access:
         return next(plain, None)
 
 
-def key_digest(key: SecretStr | None) -> str:
+def key_fingerprint(key: SecretStr | None) -> str:
     """Tells keys apart without holding one."""
     return hashlib.sha256(key.get_secret_value().encode()).hexdigest() if key else ""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from nvcf_core.errors import InvalidRequestError
 
 
-def may_follow(url: str, root: str) -> bool:
+def is_safe_redirect(url: str, root: str) -> bool:
     """Whether an url that the service named may be used: never one less protected than the service itself."""
     try:
         parts = urlsplit(url)
@@ -69,7 +69,7 @@ def checked_root(url: str, field: str) -> str:
     return url.rstrip("/")
 
 
-_FUNCTION_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+FUNCTION_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @functools.lru_cache(maxsize=256)

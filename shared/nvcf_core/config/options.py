@@ -10,14 +10,14 @@ from typing import Any
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import Request
 
-from .auth import Access
+from .auth import Auth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """The terms of one conversation."""
+class RequestOptions:
+    """The options of one conversation."""
 
-    access: Access
+    auth: Auth
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """The user's own, under lower-case names. They go to the service's hosts only."""
     timeout: Any = None
@@ -34,7 +34,7 @@ class Terms:
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
-def _checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Headers under lower-case names.
 
     Raises:

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from nvcf_core.errors import InvalidRequestError, NVCFWarning
-from nvcf_core.models.spec import Effort
+from nvcf_core.models.spec import ReasoningEffort
 
 from .endpoints import NVCF_URL
 
@@ -40,7 +40,7 @@ _NUMBERS = frozenset(
         "reasoning_budget",
     )
 )  # fmt: skip
-"""The keywords that are held against the model's page, which says more of them than their type."""
+"""The keywords that are held against the model's documentation, which says more of them than their type."""
 
 
 def _from_env(name: str) -> Callable[[], str | None]:
@@ -61,7 +61,7 @@ class Settings(BaseModel):
     `requests_per_minute` may also be given per call, where None leaves the constructor's value standing.
 
     Raises:
-        InvalidRequestError: a value is out of the bounds of the model's page, or a url is unusable.
+        InvalidRequestError: a value is out of the bounds of the model's documentation, or a url is unusable.
         pydantic.ValidationError: a value has the wrong type.
     """
 
@@ -102,7 +102,7 @@ class Settings(BaseModel):
     )
     stop: str | list[str] | None = Field(
         default=None,
-        description="Texts that end the answer. Where the model's page lacks `stop`, the client cuts there.",
+        description="Texts that end the answer. Where the model's documentation lacks `stop`, the client cuts there.",
     )
     frequency_penalty: float | None = Field(
         default=None, description="Against repeating tokens by their count."
@@ -110,7 +110,7 @@ class Settings(BaseModel):
     presence_penalty: float | None = Field(
         default=None, description="Against repeating tokens at all."
     )
-    reasoning_effort: Effort | None = Field(
+    reasoning_effort: ReasoningEffort | None = Field(
         default=None,
         description='"none", "low" or "high": one switch for every model that reasons.',
     )
@@ -198,7 +198,7 @@ class Settings(BaseModel):
             self._warned.add(reason)
             warnings.warn(message, NVCFWarning, stacklevel=2)
 
-    def effective(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def for_call(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The settings of one call, and the body fields that are no setting.
 
         Args:

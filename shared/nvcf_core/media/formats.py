@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.exchange import Source
-from nvcf_core.messages import Kind
+from nvcf_core.exchange import ByteSource
+from nvcf_core.messages import MediaKind
 
-from .sources import head
+from .sources import first_bytes
 
-_MIMES: Mapping[str, str] = {
+MIME_TYPES: Mapping[str, str] = {
     "png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif", "bmp": "image/bmp",
     "tiff": "image/tiff", "avif": "image/avif", "heic": "image/heic",
     "wav": "audio/wav", "mp3": "audio/mpeg", "ogg": "audio/ogg", "flac": "audio/flac", "m4a": "audio/mp4",
@@ -20,7 +20,7 @@ _MIMES: Mapping[str, str] = {
     "avi": "video/x-msvideo", "mpeg": "video/mpeg",
 }  # fmt: skip
 
-_EITHER = frozenset(("ogg", "webm", "mp4", "mkv"))
+AMBIGUOUS_FORMATS = frozenset(("ogg", "webm", "mp4", "mkv"))
 """Containers of sound as well as of film: what the user says decides."""
 
 _MAGIC: Sequence[tuple[int, bytes, str]] = (
@@ -43,13 +43,13 @@ _BRANDS: Mapping[bytes, str] = {
     b"avif": "avif", b"avis": "avif", b"heic": "heic", b"mif1": "heic", b"M4A ": "m4a", b"M4B ": "m4a", b"qt  ": "mov",
 }  # fmt: skip
 
-_FAMILIES: Mapping[str, Kind] = {"image": "image", "audio": "audio", "video": "video"}
+_FAMILIES: Mapping[str, MediaKind] = {"image": "image", "audio": "audio", "video": "video"}
 
 # It goes into headers and tags.
 _MIME = re.compile(r"(image|audio|video)/[\w.+-]+(?:\s*;\s*[\w.+-]+=[\w.+-]+)*", re.ASCII)
 
 
-def sniff(data: bytes) -> str | None:
+def sniff_format(data: bytes) -> str | None:
     """The format of a medium by its first bytes (`png`, `mp3`, `mov`, …), None where they say nothing."""
     for place, magic, name in _MAGIC:
         if data[place : place + len(magic)] == magic:
@@ -65,26 +65,26 @@ def sniff(data: bytes) -> str | None:
     return None
 
 
-def kind_of(mime: str | None) -> Kind | None:
+def kind_of_mime_type(mime: str | None) -> MediaKind | None:
     """The kind of media that a media type names, None where it is none."""
     found = _MIME.fullmatch((mime or "").strip().lower())
     return _FAMILIES[found[1]] if found else None
 
 
-def media_kind(source: Source, mime: str | None, *, field: str) -> tuple[Kind, str]:
+def detect_media_type(source: ByteSource, mime: str | None, *, field: str) -> tuple[MediaKind, str]:
     """Kind and media type of a file, by its bytes, or else as declared.
 
     Raises:
         InvalidRequestError: neither tells.
     """
-    found = sniff(head(source))
-    declared = kind_of(mime)
+    found = sniff_format(first_bytes(source))
+    declared = kind_of_mime_type(mime)
     if found is not None:
-        kind = kind_of(_MIMES[found])
-        if declared is not None and found in _EITHER:
+        kind = kind_of_mime_type(MIME_TYPES[found])
+        if declared is not None and found in AMBIGUOUS_FORMATS:
             kind = declared
         if kind is not None:
-            return kind, _mime(found, kind)
+            return kind, mime_of_format(found, kind)
     if declared is None or mime is None:
         raise InvalidRequestError(
             f"{field}: the bytes are no picture, sound or film that is known; give mime_type",
@@ -93,7 +93,7 @@ def media_kind(source: Source, mime: str | None, *, field: str) -> tuple[Kind, s
     return declared, mime
 
 
-def _mime(found: str, kind: Kind) -> str:
+def mime_of_format(found: str, kind: MediaKind) -> str:
     """The media type of a format; of a container that may be either, with the user's kind."""
-    family, _, name = _MIMES[found].partition("/")
-    return f"{kind}/{name}" if found in _EITHER else f"{family}/{name}"
+    family, _, name = MIME_TYPES[found].partition("/")
+    return f"{kind}/{name}" if found in AMBIGUOUS_FORMATS else f"{family}/{name}"

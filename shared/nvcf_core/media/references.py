@@ -6,15 +6,15 @@ import re
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.messages import Kind, Media
+from nvcf_core.messages import Media, MediaKind
 
-from .formats import kind_of
+from .formats import kind_of_mime_type
 from .sources import Base64Source, BytesSource
 
 _ASSET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 
-def media_from_url(url: str, *, kind: Kind, field: str, mime: str | None = None) -> Media:
+def media_from_url(url: str, *, kind: MediaKind, field: str, mime: str | None = None) -> Media:
     """A medium from an http, https or data url, or a reference such as `data:image/png;asset_id,<id>`.
 
     Raises:
@@ -33,7 +33,7 @@ def media_from_url(url: str, *, kind: Kind, field: str, mime: str | None = None)
         )
     if any(ord(letter) <= 32 or ord(letter) == 127 for letter in url) or not _host(url):
         raise InvalidRequestError(f"{field}: {url[:80]!r} is no usable url", field=field)
-    return Media(kind=kind, url=url, mime=mime)
+    return Media(kind=kind, url=url, mime_type=mime)
 
 
 def _host(url: str) -> str | None:
@@ -43,7 +43,7 @@ def _host(url: str) -> str | None:
         return None
 
 
-def _media_from_data_url(url: str, kind: Kind, field: str) -> Media:
+def _media_from_data_url(url: str, kind: MediaKind, field: str) -> Media:
     comma = url.find(",")
     if comma < 0:
         raise InvalidRequestError(
@@ -52,11 +52,11 @@ def _media_from_data_url(url: str, kind: Kind, field: str) -> Media:
     mime, *options = [part.strip() for part in url[5:comma].split(";")]
     mime = mime.lower()
     if "base64" in options:
-        source = Base64Source.checked(url, field=field, start=comma + 1)
-        return Media(kind=kind, source=source, mime=mime or None)
+        source = Base64Source.from_text(url, field=field, start=comma + 1)
+        return Media(kind=kind, source=source, mime_type=mime or None)
     data = url[comma + 1 :]
     if "asset_id" in options:
-        return asset(data.strip(), kind=kind, mime=mime or None, field=field)
+        return asset_reference(data.strip(), kind=kind, mime=mime or None, field=field)
     try:
         decoded = unquote_to_bytes(data)
     except UnicodeEncodeError:
@@ -65,10 +65,10 @@ def _media_from_data_url(url: str, kind: Kind, field: str) -> Media:
         ) from None
     if not decoded:
         raise InvalidRequestError(f"{field}: the data url is empty", field=field)
-    return Media(kind=kind, source=BytesSource(decoded), mime=mime or None)
+    return Media(kind=kind, source=BytesSource(decoded), mime_type=mime or None)
 
 
-def asset(asset_id: str, *, kind: Kind, mime: str | None, field: str) -> Media:
+def asset_reference(asset_id: str, *, kind: MediaKind, mime: str | None, field: str) -> Media:
     """A medium that lies at the service already.
 
     Raises:
@@ -76,8 +76,8 @@ def asset(asset_id: str, *, kind: Kind, mime: str | None, field: str) -> Media:
     """
     if not isinstance(asset_id, str) or not _ASSET_ID.fullmatch(asset_id):
         raise InvalidRequestError(f"{field}: {str(asset_id)[:80]!r} is no asset id", field=field)
-    if not mime or kind_of(mime) is None:
+    if not mime or kind_of_mime_type(mime) is None:
         raise InvalidRequestError(
             f'{field}: an asset needs its mime_type, e.g. "image/png"; it has {mime!r}', field=field
         )
-    return Media(kind=kind, asset_id=asset_id, mime=mime)
+    return Media(kind=kind, asset_id=asset_id, mime_type=mime)

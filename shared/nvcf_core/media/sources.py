@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.exchange import Source
+from nvcf_core.exchange import ByteSource
 
 _PIECE = 3 << 18
 """Bytes, or characters of base64, read or sent at a time: a multiple of 3 and of 4, so that neither is cut."""
@@ -29,12 +29,12 @@ def base64_length(length: int) -> int:
     return 4 * ((length + 2) // 3)
 
 
-def head(source: Source) -> bytes:
+def first_bytes(source: ByteSource) -> bytes:
     """The first bytes of a source: enough to tell its format."""
     return next(source.chunks(), b"")[:_HEAD]
 
 
-def digest(source: Source) -> str:
+def sha256_hex(source: ByteSource) -> str:
     """The SHA-256 of the bytes, as hexadecimal text."""
     total = hashlib.sha256()
     for chunk in source.chunks():
@@ -89,7 +89,7 @@ class Base64Source:
     """Where the base64 begins, so that a data url need not be copied."""
 
     @classmethod
-    def checked(cls, text: str, *, field: str, start: int = 0) -> Base64Source:
+    def from_text(cls, text: str, *, field: str, start: int = 0) -> Base64Source:
         """Take base64 text as a user has it, line breaks allowed.
 
         Raises:
@@ -142,7 +142,7 @@ class PathSource:
     """Bytes in all, when it was given."""
 
     @classmethod
-    def checked(cls, path: str | os.PathLike[str], *, field: str) -> PathSource:
+    def from_path(cls, path: str | os.PathLike[str], *, field: str) -> PathSource:
         """Take a file's path.
 
         Raises:
@@ -189,7 +189,7 @@ class FileSource:
     length: int
 
     @classmethod
-    def opened(cls, file: BinaryIO, *, field: str) -> FileSource:
+    def from_file(cls, file: BinaryIO, *, field: str) -> FileSource:
         """Take an open file.
 
         Raises:
@@ -232,12 +232,12 @@ class FileSource:
         return _encoded(self.chunks())
 
 
-def opened(file: str | os.PathLike[str] | BinaryIO, *, field: str) -> PathSource | FileSource:
+def open_source(file: str | os.PathLike[str] | BinaryIO, *, field: str) -> PathSource | FileSource:
     """A file given by its path, or open already.
 
     Raises:
         InvalidRequestError: it cannot be read, or is empty.
     """
     if isinstance(file, (str, os.PathLike)):
-        return PathSource.checked(file, field=field)
-    return FileSource.opened(file, field=field)
+        return PathSource.from_path(file, field=field)
+    return FileSource.from_file(file, field=field)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from nvcf_core.messages import TAGS, Kind, Message, Part
-from nvcf_core.models.validator import Judge
+from nvcf_core.messages import TAGS, MediaKind, Message, Part
+from nvcf_core.models.validator import Validator
 
 from .references import media_from_url
 
@@ -18,7 +18,7 @@ _TAG = re.compile(
 
 _TAG_START = re.compile(r"<(?=\s*(?:/\s*)?(?:img|audio|video)\b)", re.IGNORECASE)
 
-_KINDS: Mapping[str, Kind] = {tag: kind for kind, tag in TAGS.items()}
+_KINDS: Mapping[str, MediaKind] = {tag: kind for kind, tag in TAGS.items()}
 
 
 def parse_tags(text: str, *, field: str) -> Iterator[Part]:
@@ -38,22 +38,22 @@ def parse_tags(text: str, *, field: str) -> Iterator[Part]:
         yield rest
 
 
-def has_tag(text: str) -> bool:
+def contains_tag(text: str) -> bool:
     """Whether the service might read a tag out of the text."""
     return "<" in text and _TAG_START.search(text) is not None
 
 
-def without_tags(text: str) -> str:
+def escape_media_tags(text: str) -> str:
     """The text with the `<` of its tags escaped, so that they stay text."""
     return _TAG_START.sub("&lt;", text)
 
 
-def with_parsed_tags(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def parse_media_tags(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """The messages, with the tags in the user's texts read as media."""
     parsed = []
     for place, message in enumerate(messages):
         if message.role == "user" and any(
-            isinstance(part, str) and has_tag(part) for part in message.parts
+            isinstance(part, str) and contains_tag(part) for part in message.parts
         ):
             parts: list[Part] = []
             for part in message.parts:
@@ -67,13 +67,13 @@ def with_parsed_tags(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return tuple(parsed)
 
 
-def warn_of_tags(messages: Sequence[Message], judge: Judge) -> None:
+def warn_unparsed_tags(messages: Sequence[Message], validator: Validator) -> None:
     """Tell a user whose texts hold tags, which stay text, of the way to have them read as media."""
     parts = (part for message in messages if message.role == "user" for part in message.parts)
-    if judge.spec.tags and any(
-        isinstance(part, str) and has_tag(part) and _TAG.search(part) for part in parts
+    if validator.spec.html_tags and any(
+        isinstance(part, str) and contains_tag(part) and _TAG.search(part) for part in parts
     ):
-        judge.warn(
+        validator.warn(
             "tags",
             "a text holds a media tag, which is sent as text; "
             'media_tags="parse" has such tags read as media',

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .spec import Bound, Effort, ModelSpec
+from .spec import ModelSpec, Range, ReasoningEffort
 
 _INT64 = 2**63
 
 
-def _template(name: str, **low: bool) -> Mapping[Effort, Mapping[str, Any]]:
+def _template(name: str, **low: bool) -> Mapping[ReasoningEffort, Mapping[str, Any]]:
     """Reasoning switched by one of the chat template's own arguments."""
     return {
         "none": {"chat_template_kwargs": {name: False}},
@@ -27,21 +27,21 @@ _ROWS = (
     ModelSpec(
         id="google/gemma-3n-e2b-it",
         media={"image": frozenset(("png", "jpeg")), "audio": frozenset(("wav", "mp3"))},
-        tags=frozenset(("image", "audio")),
+        html_tags=frozenset(("image", "audio")),
         audio_part="audio_url",
         roles=_CHAT_ROLES,
         message_keys=frozenset(),
         parameters=_SAMPLING | {"seed", "stop", "frequency_penalty", "presence_penalty"},
         bounds={
-            "frequency_penalty": Bound(-2, 2),
-            "max_tokens": Bound(1, 8192, integer=True),
-            "presence_penalty": Bound(-2, 2),
-            "seed": Bound(-_INT64, _INT64 - 1, integer=True),
-            "temperature": Bound(0, 2),
-            "top_p": Bound(0, 1),
+            "frequency_penalty": Range(-2, 2),
+            "max_tokens": Range(1, 8192),
+            "presence_penalty": Range(-2, 2),
+            "seed": Range(-_INT64, _INT64 - 1),
+            "temperature": Range(0, 2),
+            "top_p": Range(0, 1),
         },
         context_window=32_768,
-        efforts=None,
+        reasoning_efforts=None,
     ),
     ModelSpec(
         id="nvidia/nemotron-3-nano-omni-30b-a3b-reasoning",
@@ -55,17 +55,17 @@ _ROWS = (
         message_keys=frozenset(),
         parameters=_SAMPLING | {"seed", "reasoning_budget", "chat_template_kwargs"},
         bounds={
-            "max_tokens": Bound(1, 65_536, integer=True),
-            "reasoning_budget": Bound(-1, 32_768, integer=True),
-            "seed": Bound(-_INT64, _INT64 - 1, integer=True),
-            "temperature": Bound(0, 2),
-            "top_p": Bound(0, 1),
+            "max_tokens": Range(1, 65_536),
+            "reasoning_budget": Range(-1, 32_768),
+            "seed": Range(-_INT64, _INT64 - 1),
+            "temperature": Range(0, 2),
+            "top_p": Range(0, 1),
         },
         context_window=262_144,
-        efforts=_template("enable_thinking"),
-        quiet_media=frozenset(("audio", "video")),
-        quiet_word="/no_think",
-        think_word="/think",
+        reasoning_efforts=_template("enable_thinking"),
+        no_think_media=frozenset(("audio", "video")),
+        no_think_token="/no_think",
+        think_token="/think",
     ),
     ModelSpec(
         id="google/paligemma",
@@ -73,7 +73,7 @@ _ROWS = (
         path="vlm/google/paligemma",
         model_in_body=False,
         media={"image": frozenset(("png", "jpeg"))},
-        tags=frozenset(("image",)),
+        html_tags=frozenset(("image",)),
         max_media=1,
         remote_urls=False,
         roles=frozenset(("user",)),
@@ -81,53 +81,53 @@ _ROWS = (
         single_message=True,
         parameters=_SAMPLING,
         bounds={
-            "max_tokens": Bound(1, 1024, integer=True),
-            "temperature": Bound(0, 1),
-            "top_p": Bound(0, 1),
+            "max_tokens": Range(1, 1024),
+            "temperature": Range(0, 1),
+            "top_p": Range(0, 1),
         },
         context_window=2_048,
-        efforts=None,
+        reasoning_efforts=None,
     ),
     ModelSpec(
         id="moonshotai/kimi-k2.6",
         media={"image": None, "video": None},
-        tags=frozenset(("image", "video")),
+        html_tags=frozenset(("image", "video")),
         roles=_CHAT_ROLES | {"tool"},
         message_keys=frozenset(("name", "reasoning_content")),
         parameters=_SAMPLING
         | {"seed", "chat_template_kwargs", "tools", "tool_choice", "stream_options"},
         bounds={
-            "max_tokens": Bound(1, 65_536, integer=True),
-            "seed": Bound(-(2**53 - 1), 2**53 - 1, integer=True),
-            "temperature": Bound(0, 1),
-            "top_p": Bound(0, 1),
+            "max_tokens": Range(1, 65_536),
+            "seed": Range(-(2**53 - 1), 2**53 - 1),
+            "temperature": Range(0, 1),
+            "top_p": Range(0, 1),
         },
         context_window=262_144,
-        efforts=_template("thinking"),
+        reasoning_efforts=_template("thinking"),
     ),
     ModelSpec(
         id="nvidia/nemotron-3-super-120b-a12b",
         media={},
-        tags=frozenset(),
+        html_tags=frozenset(),
         assets=False,
         roles=_CHAT_ROLES | {"tool", "context"},
         alternating=True,
         last_roles=frozenset(("user", "tool")),
-        # The page says "Compatible with OpenAI": the fields of that API which it does not list itself
+        # The documentation says "Compatible with OpenAI": the fields of that API which it does not list itself
         # are those after the break.
         parameters=_SAMPLING
         | {"seed", "stop", "reasoning_effort", "reasoning_budget", "chat_template_kwargs"}
         | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "stream_options"}
         | {"logprobs", "top_logprobs", "logit_bias", "n", "user"},
         bounds={
-            "max_tokens": Bound(1, 32_768, integer=True),
-            "reasoning_budget": Bound(-1, 32_768, integer=True),
-            "seed": Bound(0, 2**64 - 1, integer=True),
-            "temperature": Bound(0, 1),
-            "top_p": Bound(0, 1),
+            "max_tokens": Range(1, 32_768),
+            "reasoning_budget": Range(-1, 32_768),
+            "seed": Range(0, 2**64 - 1),
+            "temperature": Range(0, 1),
+            "top_p": Range(0, 1),
         },
         context_window=262_144,
-        efforts=_template("enable_thinking", low_effort=True),
+        reasoning_efforts=_template("enable_thinking", low_effort=True),
     ),
 )
 

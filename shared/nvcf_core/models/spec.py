@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from nvcf_core.messages import Kind
+from nvcf_core.messages import MediaKind
 
-Effort: TypeAlias = Literal["none", "low", "high"]
+ReasoningEffort: TypeAlias = Literal["none", "low", "high"]
 
 _INTEGRATE = "https://integrate.api.nvidia.com/v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """The range that a page gives to a parameter, both ends included."""
+class Range:
+    """The range that the documentation gives to a parameter, both ends included."""
 
     low: float
     high: float
-    integer: bool = False
 
     def __str__(self) -> str:
         return f"{self.low} to {self.high}"
@@ -37,23 +36,23 @@ class ModelSpec:
     model_in_body: bool = True
     """Whether the body says `model`, or the path already does."""
 
-    media: Mapping[Kind, frozenset[str] | None] = field(
+    media: Mapping[MediaKind, frozenset[str] | None] = field(
         default_factory=lambda: {"image": None, "audio": None, "video": None}
     )
-    """The kinds it takes, each with the formats its page names; None: the page names none."""
-    tags: frozenset[Kind] = frozenset(("image", "audio", "video"))
+    """The kinds it takes, each with the formats its documentation names; None: the model's documentation names none."""
+    html_tags: frozenset[MediaKind] = frozenset(("image", "audio", "video"))
     """The kinds that its service reads out of HTML-style tags, where a user's content is a string."""
     max_media: int | None = None
-    """Media in one request, None where the page gives no number."""
+    """Media in one request, None where the model's documentation gives no number."""
     remote_urls: bool = True
     """Whether media may be given as http urls."""
     assets: bool = True
-    """Whether its page has the `NVCF-INPUT-ASSET-REFERENCES` header."""
+    """Whether its documentation has the `NVCF-INPUT-ASSET-REFERENCES` header."""
     audio_part: Literal["audio_url", "input_audio"] = "input_audio"
     """The content part in which inline audio goes. OpenAI-compatible servers share only `input_audio`."""
 
     roles: frozenset[str] | None = None
-    """The roles its page allows, None: any."""
+    """The roles its documentation allows, None: any."""
     message_keys: frozenset[str] = frozenset(("name",))
     """Which optional keys a message may have: `name`, `reasoning_content`."""
     single_message: bool = False
@@ -64,45 +63,45 @@ class ModelSpec:
     """The roles its last message may have, None: any."""
 
     parameters: frozenset[str] | None = None
-    """The body fields its page documents besides messages, model and stream; None: no page, all go."""
-    bounds: Mapping[str, Bound] = field(default_factory=dict[str, Bound])
+    """The body fields its documentation documents besides messages, model and stream; None: not documented, all go."""
+    bounds: Mapping[str, Range] = field(default_factory=dict[str, Range])
     context_window: int = 128_000
     """Tokens of prompt and answer together."""
 
-    efforts: Mapping[Effort, Mapping[str, Any]] | None = field(
+    reasoning_efforts: Mapping[ReasoningEffort, Mapping[str, Any]] | None = field(
         default_factory=lambda: {
             effort: {"reasoning_effort": effort} for effort in ("none", "low", "high")
         }
     )
     """What each `reasoning_effort` adds to the body; None: the model does not reason."""
-    quiet_media: frozenset[Kind] = frozenset()
-    """The kinds of media with which the page wants thinking switched off."""
-    quiet_word: str | None = None
+    no_think_media: frozenset[MediaKind] = frozenset()
+    """The kinds of media with which the model's documentation wants thinking switched off."""
+    no_think_token: str | None = None
     """What its system message then says."""
-    think_word: str | None = None
+    think_token: str | None = None
     """What a system message says to switch thinking on."""
 
     def documents(self, parameter: str) -> bool:
-        """Whether the page has this body field. A model without a page documents all."""
+        """Whether the model's documentation has this body field. A model without documentation takes all."""
         return self.parameters is None or parameter in self.parameters
 
     @property
-    def known(self) -> bool:
-        """Whether there is a page to hold a request against."""
+    def documented(self) -> bool:
+        """Whether there is documentation to hold a request against."""
         return self.parameters is not None
 
     @property
-    def tools(self) -> bool:
+    def supports_tools(self) -> bool:
         """Whether it calls functions."""
         return self.documents("tools")
 
     @property
-    def reasons(self) -> bool:
+    def supports_reasoning(self) -> bool:
         """Whether it can think before it answers."""
-        return self.efforts is not None
+        return self.reasoning_efforts is not None
 
     @property
-    def max_output(self) -> int | None:
-        """The most tokens an answer may have, None where no page says."""
+    def max_output_tokens(self) -> int | None:
+        """The most tokens an answer may have, None where it is not documented."""
         bound = self.bounds.get("max_tokens")
         return None if bound is None else int(bound.high)

@@ -9,27 +9,35 @@ from typing import Any, Literal
 
 from nvcf_core.errors import InvalidRequestError
 
-from .spec import Bound, ModelSpec
+from .spec import ModelSpec, Range
 
 _INTEGERS = frozenset(("max_tokens", "seed", "reasoning_budget"))
 
-_ANY_NUMBER = Bound(-math.inf, math.inf)
+_ANY_NUMBER = Range(-math.inf, math.inf)
 
 
-def _check_number(name: str, value: Any, judge: Judge) -> None:
+def check_number(name: str, value: Any, validator: Validator) -> None:
+    """Hold a number against its type and the range that the model documents.
+
+    Raises:
+        InvalidRequestError: it is not a finite number of that type, or out of range (unless `validation` says
+            otherwise).
+    """
     wanted = int if name in _INTEGERS else (int, float)
     if isinstance(value, bool) or not isinstance(value, wanted):
         kind = "a whole number" if name in _INTEGERS else "a number"
-        raise judge.refusal(name, f"{name} must be {kind}, not {value!r}")
+        raise validator.invalid_request(name, f"{name} must be {kind}, not {value!r}")
     if not math.isfinite(value):
-        raise judge.refusal(name, f"{name} must be finite, not {value!r}")
-    bound = judge.spec.bounds.get(name, _ANY_NUMBER)
+        raise validator.invalid_request(name, f"{name} must be finite, not {value!r}")
+    bound = validator.spec.bounds.get(name, _ANY_NUMBER)
     if not bound.low <= value <= bound.high:
-        judge.broken(name, f"{name}={value!r} is out of range: the page allows {bound}")
+        validator.reject(
+            name, f"{name}={value!r} is out of range: the model's documentation allows {bound}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class Validator:
     """Holds one call against one row."""
 
     spec: ModelSpec
@@ -37,27 +45,27 @@ class Judge:
     warn: Callable[[str, str], None]
     """Takes a reason, for which it warns only once, and the message."""
 
-    def broken(self, field: str, message: str) -> None:
+    def reject(self, field: str, message: str) -> None:
         """A documented bound is broken.
 
         Raises:
             InvalidRequestError: unless `validation` says otherwise.
         """
         if self.validation == "error":
-            raise self.refusal(field, message)
+            raise self.invalid_request(field, message)
         if self.validation == "warn":
             self.warn(f"bound:{field}", f"{message} ({self.spec.id})")
 
-    def refusal(self, field: str, message: str) -> InvalidRequestError:
+    def invalid_request(self, field: str, message: str) -> InvalidRequestError:
         """The error for what cannot be sent, whatever `validation` says."""
         return InvalidRequestError(
             f"{message} (model {self.spec.id})", field=field, model=self.spec.id
         )
 
-    def undocumented(self, field: str) -> None:
-        """Something is sent that the model's page does not have."""
+    def warn_undocumented(self, field: str) -> None:
+        """Something is sent that the model's documentation does not have."""
         if not self.spec.documents(field):
             self.warn(
                 f"field:{field}",
-                f"{field} is sent, but the page of {self.spec.id} does not document it",
+                f"{field} is sent, but the documentation of {self.spec.id} does not have it",
             )

@@ -7,13 +7,13 @@ from typing import Any, Literal, TypeVar
 
 from pydantic_core import from_json
 
-from nvcf_core.config.endpoints import may_follow
+from nvcf_core.config.endpoints import is_safe_redirect
 from nvcf_core.errors import APIStatusError, AssetUploadError, NVCFError
-from nvcf_core.exchange import Flow, Reply, Request, Source, Step
-from nvcf_core.wire import dump
+from nvcf_core.exchange import ByteSource, Flow, Request, Response, Step
+from nvcf_core.wire import dump_json
 
-from .retry import Retry, attempt
-from .upload_cache import Asset, Ledger
+from .retry import RetryPolicy, send_with_retries
+from .upload_cache import Asset, UploadCache
 
 T = TypeVar("T")
 
@@ -21,11 +21,11 @@ _DESCRIPTION = "chat input"
 
 
 def upload(
-    source: Source,
+    source: ByteSource,
     mime: str,
     root: str,
-    retry: Retry,
-    ledger: Ledger,
+    retry: RetryPolicy,
+    cache: UploadCache,
     progress: Callable[[int, int], None] | None = None,
 ) -> Flow[Asset]:
     """Create an asset and put its bytes. A failure halfway deletes it again.
@@ -33,46 +33,48 @@ def upload(
     Raises:
         AssetUploadError: names the stage.
     """
-    asset, url = yield from _create(mime, root, retry, ledger)
+    asset, url = yield from _create(mime, root, retry, cache)
     # The url is signed for these headers: one more, above all the key, and it is refused.
     headers = {
         "content-type": mime,
         "content-length": str(source.length),
         "x-amz-meta-nvcf-asset-description": _DESCRIPTION,
     }
-    put = Request("put", "PUT", url, headers, source, authorized=False, progress=progress)
+    put = Request("put", "PUT", url, headers, source, authorized=False, on_progress=progress)
     try:
-        yield from attempt(put, retry)
+        yield from send_with_retries(put, retry)
     except NVCFError as error:
         failure = _failed("put", asset.id, error)
         try:
-            yield from delete(asset, retry, ledger)
+            yield from delete(asset, retry, cache)
         except AssetUploadError as left:
             failure.add_note(f"and it could not be deleted: {left}")
         raise failure from error
     return asset
 
 
-def _create(mime: str, root: str, retry: Retry, ledger: Ledger) -> Flow[tuple[Asset, str]]:
-    about = dump({"contentType": mime, "description": _DESCRIPTION})
+def _create(
+    mime: str, root: str, retry: RetryPolicy, cache: UploadCache
+) -> Flow[tuple[Asset, str]]:
+    about = dump_json({"contentType": mime, "description": _DESCRIPTION})
     headers = {"content-type": "application/json", "accept": "application/json"}
 
-    def note(reply: Reply) -> None:
-        asset_id, _ = _created(reply)
-        if reply.status < 300 and asset_id is not None:
-            ledger.created(Asset(asset_id, root, reply.at))
+    def note(response: Response) -> None:
+        asset_id, _ = _created(response)
+        if response.status < 300 and asset_id is not None:
+            cache.record(Asset(asset_id, root, response.received_at))
 
-    create = Request("create", "POST", f"{root}/assets", headers, about, heard=note)
+    create = Request("create", "POST", f"{root}/assets", headers, about, on_response=note)
     try:
-        reply: Reply = yield from attempt(create, retry)
+        response: Response = yield from send_with_retries(create, retry)
     except NVCFError as error:
         raise _failed("create", None, error) from error
-    asset_id, url = _created(reply)
+    asset_id, url = _created(response)
     if asset_id is None:
         raise AssetUploadError("the service created an asset without an id", stage="create")
-    asset = Asset(asset_id, root, reply.at)
-    if url is None or not may_follow(url, root):
-        yield from delete(asset, retry, ledger)
+    asset = Asset(asset_id, root, response.received_at)
+    if url is None or not is_safe_redirect(url, root):
+        yield from delete(asset, retry, cache)
         raise AssetUploadError(
             f"asset {asset_id} was created without a usable upload url",
             stage="create",
@@ -81,9 +83,9 @@ def _create(mime: str, root: str, retry: Retry, ledger: Ledger) -> Flow[tuple[As
     return asset, url
 
 
-def _created(reply: Reply) -> tuple[str | None, str | None]:
+def _created(response: Response) -> tuple[str | None, str | None]:
     try:
-        body = from_json(reply.body)
+        body = from_json(response.body)
     except ValueError:
         body = None
     body = body if isinstance(body, dict) else {}
@@ -94,15 +96,17 @@ def _created(reply: Reply) -> tuple[str | None, str | None]:
     return asset_id, url
 
 
-def delete(asset: Asset, retry: Retry, ledger: Ledger) -> Flow[None]:
+def delete(asset: Asset, retry: RetryPolicy, cache: UploadCache) -> Flow[None]:
     """Delete an asset. One that is gone already is no failure.
 
     Raises:
-        AssetUploadError: stage "delete". The asset stays in the ledger.
+        AssetUploadError: stage "delete". The asset stays in the cache.
     """
     gone = False
     try:
-        yield from attempt(Request("delete", "DELETE", f"{asset.root}/assets/{asset.id}"), retry)
+        yield from send_with_retries(
+            Request("delete", "DELETE", f"{asset.root}/assets/{asset.id}"), retry
+        )
         gone = True
     except NVCFError as error:
         gone = isinstance(error, APIStatusError) and error.status == 404
@@ -111,9 +115,9 @@ def delete(asset: Asset, retry: Retry, ledger: Ledger) -> Flow[None]:
     finally:
         # Also when the conversation is left halfway: what may still be there stays known.
         if gone:
-            ledger.forget(asset.id)
+            cache.remove(asset.id)
         else:
-            ledger.created(asset)
+            cache.record(asset)
 
 
 def _failed(
@@ -130,22 +134,22 @@ def _failed(
     return failure
 
 
-def together(flows: list[Flow[T]]) -> Flow[list[T | NVCFError]]:
+def gather(flows: list[Flow[T]]) -> Flow[list[T | NVCFError]]:
     """Run conversations side by side, each step of all in one. A failed one leaves its error in the list."""
     results: list[Any] = [None] * len(flows)
     waiting: list[tuple[int, Any]] = [(number, None) for number in range(len(flows))]
     while waiting:
         steps: dict[int, Step] = {}
-        for number, reply in waiting:
+        for number, response in waiting:
             flow = flows[number]
             try:
                 steps[number] = (
-                    flow.throw(reply) if isinstance(reply, NVCFError) else flow.send(reply)
+                    flow.throw(response) if isinstance(response, NVCFError) else flow.send(response)
                 )
             except StopIteration as stop:
                 results[number] = stop.value
             except NVCFError as error:
                 results[number] = error
-        replies = (yield tuple(steps.values())) if steps else ()
-        waiting = list(zip(steps, replies, strict=True))
+        responses = (yield tuple(steps.values())) if steps else ()
+        waiting = list(zip(steps, responses, strict=True))
     return results

@@ -5,26 +5,26 @@ from __future__ import annotations
 from pydantic_core import from_json
 
 from nvcf_core.errors import InvalidResponseError
-from nvcf_core.exchange import Flow, Reply, Request
+from nvcf_core.exchange import Flow, Request, Response
 
-from .retry import Retry, attempt
+from .retry import RetryPolicy, send_with_retries
 
 
-def models(base_url: str, retry: Retry) -> Flow[list[str]]:
+def list_models(base_url: str, retry: RetryPolicy) -> Flow[list[str]]:
     """The ids that `/models` lists, sorted, each once.
 
     Raises:
-        NVCFError: the service could not be asked, or answered something else.
+        NVCFError: the service could not be asked, or outcome something else.
     """
     request = Request("models", "GET", f"{base_url}/models", {"accept": "application/json"})
-    reply: Reply = yield from attempt(request, retry)
+    response: Response = yield from send_with_retries(request, retry)
     try:
-        body = from_json(reply.body)
+        body = from_json(response.body)
     except ValueError:
         body = None
     rows = body.get("data") if isinstance(body, dict) else None
     if not isinstance(rows, list):
-        raise InvalidResponseError("the service's list of models is none", body=reply.body)
+        raise InvalidResponseError("the service's list of models is none", body=response.body)
     return sorted(
         {row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)}
     )

@@ -12,15 +12,15 @@ from nvcf_core.errors import (
     NVCFError,
     PollingTimeoutError,
 )
-from nvcf_core.exchange import Flow, Reply, Request
+from nvcf_core.exchange import Flow, Request, Response
 
-from .call import Call
-from .retry import check
+from .call import ChatRequest
+from .retry import raise_for_status
 
-POLL_SECONDS = "nvcf-poll-seconds"
+POLL_SECONDS_HEADER = "nvcf-poll-seconds"
 """The header that says how long the service may hold a request before it answers 202."""
 
-_POLL_SECONDS = 60
+POLL_SECONDS = 60
 """How long the service is asked to hold each poll. Its limit is 300."""
 
 _SLOWEST_POLL = 5.0
@@ -29,7 +29,7 @@ _SLOWEST_POLL = 5.0
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
-def _poll(call: Call, accepted: Reply) -> Flow[Reply]:
+def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
     """Ask for the result until it is there.
 
     The service holds each poll; where it does not, the pause between two grows.
@@ -37,67 +37,71 @@ def _poll(call: Call, accepted: Reply) -> Flow[Reply]:
     Raises:
         PollingTimeoutError: it was not there within `poll_timeout`.
     """
-    _tell(call.on_progress, accepted)
+    _report_progress(call.on_progress, accepted)
     request_id = accepted.headers.get("nvcf-reqid", "")
     if not _REQUEST_ID.fullmatch(request_id):
-        raise InvalidResponseError("the service answered 202 without a usable request id", body=b"")
+        raise InvalidResponseError("the service outcome 202 without a usable request id", body=b"")
     root = f"{call.nvcf_url}/pexec" if call.nvcf_url else call.base_url
     accept = "text/event-stream" if call.stream else "application/json"
     url = f"{root}/status/{request_id}"
-    reply, at, pause, failures = accepted, accepted.at, 0.0, 0
-    deadline = accepted.at + call.poll_timeout
-    while reply.status == 202:
+    response, at, pause, failures = accepted, accepted.received_at, 0.0, 0
+    deadline = accepted.received_at + call.poll_timeout
+    while response.status == 202:
         left = deadline - at - pause
         if left <= 0:
             raise _polled_too_long(call, request_id)
-        hold = str(_hold(call, left))
+        hold = str(hold_seconds(call, left))
         poll = Request(
             "poll",
             "GET",
             url,
-            {"accept": accept, POLL_SECONDS: hold},
-            after=pause,
-            live=True,
-            patience=left,
+            {"accept": accept, POLL_SECONDS_HEADER: hold},
+            delay=pause,
+            stream=True,
+            read_timeout=left,
         )
         try:
-            reply = check((yield poll))
+            response = raise_for_status((yield poll))
         except NVCFError as error:
-            if isinstance(error, APITimeoutError) and error.at >= deadline:
+            if isinstance(error, APITimeoutError) and error.failed_at >= deadline:
                 raise _polled_too_long(call, request_id) from error
             delay = call.retry.delay(failures, error)
             if delay is None:
                 raise
             at, pause, failures = error_time(error, at + pause), delay, failures + 1
             continue
-        held, at, failures = reply.at - at - pause, reply.at, 0
+        held, at, failures = response.received_at - at - pause, response.received_at, 0
         pause = 0.0 if held >= 1.0 else min(max(pause * 2, 0.1), _SLOWEST_POLL)
-        _tell(call.on_progress, reply)
-    return reply
+        _report_progress(call.on_progress, response)
+    return response
 
 
 def error_time(error: NVCFError, earliest: float) -> float:
-    """When a failure came, by the steady clock of the replies."""
-    at = error.response.at if isinstance(error, APIStatusError) else getattr(error, "at", 0.0)
+    """When a failure came, by the steady clock of the responses."""
+    at = (
+        error.response.received_at
+        if isinstance(error, APIStatusError)
+        else getattr(error, "failed_at", 0.0)
+    )
     return max(float(at), earliest)
 
 
-def _hold(call: Call, left: float) -> int:
+def hold_seconds(call: ChatRequest, left: float) -> int:
     """Seconds that the service may hold a request: within what is left, and within the client's own patience."""
-    timeout = call.terms.timeout
+    timeout = call.options.timeout
     read = timeout if isinstance(timeout, (int, float)) else getattr(timeout, "read", None)
-    patience = _POLL_SECONDS if read is None else read - 1
-    return max(1, int(min(_POLL_SECONDS, left, patience)))
+    patience = POLL_SECONDS if read is None else read - 1
+    return max(1, int(min(POLL_SECONDS, left, patience)))
 
 
-def _polled_too_long(call: Call, request_id: str) -> PollingTimeoutError:
+def _polled_too_long(call: ChatRequest, request_id: str) -> PollingTimeoutError:
     return PollingTimeoutError(
         f"{call.spec.id} was still working after {call.poll_timeout:g} s (poll_timeout)",
         request_id=request_id,
     )
 
 
-def _tell(on_progress: Callable[[float], None] | None, reply: Reply) -> None:
-    percent = reply.headers.get("nvcf-percent-complete", "")
+def _report_progress(on_progress: Callable[[float], None] | None, response: Response) -> None:
+    percent = response.headers.get("nvcf-percent-complete", "")
     if on_progress is not None and re.fullmatch(r"\d{1,3}(\.\d{1,9})?", percent):
         on_progress(float(percent))

@@ -8,13 +8,13 @@ import zipfile
 import zlib
 from dataclasses import replace
 
-from nvcf_core.config.endpoints import may_follow
+from nvcf_core.config.endpoints import is_safe_redirect
 from nvcf_core.errors import InvalidResponseError
-from nvcf_core.exchange import Flow, Reply, Request
+from nvcf_core.exchange import Flow, Request, Response
 from nvcf_core.response.json_body import LONGEST_ANSWER
 
-from .call import Call
-from .retry import attempt
+from .call import ChatRequest
+from .retry import send_with_retries
 
 _MOST_ENTRIES = 100
 """Files that the zip of a result may hold."""
@@ -27,23 +27,25 @@ _DAMAGED_ZIP = (
 """What the zip reader raises for bytes that are none, or damaged."""
 
 
-def _fetch(call: Call, reply: Reply) -> Flow[Reply]:
+def download_result(call: ChatRequest, response: Response) -> Flow[Response]:
     """Follow the redirect of a large result, without the key, and take the answer out of the zip."""
-    url = reply.headers["location"]
-    if not may_follow(url, call.url):
+    url = response.headers["location"]
+    if not is_safe_redirect(url, call.url):
         raise InvalidResponseError(
             "the service redirected to an url that may not be followed", body=url.encode()[:100]
         )
-    fetched: Reply = yield from attempt(Request("fetch", "GET", url, authorized=False), call.retry)
-    request_id = reply.headers.get("nvcf-reqid")
-    body = _unzipped(fetched.body, request_id)
+    fetched: Response = yield from send_with_retries(
+        Request("fetch", "GET", url, authorized=False), call.retry
+    )
+    request_id = response.headers.get("nvcf-reqid")
+    body = extract_answer(fetched.body, request_id)
     starts_as_events = body.lstrip()[:6].startswith((b"data:", b"event:", b":", b"id:"))
     kind = "text/event-stream" if starts_as_events else "application/json"
     headers = {"content-type": kind} | ({"nvcf-reqid": request_id} if request_id else {})
     return replace(fetched, status=200, headers=headers, body=body)
 
 
-def _unzipped(data: bytes, request_id: str | None) -> bytes:
+def extract_answer(data: bytes, request_id: str | None) -> bytes:
     """The one `.response` of a result's zip, within bounds of entries, size and ratio."""
     if data.count(b"PK\x01\x02") > _MOST_ENTRIES:
         # Counted before the reader makes an object of each.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nvcf_core.locks import Lock
 
-LIFE = 23 * 3600.0
+ASSET_LIFETIME = 23 * 3600.0
 """Seconds that an uploaded asset is used again. The service keeps it for 24 hours."""
 
 
@@ -19,7 +19,7 @@ class Asset:
     id: str
     root: str
     """The API it lies at (`nvcf_url`)."""
-    at: float
+    created_at: float
     """When it was created, by a steady clock."""
 
 
@@ -27,7 +27,7 @@ _Key = tuple[str, str, str]
 """API root, SHA-256 of the bytes, media type."""
 
 
-class Ledger:
+class UploadCache:
     """What one client uploaded, safe to share between threads and event loops.
 
     The same bytes are uploaded once: whoever comes second waits for the first.
@@ -42,15 +42,15 @@ class Ledger:
     def claim(self, key: _Key, now: float) -> Asset | Future[None] | None:
         """The asset with these bytes; or what to wait for; or None: the caller is to upload it."""
         with self._lock:
-            self._leave_to_parent()
+            self._forget_after_fork()
             known = self._known.get(key)
-            if isinstance(known, Asset) and now - known.at > LIFE:
+            if isinstance(known, Asset) and now - known.created_at > ASSET_LIFETIME:
                 known = None
             if known is None:
                 self._known[key] = Future()
             return known
 
-    def settle(self, key: _Key, asset: Asset | None) -> None:
+    def finish(self, key: _Key, asset: Asset | None) -> None:
         """Tell those who wait that an upload is done, or None: that it failed."""
         with self._lock:
             waiting = self._known.pop(key, None)
@@ -59,34 +59,34 @@ class Ledger:
         if isinstance(waiting, Future):
             waiting.set_result(None)  # Drivers never cancel it: see their shield.
 
-    def created(self, asset: Asset) -> None:
+    def record(self, asset: Asset) -> None:
         """Note an asset that exists from now on, whatever becomes of it."""
         with self._lock:
-            self._leave_to_parent()
+            self._forget_after_fork()
             self._created[asset.id] = asset
 
-    def forget(self, asset_id: str) -> None:
+    def remove(self, asset_id: str) -> None:
         """Note that an asset is no more."""
-        self.lost(asset_id)
+        self.invalidate(asset_id)
         with self._lock:
             self._created.pop(asset_id, None)
 
-    def lost(self, asset_id: str) -> None:
+    def invalidate(self, asset_id: str) -> None:
         """Note that the service does not find an asset: it is not used again, though deleted in the end."""
         with self._lock:
             for key, known in list(self._known.items()):
                 if isinstance(known, Asset) and known.id == asset_id:
                     del self._known[key]
 
-    def mentioned(self, text: str) -> list[str]:
+    def ids_in(self, text: str) -> list[str]:
         """Which of our assets a text names."""
         with self._lock:
             return [asset_id for asset_id in self._created if asset_id in text]
 
-    def drain(self) -> list[Asset]:
+    def pop_all(self) -> list[Asset]:
         """Every asset that is still there, to be deleted now."""
         with self._lock:
-            self._leave_to_parent()
+            self._forget_after_fork()
             assets = list(self._created.values())
             self._created.clear()
             self._known = {
@@ -99,7 +99,7 @@ class Ledger:
         """Whether nothing is left to delete."""
         return not self._created
 
-    def _leave_to_parent(self) -> None:
+    def _forget_after_fork(self) -> None:
         """In a forked child, forget what is the parent's to use and to delete."""
         if self._pid != os.getpid():
             self._pid = os.getpid()

@@ -8,13 +8,13 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nvcf_core.exchange import Body, Source
-from nvcf_core.media.delivery import Placed, Placements
-from nvcf_core.media.tags import has_tag, without_tags
+from nvcf_core.exchange import Body, ByteSource
+from nvcf_core.media.delivery import Deliveries, Delivery
+from nvcf_core.media.tags import contains_tag, escape_media_tags
 from nvcf_core.messages import TAGS, Media, Message, ToolCall
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tool_names import ToolNames
-from nvcf_core.wire import dump
+from nvcf_core.wire import dump_json
 
 Json = dict[str, Any]
 
@@ -23,10 +23,10 @@ _JOINED_UP_TO = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
-class PiecedBody:
+class StreamedBody:
     """A body whose inline media stay where they are: they are encoded piece by piece while it is sent."""
 
-    pieces: tuple[bytes | Source, ...]
+    pieces: tuple[bytes | ByteSource, ...]
     length: int
 
     def chunks(self) -> Generator[bytes]:
@@ -42,16 +42,16 @@ class MessageEncoder:
     """Encodes the messages of one request."""
 
     def __init__(
-        self, spec: ModelSpec, placements: Placements, assets: Mapping[int, str], names: ToolNames
+        self, spec: ModelSpec, deliveries: Deliveries, assets: Mapping[int, str], names: ToolNames
     ) -> None:
         self._spec = spec
-        self._placements = placements
+        self._deliveries = deliveries
         self._assets = assets
         """Asset ids by the identity of their `Media`."""
         self._names = names
-        self._mark = secrets.token_hex(16)
+        self._placeholder_mark = secrets.token_hex(16)
         """Stands in for base64 text in the JSON. Random, so that no message can hold it."""
-        self._sources: list[Source] = []
+        self._sources: list[ByteSource] = []
 
     def body(self, messages: Sequence[Message], about: Mapping[str, Any]) -> bytes | Body:
         """The whole body: `about`, and the messages.
@@ -61,7 +61,7 @@ class MessageEncoder:
         """
         head = {key: about[key] for key in ("model",) if key in about}
         content = {**head, "messages": [self.message(message) for message in messages], **about}
-        return self._with_sources(dump(content))
+        return self._with_sources(dump_json(content))
 
     def message(self, message: Message) -> Json:
         """One message."""
@@ -81,16 +81,16 @@ class MessageEncoder:
         return encoded
 
     def _call(self, call: ToolCall) -> Json:
-        function = {"name": self._names.safe(call.name), "arguments": call.arguments}
+        function = {"name": self._names.to_wire(call.name), "arguments": call.arguments}
         return {"id": call.id, "type": "function", "function": function}
 
     def _content(self, message: Message) -> str | list[Json]:
-        if message.role != "user" or not (self._spec.media or self._spec.tags):
+        if message.role != "user" or not (self._spec.media or self._spec.html_tags):
             return message.text
-        media = [self._placements.of(part) for part in message.parts if isinstance(part, Media)]
-        if any(placed.way in ("asset", "upload") for placed in media):
+        media = [self._deliveries.of(part) for part in message.parts if isinstance(part, Media)]
+        if any(delivery.method in ("asset", "upload") for delivery in media):
             return self._tagged(message)
-        literal = any(isinstance(part, str) and has_tag(part) for part in message.parts)
+        literal = any(isinstance(part, str) and contains_tag(part) for part in message.parts)
         if not media and not literal and len(message.parts) <= 1:
             return message.text
         # In the list form no tag is read out of a text.
@@ -112,51 +112,56 @@ class MessageEncoder:
                 texts.append(part)
                 continue
             # Joined before they are escaped, lest two texts make a tag together.
-            yield without_tags("\n".join(texts))
+            yield escape_media_tags("\n".join(texts))
             texts = []
             yield f'<{TAGS[part.kind]} src="{_attribute(self._link(part))}" />'
-        yield without_tags("\n".join(texts))
+        yield escape_media_tags("\n".join(texts))
 
     def _part(self, part: str | Media) -> Json:
         if isinstance(part, str):
             return {"type": "text", "text": part}
-        placed = self._placements.of(part)
+        delivery = self._deliveries.of(part)
         if (
             part.kind == "audio"
-            and placed.way == "inline"
+            and delivery.method == "inline"
             and self._spec.audio_part == "input_audio"
         ):
-            return {"type": "input_audio", "input_audio": self._input_audio(placed)}
+            return {"type": "input_audio", "input_audio": self._input_audio(delivery)}
         name = f"{part.kind}_url"
         target = {"url": self._link(part)}
-        if part.detail is not None and not self._spec.known:
+        if part.detail is not None and not self._spec.documented:
             target["detail"] = part.detail
         return {"type": name, name: target}
 
-    def _input_audio(self, placed: Placed) -> Json:
-        name = placed.mime.partition("/")[2]
-        return {"data": self._slot(placed.media), "format": "mp3" if name == "mpeg" else name}
+    def _input_audio(self, delivery: Delivery) -> Json:
+        name = delivery.mime_type.partition("/")[2]
+        return {
+            "data": self._placeholder(delivery.media),
+            "format": "mp3" if name == "mpeg" else name,
+        }
 
     def _link(self, media: Media) -> str:
-        placed = self._placements.of(media)
-        if placed.way == "link":
+        delivery = self._deliveries.of(media)
+        if delivery.method == "link":
             return media.url or ""
-        if placed.way == "inline":
-            return f"data:{placed.mime};base64,{self._slot(media)}"
-        return f"data:{placed.mime};asset_id,{self._assets[id(media)]}"
+        if delivery.method == "inline":
+            return f"data:{delivery.mime_type};base64,{self._placeholder(media)}"
+        return f"data:{delivery.mime_type};asset_id,{self._assets[id(media)]}"
 
-    def _slot(self, media: Media) -> str:
-        if media.source is None:  # Only media with bytes are placed inline.
+    def _placeholder(self, media: Media) -> str:
+        if media.source is None:  # Only media with bytes are delivery inline.
             raise AssertionError("an inline medium without bytes")
         self._sources.append(media.source)
-        return f"{self._mark}:{len(self._sources) - 1}:"
+        return f"{self._placeholder_mark}:{len(self._sources) - 1}:"
 
     def _with_sources(self, text: bytes) -> bytes | Body:
         if not self._sources:
             return text
-        pieces: list[bytes | Source] = []
+        pieces: list[bytes | ByteSource] = []
         length = 0
-        for number, piece in enumerate(re.split(rb"%s:(\d+):" % self._mark.encode(), text)):
+        for number, piece in enumerate(
+            re.split(rb"%s:(\d+):" % self._placeholder_mark.encode(), text)
+        ):
             if number % 2:
                 source = self._sources[int(piece)]
                 pieces.append(source)
@@ -164,7 +169,7 @@ class MessageEncoder:
             else:
                 pieces.append(piece)
                 length += len(piece)
-        body = PiecedBody(tuple(pieces), length)
+        body = StreamedBody(tuple(pieces), length)
         return b"".join(body.chunks()) if length <= _JOINED_UP_TO else body
 
 

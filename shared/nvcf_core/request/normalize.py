@@ -6,54 +6,59 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nvcf_core.messages import Media, Message, Part
-from nvcf_core.models.validator import Judge
+from nvcf_core.models.validator import Validator
 
 _GAP = "\n\n"
 """Between texts that are joined into one message."""
 
 
-def arrange(messages: Sequence[Message], judge: Judge) -> tuple[Message, ...]:
+def normalize(messages: Sequence[Message], validator: Validator) -> tuple[Message, ...]:
     """The messages to send.
 
     Raises:
         InvalidRequestError: there are none, or the model cannot take them.
     """
     if not messages:
-        raise judge.refusal("messages", "there are no messages to send")
+        raise validator.invalid_request("messages", "there are no messages to send")
     for place, message in enumerate(messages):  # As the user counts them, before any is moved.
-        _check(place, message, judge)
-    spec = judge.spec
-    arranged = _media_out_of_tools(messages)
+        _check(place, message, validator)
+    spec = validator.spec
+    arranged = _move_media_after_tool_results(messages)
     if spec.single_message:
-        arranged = [_folded(arranged, judge)]
+        arranged = [_fold_into_one(arranged, validator)]
     if spec.alternating:
-        arranged = _alternating(arranged)
+        arranged = _alternate(arranged)
     if spec.last_roles is not None and arranged[-1].role not in spec.last_roles:
         allowed = " or ".join(sorted(spec.last_roles))
         last = f"messages[{len(messages) - 1}]"
-        judge.broken(
-            last, f"the last message has role {arranged[-1].role}; the page wants {allowed}"
+        validator.reject(
+            last,
+            f"the last message has role {arranged[-1].role}; the model's documentation wants {allowed}",
         )
     return tuple(arranged)
 
 
-def _check(place: int, message: Message, judge: Judge) -> None:
-    field, spec = f"messages[{place}]", judge.spec
+def _check(place: int, message: Message, validator: Validator) -> None:
+    field, spec = f"messages[{place}]", validator.spec
     roles = None if spec.single_message else spec.roles  # A single message is folded first.
     if roles is not None and message.role not in roles:
         allowed = ", ".join(sorted(roles))
-        judge.broken(field, f"{field} has role {message.role!r}; the page allows {allowed}")
+        validator.reject(
+            field, f"{field} has role {message.role!r}; the model's documentation allows {allowed}"
+        )
     if message.role == "tool" and not message.tool_call_id:
-        raise judge.refusal(field, f"{field} is a tool's result, and has no tool_call_id")
+        raise validator.invalid_request(
+            field, f"{field} is a tool's result, and has no tool_call_id"
+        )
     if message.role not in ("user", "tool") and any(
         isinstance(part, Media) for part in message.parts
     ):
-        raise judge.refusal(
+        raise validator.invalid_request(
             field, f"{field} has role {message.role}: only user messages may have media"
         )
 
 
-def _media_out_of_tools(messages: Sequence[Message]) -> list[Message]:
+def _move_media_after_tool_results(messages: Sequence[Message]) -> list[Message]:
     """Media that tools returned, in a user message right after the results: tool messages are text."""
     arranged: list[Message] = []
     waiting: list[Part] = []
@@ -71,19 +76,21 @@ def _media_out_of_tools(messages: Sequence[Message]) -> list[Message]:
     return arranged
 
 
-def _folded(messages: Sequence[Message], judge: Judge) -> Message:
+def _fold_into_one(messages: Sequence[Message], validator: Validator) -> Message:
     """One user message, led by the text of the system messages."""
     system = [message for message in messages if message.role == "system"]
     others = [message for message in messages if message.role != "system"]
     if len(others) != 1 or others[0].role != "user":
         roles = ", ".join(message.role for message in messages)
-        raise judge.refusal("messages", f"the model takes exactly one user message, not: {roles}")
+        raise validator.invalid_request(
+            "messages", f"the model takes exactly one user message, not: {roles}"
+        )
     text = _GAP.join(text for message in system if (text := message.text))
     leading = (text,) if text else ()
-    return replace(others[0], parts=_joined_parts(leading, others[0].parts))
+    return replace(others[0], parts=_merge_parts(leading, others[0].parts))
 
 
-def _alternating(messages: Sequence[Message]) -> list[Message]:
+def _alternate(messages: Sequence[Message]) -> list[Message]:
     """System first and once; later system texts as the user's; neighbours of one role joined."""
     groups: list[list[Message]] = []
     for message in messages:
@@ -94,10 +101,10 @@ def _alternating(messages: Sequence[Message]) -> list[Message]:
             groups[-1].append(message)
         else:
             groups.append([message])
-    return [_joined(group) for group in groups]
+    return [_merge(group) for group in groups]
 
 
-def _joined(group: Sequence[Message]) -> Message:
+def _merge(group: Sequence[Message]) -> Message:
     """One message that says what all of a group say."""
     first = group[0]
     if len(group) == 1:
@@ -105,14 +112,14 @@ def _joined(group: Sequence[Message]) -> Message:
     reasoning = _GAP.join(message.reasoning for message in group if message.reasoning)
     return replace(
         first,
-        parts=_joined_parts(*(message.parts for message in group)),
+        parts=_merge_parts(*(message.parts for message in group)),
         name=first.name if all(message.name == first.name for message in group) else None,
         tool_calls=tuple(call for message in group for call in message.tool_calls),
         reasoning=reasoning or None,
     )
 
 
-def _joined_parts(*several: tuple[Part, ...]) -> tuple[Part, ...]:
+def _merge_parts(*several: tuple[Part, ...]) -> tuple[Part, ...]:
     """The parts of several messages, in order; where two of their texts meet they become one."""
     slots: list[Media | list[str]] = []
     for parts in several:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.models.validator import Judge, _check_number
+from nvcf_core.models.validator import Validator, check_number
 
-from .reasoning import _add_reasoning
+from .reasoning import add_reasoning
 
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "frequency_penalty", "presence_penalty")
 
@@ -21,30 +21,30 @@ _PHASES = ("connect", "read", "write", "pool")
 
 
 @dataclass(slots=True)
-class Parameters:
+class BodyFields:
     """What the settings and keywords of one call come to."""
 
     body: dict[str, Any]
     stops: tuple[str, ...] = ()
-    """Stop sequences that the client enforces, because the page has no `stop`."""
+    """Stop sequences that the client enforces, because the model's documentation has no `stop`."""
     single_call: bool = False
     """Whether the client leaves out every tool call but the first."""
 
 
-def check_settings(values: Mapping[str, Any], judge: Judge) -> None:
-    """Hold a constructor's own values against the page.
+def check_settings(values: Mapping[str, Any], validator: Validator) -> None:
+    """Hold a constructor's own values against the model's documentation.
 
     Raises:
         InvalidRequestError: one is out of its bounds.
     """
-    _check_times(values, judge)
+    _check_times(values, validator)
     for name in (*_SAMPLING, "reasoning_budget"):
         if values[name] is not None:
-            _check_number(name, values[name], judge)
-    _stops(values["stop"], judge)
+            check_number(name, values[name], validator)
+    _stops(values["stop"], validator)
 
 
-def check_counts(values: Mapping[str, Any]) -> None:
+def check_client_limits(values: Mapping[str, Any]) -> None:
     """Hold the client's own limits of number against reason.
 
     Raises:
@@ -56,77 +56,85 @@ def check_counts(values: Mapping[str, Any]) -> None:
             raise InvalidRequestError(f"{name}={value} must be at least {least}", field=name)
 
 
-def parameters(
-    values: Mapping[str, Any], extra: Mapping[str, Any], judge: Judge, *, stream: bool
-) -> Parameters:
+def body_fields(
+    values: Mapping[str, Any], extra: Mapping[str, Any], validator: Validator, *, stream: bool
+) -> BodyFields:
     """Everything the body says besides model, messages and stream.
 
     Args:
         values: the settings of this call.
         extra: its keywords that are no setting: tools, and whatever the service may take.
-        judge: the model's page.
+        validator: the model's documentation.
         stream: whether the answer is to be streamed.
 
     Raises:
         InvalidRequestError: a value is out of its bounds, or cannot be what the field wants.
     """
-    _check_times(values, judge)
-    result = Parameters({})
+    _check_times(values, validator)
+    result = BodyFields({})
     for name in _SAMPLING:
         value = values[name]
         if value is not None:
-            _check_number(name, value, judge)
-            judge.undocumented(name)
+            check_number(name, value, validator)
+            validator.warn_undocumented(name)
             result.body[name] = value
-    _add_stop(values["stop"], judge, result)
-    _add_reasoning(values, judge, result.body)
-    _add_extra(extra, judge, result, stream=stream)
-    if stream and values["stream_usage"] and judge.spec.documents("stream_options"):
+    _add_stop(values["stop"], validator, result)
+    add_reasoning(values, validator, result.body)
+    _add_extra(extra, validator, result, stream=stream)
+    if stream and values["stream_usage"] and validator.spec.documents("stream_options"):
         result.body.setdefault("stream_options", {"include_usage": True})
     result.body.update(values["extra_body"] or {})
     return result
 
 
-def _check_times(values: Mapping[str, Any], judge: Judge) -> None:
+def _check_times(values: Mapping[str, Any], validator: Validator) -> None:
     for name in ("timeout", "stream_chunk_timeout", "poll_timeout"):
         value = values[name]
         if value is None or all(hasattr(value, phase) for phase in _PHASES):
             continue  # No limit, or an httpx.Timeout.
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not (number and 0 <= value <= threading.TIMEOUT_MAX):
-            raise judge.refusal(name, f"{name} must be a number of seconds, not {value!r}")
+            raise validator.invalid_request(
+                name, f"{name} must be a number of seconds, not {value!r}"
+            )
 
 
-def _stops(stop: Any, judge: Judge) -> list[str]:
+def _stops(stop: Any, validator: Validator) -> list[str]:
     stops = [stop] if isinstance(stop, str) else list(stop or ())
     for text in stops:
         if not isinstance(text, str) or not text:
-            raise judge.refusal("stop", f"stop takes texts that are not empty, not {text!r}")
+            raise validator.invalid_request(
+                "stop", f"stop takes texts that are not empty, not {text!r}"
+            )
     return stops
 
 
-def _add_stop(stop: Any, judge: Judge, result: Parameters) -> None:
-    stops = _stops(stop, judge)
+def _add_stop(stop: Any, validator: Validator, result: BodyFields) -> None:
+    stops = _stops(stop, validator)
     if not stops:
         return
-    if judge.spec.documents("stop"):
+    if validator.spec.documents("stop"):
         result.body["stop"] = stop if isinstance(stop, str) else stops
     else:
         result.stops = tuple(stops)
 
 
-def _add_extra(extra: Mapping[str, Any], judge: Judge, result: Parameters, *, stream: bool) -> None:
+def _add_extra(
+    extra: Mapping[str, Any], validator: Validator, result: BodyFields, *, stream: bool
+) -> None:
     extra = {name: value for name, value in extra.items() if name != "stream"}
     if not extra.get("tools"):
         # An empty list of tools is refused by the service, and so is a choice among none.
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             extra.pop(name, None)
     if not isinstance(extra.get("tools", []), (list, tuple)):
-        raise judge.refusal("tools", f"tools takes a list of tools, not {extra['tools']!r}")
-    if not judge.spec.documents("parallel_tool_calls") and "parallel_tool_calls" in extra:
+        raise validator.invalid_request(
+            "tools", f"tools takes a list of tools, not {extra['tools']!r}"
+        )
+    if not validator.spec.documents("parallel_tool_calls") and "parallel_tool_calls" in extra:
         result.single_call = extra.pop("parallel_tool_calls") is False
     if stream and isinstance(extra.get("n"), int) and extra["n"] > 1:
-        raise judge.refusal("n", f"a stream has one answer, not n={extra['n']}")
+        raise validator.invalid_request("n", f"a stream has one answer, not n={extra['n']}")
     for name, value in extra.items():
-        judge.undocumented(name)
+        validator.warn_undocumented(name)
         result.body[name] = value

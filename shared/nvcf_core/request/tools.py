@@ -9,7 +9,8 @@ from nvcf_core.messages import Message
 from nvcf_core.tool_names import ToolNames
 
 
-def _tool_names(messages: Sequence[Message], body: Mapping[str, Any]) -> ToolNames:
+def tool_names_of(messages: Sequence[Message], body: Mapping[str, Any]) -> ToolNames:
+    """The names of the tools that a body offers and of those that the messages call."""
     names = [name for tool in _tools(body) if (name := _function_name(tool))]
     names += [call.name for message in messages for call in message.tool_calls]
     return ToolNames(names)
@@ -27,7 +28,7 @@ def _function_name(tool: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _with_safe_names(body: dict[str, Any], names: ToolNames) -> dict[str, Any]:
+def with_wire_names(body: dict[str, Any], names: ToolNames) -> dict[str, Any]:
     """The body with the tools under names that the service accepts."""
     changed = dict(body)
     if tools := _tools(body):
@@ -39,6 +40,6 @@ def _with_safe_names(body: dict[str, Any], names: ToolNames) -> dict[str, Any]:
 
 def _renamed(tool: Any, names: ToolNames) -> Any:
     name = _function_name(tool)
-    if name is None or names.safe(name) == name:
+    if name is None or names.to_wire(name) == name:
         return tool
-    return {**tool, "function": {**tool["function"], "name": names.safe(name)}}
+    return {**tool, "function": {**tool["function"], "name": names.to_wire(name)}}

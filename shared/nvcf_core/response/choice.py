@@ -16,7 +16,7 @@ _NO_CALLS: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class DecodeOptions:
     """How one answer is to be read."""
 
     model: str | None = None
@@ -28,7 +28,7 @@ class Reading:
     """Whether every tool call but the first is left out."""
 
 
-class Choice:
+class ChoiceAccumulator:
     """One choice of an answer, growing: reasoning apart, calls put together, cut at a stop sequence."""
 
     __slots__ = (
@@ -43,7 +43,7 @@ class Choice:
         "refusals",
     )
 
-    def __init__(self, reading: Reading, answer_id: str | None) -> None:
+    def __init__(self, reading: DecodeOptions, answer_id: str | None) -> None:
         self._reading = reading
         self._think = ThinkFilter()
         self._stop = StopFilter(reading.stops) if reading.stops else None
@@ -55,13 +55,13 @@ class Choice:
         self.logprobs: list[dict[str, Any]] = []
 
     @property
-    def cut(self) -> bool:
+    def stopped(self) -> bool:
         """Whether a stop sequence was met."""
         return self._stop is not None and self._stop.hit
 
     def feed(self, said: Mapping[str, Any], raw: dict[str, Any]) -> Chunk | None:
         """Take a delta, or a whole message. None: nothing to tell came of it."""
-        text = _content(said.get("content"))
+        text = content_text(said.get("content"))
         reasoning = said.get("reasoning_content") or said.get("reasoning")
         reasoning = reasoning if isinstance(reasoning, str) else ""
         if text:
@@ -69,21 +69,21 @@ class Choice:
             reasoning += thought
             text = self._stop.feed(text) if self._stop else text
         pieces = said.get("tool_calls")
-        calls = self._calls(pieces) if pieces and not self.cut else _NO_CALLS
+        calls = self._calls(pieces) if pieces and not self.stopped else _NO_CALLS
         refusal = said.get("refusal")
         refusal = refusal if isinstance(refusal, str) else ""
         if not (text or reasoning or calls or refusal):
             return None
         return self._keep(Chunk(text, reasoning, calls, refusal, raw=raw))
 
-    def end(self) -> Chunk:
+    def flush(self) -> Chunk:
         """What was held back until the end."""
-        reasoning, text = self._think.end()
+        reasoning, text = self._think.flush()
         if self._stop:
-            text = self._stop.feed(text) + self._stop.end()
+            text = self._stop.feed(text) + self._stop.flush()
         return self._keep(Chunk(text, reasoning))
 
-    def whole(self) -> Chunk:
+    def snapshot(self) -> Chunk:
         """All that has arrived."""
         return Chunk(
             text="".join(self._texts),
@@ -111,7 +111,7 @@ class Choice:
         return chunk
 
 
-def usage_of(usage: object) -> Usage | None:
+def parse_usage(usage: object) -> Usage | None:
     """Token counts, from the service's own object. None where it said nothing."""
     if not isinstance(usage, Mapping) or not usage:
         return None
@@ -144,21 +144,22 @@ def _first(*values: int | None) -> int | None:
     return next((value for value in values if value is not None), None)
 
 
-def plain(value: object) -> str:
+def as_text(value: object) -> str:
     """The value, if it is a text; else an empty one."""
     return value if isinstance(value, str) else ""
 
 
-def _content(content: object) -> str:
+def content_text(content: object) -> str:
     """The text of a content, which is a string, or on some servers a list of parts."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
         return ""
-    return "".join(plain(part.get("text")) for part in content if isinstance(part, dict))
+    return "".join(as_text(part.get("text")) for part in content if isinstance(part, dict))
 
 
-def _choices(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+def choices_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The choices of an answer's body; what is not an object is left out."""
     choices = body.get("choices")
     if not isinstance(choices, list):
         return []

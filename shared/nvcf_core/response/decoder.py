@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from nvcf_core.exchange import Reply
+from nvcf_core.exchange import Response
 from nvcf_core.messages import Chunk
 
-from .choice import Reading
-from .event_stream import EventDecoder
-from .json_body import WholeDecoder
+from .choice import DecodeOptions
+from .event_stream import EventStreamDecoder
+from .json_body import JSONBodyDecoder
 
 
 class Decoder(Protocol):
     """Takes the bytes of an answer's body as they arrive."""
 
     @property
-    def complete(self) -> bool:
+    def can_end(self) -> bool:
         """Whether the answer is whole, should nothing more arrive."""
         ...
 
     @property
-    def finished(self) -> bool:
+    def done(self) -> bool:
         """Whether the last chunk has been returned."""
         ...
 
     @property
-    def cut(self) -> bool:
+    def stopped(self) -> bool:
         """Whether the client itself ended the answer, so that the rest need not be read."""
         ...
 
     @property
-    def failed(self) -> bool:
+    def has_failure(self) -> bool:
         """Whether `end` will raise: what came before the failure has been returned."""
         ...
 
@@ -40,18 +40,18 @@ class Decoder(Protocol):
         """Take the next bytes; return the chunks that they complete."""
         ...
 
-    def end(self) -> Iterable[Chunk]:
+    def flush(self) -> Iterable[Chunk]:
         """What is left when the body has ended."""
         ...
 
-    def answer(self) -> Chunk:
+    def snapshot(self) -> Chunk:
         """All that has arrived, as one chunk."""
         ...
 
 
-def decoder_for(reply: Reply, reading: Reading) -> Decoder:
+def decoder_for(response: Response, reading: DecodeOptions) -> Decoder:
     """What the service sent decides, not what was asked: it may answer a stream whole."""
-    kind = reply.headers.get("content-type", "")
+    kind = response.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() == "text/event-stream":
-        return EventDecoder(reply, reading)
-    return WholeDecoder(reply, reading)
+        return EventStreamDecoder(response, reading)
+    return JSONBodyDecoder(response, reading)

@@ -20,7 +20,7 @@ from nvcf_core.errors import (
     RateLimitError,
     ServerError,
 )
-from nvcf_core.exchange import Reply
+from nvcf_core.exchange import Response
 
 _LONGEST_DETAIL = 2_000
 """Characters of a service's own explanation that an error shows."""
@@ -49,52 +49,52 @@ _CONTEXT_LENGTH = re.compile(
 )
 
 
-def status_error(reply: Reply) -> APIStatusError:
-    """The error that a reply with a status of 300 or more stands for."""
-    title, detail, request_id = _problem(reply)
-    error = _kind(reply)(
-        reply,
+def status_error(response: Response) -> APIStatusError:
+    """The error that a response with a status of 300 or more stands for."""
+    title, detail, request_id = _problem(response)
+    error = _error_class(response)(
+        response,
         title=title,
         detail=detail,
-        hint=_HINTS.get(reply.status, ""),
-        retry_after=retry_after(reply.headers),
+        hint=_HINTS.get(response.status, ""),
+        retry_after=retry_after(response.headers),
         request_id=request_id,
     )
-    if reply.status == 409:
+    if response.status == 409:
         error.retryable = True
     return error
 
 
-def _kind(reply: Reply) -> type[APIStatusError]:
-    if reply.status >= 500:
+def _error_class(response: Response) -> type[APIStatusError]:
+    if response.status >= 500:
         return ServerError
-    if reply.status in _BY_STATUS:
-        return _BY_STATUS[reply.status]
-    if reply.status < 400:
+    if response.status in _BY_STATUS:
+        return _BY_STATUS[response.status]
+    if response.status < 400:
         return APIStatusError
-    if reply.status == 400 and b"DEGRADED" in reply.body:
+    if response.status == 400 and b"DEGRADED" in response.body:
         return ServerError
-    if _CONTEXT_LENGTH.search(reply.text[:_LONGEST_DETAIL]):
+    if _CONTEXT_LENGTH.search(response.text[:_LONGEST_DETAIL]):
         return ContextLengthError
     return BadRequestError
 
 
-def _problem(reply: Reply) -> tuple[str, str, str | None]:
+def _problem(response: Response) -> tuple[str, str, str | None]:
     """Title, detail and request id of an error body, whichever of the service's shapes it has."""
-    request_id = reply.headers.get("nvcf-reqid")
+    request_id = response.headers.get("nvcf-reqid")
     try:
-        body = from_json(reply.body)
+        body = from_json(response.body)
     except ValueError:
-        said = " ".join(reply.text[: 2 * _LONGEST_DETAIL].split())
+        said = " ".join(response.text[: 2 * _LONGEST_DETAIL].split())
         return "", said[:_LONGEST_DETAIL], request_id
     if not isinstance(body, dict):
         return "", ("" if body is None else str(body))[:_LONGEST_DETAIL], request_id
-    title, detail = explain(body)
+    title, detail = describe_error_body(body)
     request_id = request_id or _text(body.get("requestId")) or None
     return title[:_LONGEST_DETAIL], detail[:_LONGEST_DETAIL], request_id
 
 
-def explain(body: Mapping[str, Any]) -> tuple[str, str]:
+def describe_error_body(body: Mapping[str, Any]) -> tuple[str, str]:
     """Title and detail of an error body that is a JSON object, in any of the shapes seen."""
     error = body.get("error")
     if isinstance(error, Mapping):
@@ -121,7 +121,7 @@ def _text(value: object) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `Retry-After` asks to wait: a number, or a date set against the reply's own `Date`."""
+    """Seconds that `Retry-After` asks to wait: a number, or a date set against the response's own `Date`."""
     value = headers.get("retry-after")
     if value is None:
         return None

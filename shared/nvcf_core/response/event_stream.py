@@ -6,22 +6,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nvcf_core.errors import StreamInterruptedError
-from nvcf_core.exchange import Reply
+from nvcf_core.exchange import Response
 from nvcf_core.messages import Chunk
-from nvcf_core.wire import _from_json
+from nvcf_core.wire import parse_json
 
-from .choice import Choice, Reading, _choices, plain, usage_of
-from .error_body import explain
+from .choice import ChoiceAccumulator, DecodeOptions, as_text, choices_of, parse_usage
+from .error_body import describe_error_body
 from .sse import EventTooLong, SSEDecoder
 
 
-class EventDecoder:
+class EventStreamDecoder:
     """Decodes a stream of events."""
 
-    def __init__(self, reply: Reply, reading: Reading) -> None:
+    def __init__(self, response: Response, reading: DecodeOptions) -> None:
         self._events = SSEDecoder()
-        self._request_id = reply.headers.get("nvcf-reqid")
-        self._choice = Choice(reading, None)
+        self._request_id = response.headers.get("nvcf-reqid")
+        self._choice = ChoiceAccumulator(reading, None)
         self._usage: Mapping[str, Any] | None = None
         self._id: str | None = None
         self._asked = reading.model
@@ -31,24 +31,24 @@ class EventDecoder:
         self._failure: StreamInterruptedError | None = None
 
     @property
-    def failed(self) -> bool:
+    def has_failure(self) -> bool:
         """Whether `end` will raise: what came before the failure has been returned."""
         return self._failure is not None
 
     @property
-    def complete(self) -> bool:
+    def can_end(self) -> bool:
         """Whether the answer is whole, should nothing more arrive."""
         return self._done or self._choice.finish_reason is not None
 
     @property
-    def finished(self) -> bool:
+    def done(self) -> bool:
         """Whether the last chunk has been returned."""
         return self._last is not None
 
     @property
-    def cut(self) -> bool:
+    def stopped(self) -> bool:
         """Whether the client itself ended the answer at a stop sequence."""
-        return self._choice.cut
+        return self._choice.stopped
 
     def feed(self, data: bytes) -> list[Chunk]:
         """Take the next bytes; return the chunks that they complete.
@@ -64,29 +64,29 @@ class EventDecoder:
             raise self._interrupted(str(error)) from None
         return self._chunks(events)
 
-    def end(self) -> Iterator[Chunk]:
+    def flush(self) -> Iterator[Chunk]:
         """Yield what is left when the body has ended.
 
         Raises:
             StreamInterruptedError: it failed, or ended before the answer was whole.
         """
         if self._failure is None and self._last is None:
-            whole = self.complete
+            whole = self.can_end
             try:
-                yield from self._chunks(self._events.end())
+                yield from self._chunks(self._events.flush())
             except StreamInterruptedError:
                 if not whole:  # Else only what follows the answer was cut off.
                     raise
         if self._failure is not None:
             raise self._failure
         if self._last is None:
-            if not self.complete:
+            if not self.can_end:
                 raise self._interrupted("the stream ended before the answer was whole")
             yield self._final()
 
-    def answer(self) -> Chunk:
+    def snapshot(self) -> Chunk:
         """All that has arrived, as one chunk."""
-        whole = self._choice.whole()
+        whole = self._choice.snapshot()
         if self._last is None:
             whole.id, whole.request_id = self._id, self._request_id
             whole.model = self._model or self._asked
@@ -110,7 +110,7 @@ class EventDecoder:
                     self._done = True
                 else:
                     self._event(name, data, chunks)
-                if self._done or self._choice.cut:
+                if self._done or self._choice.stopped:
                     chunks.append(self._final())
                     break
         except StreamInterruptedError as failure:
@@ -123,15 +123,15 @@ class EventDecoder:
     def _event(self, name: bytes, data: bytes, chunks: list[Chunk]) -> None:
         body = self._parse(name, data)
         if name == b"error" or "error" in body or "choices" not in body:
-            self._judge(name, body)
+            self._raise_if_error(name, body)
         usage = body.get("usage")
         if usage and isinstance(usage, dict):
             self._usage = usage
-        if self._id is None and (answer_id := plain(body.get("id"))):
+        if self._id is None and (answer_id := as_text(body.get("id"))):
             self._id = answer_id
-            self._choice.calls.named(answer_id)
-        self._model = self._model or plain(body.get("model")) or None
-        for choice in _choices(body):
+            self._choice.calls.set_answer_id(answer_id)
+        self._model = self._model or as_text(body.get("model")) or None
+        for choice in choices_of(body):
             if not choice.get("index"):
                 self._delta(choice, body, chunks)
 
@@ -151,7 +151,7 @@ class EventDecoder:
 
     def _parse(self, name: bytes, data: bytes) -> dict[str, Any]:
         try:
-            body = _from_json(data)
+            body = parse_json(data)
         except ValueError as error:
             if name == b"error":
                 raise self._interrupted(
@@ -163,21 +163,21 @@ class EventDecoder:
             return body
         raise self._interrupted(f"an event of the stream is no JSON object: {data[:200]!r}")
 
-    def _judge(self, name: bytes, body: dict[str, Any]) -> None:
+    def _raise_if_error(self, name: bytes, body: dict[str, Any]) -> None:
         """Raise what an event that is no ordinary piece of an answer says."""
         problem = body.get("object") == "error" or (
             ("title" in body or "detail" in body) and "choices" not in body
         )
         if name == b"error" or body.get("error") or problem:
-            said = ": ".join(part for part in explain(body) if part)
+            said = ": ".join(part for part in describe_error_body(body) if part)
             raise self._interrupted(
                 f"the service failed in the middle of the stream: {said[:2000]}"
             )
 
     def _final(self) -> Chunk:
-        chunk = self._choice.end()
-        chunk.finish_reason = "stop" if self._choice.cut else self._choice.finish_reason
-        chunk.usage = usage_of(self._usage)
+        chunk = self._choice.flush()
+        chunk.finish_reason = "stop" if self._choice.stopped else self._choice.finish_reason
+        chunk.usage = parse_usage(self._usage)
         chunk.id, chunk.request_id = self._id, self._request_id
         chunk.model = self._model or self._asked
         chunk.last = True
@@ -187,4 +187,4 @@ class EventDecoder:
         return chunk
 
     def _interrupted(self, reason: str) -> StreamInterruptedError:
-        return StreamInterruptedError(reason, partial=self.answer(), request_id=self._request_id)
+        return StreamInterruptedError(reason, partial=self.snapshot(), request_id=self._request_id)

@@ -39,7 +39,7 @@ class ThinkFilter:
             return "", self._gap(text)
         return "", text
 
-    def end(self) -> tuple[str, str]:
+    def flush(self) -> tuple[str, str]:
         """What was held back, because it looked like a part of a tag."""
         held, self._held = self._held, ""
         return (held, "") if self._state == "thinking" else ("", held)
@@ -100,7 +100,7 @@ class StopFilter:
         self._held = text[cut:]
         return text[:cut]
 
-    def end(self) -> str:
+    def flush(self) -> str:
         """The text that was held back, because it looked like the start of a stop sequence."""
         held, self._held = self._held, ""
         return held

@@ -69,7 +69,7 @@ class SSEDecoder:
             self._check(self._partial_length + self._size)
         return self._lines(lines)
 
-    def end(self) -> list[tuple[bytes, bytes]]:
+    def flush(self) -> list[tuple[bytes, bytes]]:
         """Return the event left over when the stream ends without its blank line."""
         lines = [b"".join(self._partial), b""]
         self._partial.clear()

@@ -12,7 +12,7 @@ from nvcf_core.messages import ToolCall
 from nvcf_core.tool_names import ToolNames
 
 
-class _Growing:
+class _PartialCall:
     """A call whose fragments are still arriving."""
 
     __slots__ = ("arguments", "call", "wire_id", "wire_name")
@@ -23,7 +23,7 @@ class _Growing:
         self.wire_name = wire_name
         self.arguments: list[str] = []
 
-    def whole(self) -> ToolCall:
+    def snapshot(self) -> ToolCall:
         return ToolCall(self.call.index, self.call.id, self.call.name, "".join(self.arguments))
 
 
@@ -40,9 +40,9 @@ class ToolCallAssembler:
     def __init__(self, names: ToolNames, answer_id: str | None = None) -> None:
         self._names = names
         self._answer_id = answer_id
-        self._calls: list[_Growing] = []
-        self._by_wire_index: dict[int, _Growing] = {}
-        self._by_wire_id: dict[str, _Growing] = {}
+        self._calls: list[_PartialCall] = []
+        self._by_wire_index: dict[int, _PartialCall] = {}
+        self._by_wire_id: dict[str, _PartialCall] = {}
         self._ids: set[str] = set()
 
     def feed(self, pieces: Iterable[Any]) -> tuple[ToolCall, ...]:
@@ -52,11 +52,11 @@ class ToolCallAssembler:
             if isinstance(piece, Mapping):
                 fragment = self._piece(piece, fragments)
                 fragments.setdefault(fragment.index, []).append(fragment)
-        return tuple(map(_together, fragments.values()))
+        return tuple(map(_merge_fragments_of_delta, fragments.values()))
 
     def calls(self) -> tuple[ToolCall, ...]:
         """All calls, as far as they have arrived."""
-        return tuple(growing.whole() for growing in self._calls)
+        return tuple(growing.snapshot() for growing in self._calls)
 
     def _piece(self, piece: Mapping[str, Any], touched: Container[int]) -> ToolCall:
         function = piece.get("function")
@@ -80,7 +80,7 @@ class ToolCallAssembler:
 
     def _find(
         self, wire_index: int | None, wire_id: str, name: str, touched: Container[int]
-    ) -> _Growing | None:
+    ) -> _PartialCall | None:
         """The call that a fragment belongs to, None if it begins one."""
         if wire_index is not None:
             growing = self._by_wire_index.get(wire_index)
@@ -93,36 +93,36 @@ class ToolCallAssembler:
         if last is None or not name:
             return last
         repeated = name == last.wire_name and last.call.index not in touched
-        return last if repeated and not _complete(last) else None
+        return last if repeated and not _has_whole_arguments(last) else None
 
-    def _begin(self, wire_id: str, name: str) -> _Growing:
+    def _begin(self, wire_id: str, name: str) -> _PartialCall:
         index = len(self._calls)
-        call_id = wire_id or self._made_up(index)
+        call_id = wire_id or self._make_id(index)
         if call_id in self._ids:
             call_id = f"{call_id}-{index}"
         self._ids.add(call_id)
-        growing = _Growing(ToolCall(index, call_id, self._names.original(name)), name)
+        growing = _PartialCall(ToolCall(index, call_id, self._names.from_wire(name)), name)
         self._learn(growing, wire_id)
         self._calls.append(growing)
         return growing
 
-    def _learn(self, growing: _Growing, wire_id: str) -> None:
+    def _learn(self, growing: _PartialCall, wire_id: str) -> None:
         """Note the id that the wire gives to a call, which may come late."""
         if wire_id and not growing.wire_id:
             growing.wire_id = wire_id
             self._by_wire_id.setdefault(wire_id, growing)
 
-    def _made_up(self, index: int) -> str:
+    def _make_id(self, index: int) -> str:
         """An id for a call that came without one: of the answer's id, so that it is the same at every reading."""
         seed = f"{self._answer_id}:{index}" if self._answer_id else uuid.uuid4().hex
         return f"call_{hashlib.sha256(seed.encode(errors='replace')).hexdigest()[:24]}"
 
-    def named(self, answer_id: str) -> None:
+    def set_answer_id(self, answer_id: str) -> None:
         """Learn the answer's id."""
         self._answer_id = self._answer_id or answer_id
 
 
-def _together(fragments: list[ToolCall]) -> ToolCall:
+def _merge_fragments_of_delta(fragments: list[ToolCall]) -> ToolCall:
     """The fragments of one call that came in one delta, as one."""
     first = fragments[0]
     if len(fragments) == 1:
@@ -131,7 +131,7 @@ def _together(fragments: list[ToolCall]) -> ToolCall:
     return ToolCall(first.index, first.id, first.name, arguments)
 
 
-def _complete(growing: _Growing) -> bool:
+def _has_whole_arguments(growing: _PartialCall) -> bool:
     """Whether the arguments that have arrived are a whole JSON object."""
     if not growing.arguments or not growing.arguments[-1].rstrip().endswith("}"):
         return False  # Seen at once: long arguments are not parsed anew with each of their pieces.

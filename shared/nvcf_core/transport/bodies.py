@@ -17,7 +17,7 @@ from nvcf_core.errors import (
 )
 from nvcf_core.exchange import Request
 
-from .httpx_client import Http, Limits
+from .httpx_client import HTTPClient, Limits
 
 T = TypeVar("T")
 
@@ -29,32 +29,32 @@ _LONGEST_BODY = 256 << 20
 
 
 @dataclass(slots=True)
-class Answered(Generic[T]):
+class Outcome(Generic[T]):
     """The end of a conversation: what it returned, and the response that was left open for reading."""
 
     result: T
     response: Any = None
-    http: Http | None = None
+    http: HTTPClient | None = None
     limits: Limits = field(default_factory=dict[str, "float | None"])
     limit_name: str = "timeout"
     """The keyword that set how long the body may stand still."""
     key: SecretStr | None = None
 
-    def failure(self, error: Exception) -> NVCFError:
+    def translate_error(self, error: Exception) -> NVCFError:
         """Our name for what went wrong while the body was read."""
         if self.http is not None and isinstance(error, self.http.library.TimeoutException):
             return pause_too_long(self.limits.get("read"), self.limit_name)
         return APIConnectionError(
-            f"the connection failed: {type(error).__name__}: {error}", at=time.monotonic()
+            f"the connection failed: {type(error).__name__}: {error}", failed_at=time.monotonic()
         )
 
 
 def pause_too_long(limit: float | None, name: str) -> APITimeoutError:
     """The error for an answer that stands still."""
-    return APITimeoutError(f"nothing arrived for {limit} s ({name})", at=time.monotonic())
+    return APITimeoutError(f"nothing arrived for {limit} s ({name})", failed_at=time.monotonic())
 
 
-class Collector:
+class BoundedBody:
     """A body that is read whole, within bounds. Of an error only the beginning counts."""
 
     def __init__(self, status: int) -> None:
@@ -69,7 +69,7 @@ class Collector:
         self._length += len(data)
         if self._length > self._limit and not self._may_cut:
             raise InvalidResponseError(
-                f"the reply is longer than {self._limit} bytes", body=self._pieces[0]
+                f"the response is longer than {self._limit} bytes", body=self._pieces[0]
             )
         return self._length > self._limit
 
@@ -78,24 +78,24 @@ class Collector:
         return b"".join(self._pieces)[: self._limit]
 
 
-class Meter:
+class LengthGuard:
     """Holds a body to the length that was announced, and tells how far it is."""
 
     def __init__(self, request: Request, length: int) -> None:
         self._request, self._length = request, length
         self._sent = 0
 
-    def take(self, piece: bytes) -> bytes:
+    def count(self, piece: bytes) -> bytes:
         """Count a piece that is about to be sent."""
         self._sent += len(piece)
         if self._sent > self._length:
             raise self._changed()
         return piece
 
-    def tell(self) -> None:
+    def report_progress(self) -> None:
         """Say that what was taken is sent."""
-        if self._request.progress is not None:
-            self._request.progress(self._sent, self._length)
+        if self._request.on_progress is not None:
+            self._request.on_progress(self._sent, self._length)
 
     def end(self) -> None:
         """Check that it was all.

@@ -14,7 +14,7 @@ import httpx
 from pydantic import SecretStr
 
 from nvcf_core.config.endpoints import origin
-from nvcf_core.config.options import Terms
+from nvcf_core.config.options import RequestOptions
 from nvcf_core.errors import APIConnectionError, APITimeoutError, InvalidRequestError, NVCFError
 from nvcf_core.exchange import Request
 
@@ -31,7 +31,7 @@ _UNPROXIED = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wiring:
+class ClientConfig:
     """How connections are made. All of it belongs to one model object."""
 
     verify: Any = True
@@ -39,17 +39,17 @@ class Wiring:
     http_client: Any = field(default=None, repr=False)
     http_async_client: Any = field(default=None, repr=False)
 
-    def client(self) -> Http:
+    def client(self) -> HTTPClient:
         """The user's synchronous client, or a new one of our own."""
         if self.http_client is not None:
-            return Http(self.http_client, own=False)
-        return Http(httpx.Client(**self._options()), own=True)
+            return HTTPClient(self.http_client, owned=False)
+        return HTTPClient(httpx.Client(**self._options()), owned=True)
 
-    def async_client(self) -> Http:
+    def async_client(self) -> HTTPClient:
         """The user's asynchronous client, or a new one of our own."""
         if self.http_async_client is not None:
-            return Http(self.http_async_client, own=False)
-        return Http(httpx.AsyncClient(**self._options()), own=True)
+            return HTTPClient(self.http_async_client, owned=False)
+        return HTTPClient(httpx.AsyncClient(**self._options()), owned=True)
 
     def _options(self) -> dict[str, Any]:
         limits = httpx.Limits(
@@ -86,27 +86,29 @@ def _context(verify: Any) -> Any:
         ) from None
 
 
-class Http:
+class HTTPClient:
     """One httpx client, sync or async, and what is to be known of it."""
 
-    def __init__(self, client: Any, *, own: bool) -> None:
+    def __init__(self, client: Any, *, owned: bool) -> None:
         self.client = client
-        self.own = own
+        self.owned = owned
         """Whether we made it. The user's own is used as it is, and never closed."""
         self.library = _library(client)
         """httpx, or httpx2 where the user brought a client of that."""
 
-    def build(self, request: Request, content: Any, key: SecretStr | None, terms: Terms) -> Any:
+    def build(
+        self, request: Request, content: Any, key: SecretStr | None, options: RequestOptions
+    ) -> Any:
         """httpx's request. To a foreign host none of the client's own headers and cookies go along.
 
         Args:
             request: what is to be sent.
             content: its body, in a form that httpx can send.
             key: added as a bearer token.
-            terms: the user's own headers, and limits of time.
+            options: the user's own headers, and limits of time.
         """
-        timeout = self._timeout(terms.timeout, request.patience)
-        headers = terms.headers_for(request)
+        timeout = self._timeout(options.timeout, request.read_timeout)
+        headers = options.headers_for(request)
         if not request.authorized:
             built = self.library.Request(
                 request.method, request.url, headers=headers, content=content
@@ -125,42 +127,43 @@ class Http:
         """No credentials but the key: not the client's, nor a netrc's. Without a key, the client's own."""
         return self.library.USE_CLIENT_DEFAULT if request.authorized and key is None else None
 
-    def failure(self, error: Exception, request: Request, limits: Limits) -> NVCFError:
-        """Our name for what went wrong before there was a reply, and which limit it was."""
+    def translate_error(self, error: Exception, request: Request, limits: Limits) -> NVCFError:
+        """Our name for what went wrong before there was a response, and which limit it was."""
         now, library = time.monotonic(), self.library
         where = f"{request.stage} ({origin(request.url)[1]})"
         if isinstance(error, library.ConnectTimeout):
             return APITimeoutError(
-                f"{where}: no connection within {limits.get('connect')} s (timeout)", at=now
+                f"{where}: no connection within {limits.get('connect')} s (timeout)", failed_at=now
             )
         if isinstance(error, library.WriteTimeout):
             return APITimeoutError(
-                f"{where}: sending stood still for {limits.get('write')} s (timeout)", at=now
+                f"{where}: sending stood still for {limits.get('write')} s (timeout)", failed_at=now
             )
         if isinstance(error, library.PoolTimeout):
             return APITimeoutError(
-                f"{where}: no free connection within {limits.get('pool')} s (timeout)", at=now
+                f"{where}: no free connection within {limits.get('pool')} s (timeout)",
+                failed_at=now,
             )
         if isinstance(error, library.TimeoutException):
             return APITimeoutError(
-                f"{where}: no reply within {limits.get('read')} s (timeout)", at=now
+                f"{where}: no response within {limits.get('read')} s (timeout)", failed_at=now
             )
-        return APIConnectionError(f"{where}: {type(error).__name__}: {error}", at=now)
+        return APIConnectionError(f"{where}: {type(error).__name__}: {error}", failed_at=now)
 
-    def failures(self) -> tuple[type[Exception], ...]:
+    def transport_errors(self) -> tuple[type[Exception], ...]:
         """What httpx raises for a connection that fails, and what it forgets to translate."""
         return (self.library.RequestError, self.library.StreamError, ssl.SSLError)
 
-    def refusals(self) -> tuple[type[Exception], ...]:
+    def request_errors(self) -> tuple[type[Exception], ...]:
         """What httpx raises for a request that it cannot even begin."""
         closed = (RuntimeError,) if self.client.is_closed else ()
         return (self.library.InvalidURL, *closed)
 
     def _timeout(self, timeout: Any, patience: float | None) -> Any:
         """The limits of one request; None: as the client has them."""
-        if timeout is None and not self.own and patience is None:
+        if timeout is None and not self.owned and patience is None:
             return None
-        if timeout is None and not self.own:
+        if timeout is None and not self.owned:
             timeout = self.client.timeout
         # With max_connections calls wait their turn, however long that takes.
         limits: Limits = {"connect": _CONNECT, "read": _READ, "write": _READ, "pool": None}

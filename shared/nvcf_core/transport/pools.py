@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
-from .httpx_client import Http
+from .httpx_client import HTTPClient
 
 
-class _LoopPool:
+class LoopPool:
     """The pool of one event loop. It is closed when the loop ends, or when nobody holds it any more."""
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: HTTPClient) -> None:
         self.http = http
         self.keeper = self._keep(http)
 
     @staticmethod
-    async def _keep(http: Http) -> AsyncGenerator[None, None]:
+    async def _keep(http: HTTPClient) -> AsyncGenerator[None, None]:
         """Loops finish the async generators that began in them: that closes the pool, in the right loop."""
         try:
             yield
         finally:
-            if http.own:
+            if http.owned:
                 await http.client.aclose()
 
     def close_soon(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -12,7 +12,7 @@ _WINDOW = 60.05
 """Seconds in which the limit holds. A little over a minute, for what the network adds."""
 
 
-class Ticket:
+class Reservation:
     """A place in the queue."""
 
     __slots__ = ("at", "limit")
@@ -24,7 +24,7 @@ class Ticket:
         """How many may be used in a window, this one included."""
 
 
-class Pace:
+class RateLimiter:
     """Hands out places in the order they are asked for, never more than the limit in any 60 seconds.
 
     After a 429 the limit is halved, and grows back with each answer.
@@ -33,27 +33,27 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = Lock()
-        self._tickets: deque[Ticket] = deque()
+        self._reservations: deque[Reservation] = deque()
         self._used: deque[float] = deque()
         """When tickets were used, within the last window."""
         self._share = 1.0
 
-    def reserve(self, per_minute: int) -> Ticket:
+    def reserve(self, per_minute: int) -> Reservation:
         """Take the next place, under a limit of `per_minute` requests."""
         with self._lock:
             now = self._clock()
-            while self._tickets and self._tickets[0].at < now - 2 * _WINDOW:
-                self._tickets.popleft()
+            while self._reservations and self._reservations[0].at < now - 2 * _WINDOW:
+                self._reservations.popleft()
             limit = max(1, int(per_minute * self._share))
-            at = max(now, self._tickets[-1].at if self._tickets else now)
-            if len(self._tickets) >= limit:
-                at = max(at, self._tickets[-limit].at + _WINDOW)
-            ticket = Ticket(at, limit)
-            self._tickets.append(ticket)
-            return ticket
+            at = max(now, self._reservations[-1].at if self._reservations else now)
+            if len(self._reservations) >= limit:
+                at = max(at, self._reservations[-limit].at + _WINDOW)
+            reservation = Reservation(at, limit)
+            self._reservations.append(reservation)
+            return reservation
 
-    def wait(self, ticket: Ticket) -> float:
-        """Seconds until the ticket may be used; 0 uses it, now.
+    def wait(self, reservation: Reservation) -> float:
+        """Seconds until the reservation may be used; 0 uses it, now.
 
         To be asked again after every wait: those before may have come late.
         """
@@ -61,35 +61,35 @@ class Pace:
             now = self._clock()
             while self._used and self._used[0] <= now - _WINDOW:
                 self._used.popleft()
-            if len(self._used) >= ticket.limit:
-                ticket.at = max(ticket.at, self._used[-ticket.limit] + _WINDOW)
-            if ticket.at > now:
-                return ticket.at - now
-            ticket.at = now
+            if len(self._used) >= reservation.limit:
+                reservation.at = max(reservation.at, self._used[-reservation.limit] + _WINDOW)
+            if reservation.at > now:
+                return reservation.at - now
+            reservation.at = now
             self._used.append(now)
             return 0.0
 
-    def give_back(self, ticket: Ticket) -> None:
+    def cancel(self, reservation: Reservation) -> None:
         """Leave the queue: the place was not used."""
         with self._lock:
-            if ticket in self._tickets:
-                self._tickets.remove(ticket)
+            if reservation in self._reservations:
+                self._reservations.remove(reservation)
 
-    def slow_down(self) -> None:
+    def on_rate_limited(self) -> None:
         """The service said 429."""
         with self._lock:
             self._share = max(self._share / 2, 0.05)
 
-    def recover(self) -> None:
-        """The service answered."""
+    def on_success(self) -> None:
+        """The service outcome."""
         if self._share < 1.0:
             with self._lock:
                 self._share = min(1.0, self._share + 0.05)
 
 
-_paces: dict[tuple[str, str], Pace] = {}
+_limiters: dict[tuple[str, str], RateLimiter] = {}
 
 
-def pace_for(key_digest: str, host: str) -> Pace:
-    """The pace of a key at a host, one for the whole process."""
-    return _paces.setdefault((key_digest, host), Pace())
+def shared_rate_limiter(key_digest: str, host: str) -> RateLimiter:
+    """The limiter of a key at a host, one for the whole process."""
+    return _limiters.setdefault((key_digest, host), RateLimiter())

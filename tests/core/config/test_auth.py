@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from nvcf_core.config.auth import Access, key_digest
+from nvcf_core.config.auth import Auth, key_fingerprint
 from nvcf_core.config.endpoints import origin
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import Request
@@ -19,8 +19,8 @@ LOCAL = "http://127.0.0.1:8000/v1"
 
 @pytest.fixture(params=["sync", "async"])
 def find(request: pytest.FixtureRequest) -> Any:
-    async def run(access: Access) -> Any:
-        return access.find() if request.param == "sync" else await access.afind()
+    async def run(access: Auth) -> Any:
+        return access.resolve_key() if request.param == "sync" else await access.aresolve_key()
 
     run.colour = request.param  # type: ignore[attr-defined]
     return run
@@ -37,13 +37,13 @@ def find(request: pytest.FixtureRequest) -> Any:
     ids=["secret", "with spaces", "callable", "callable of a secret"],
 )
 async def test_a_key_is_found(source: Any, find: Any) -> None:
-    key = await find(Access(source, (ROOT,)))
+    key = await find(Auth(source, (ROOT,)))
     assert key.get_secret_value() == "nvapi-x"
 
 
 async def test_a_callable_is_asked_each_time(find: Any) -> None:
     keys = iter(["one", "two"])
-    access = Access(lambda: next(keys), (ROOT,))
+    access = Auth(lambda: next(keys), (ROOT,))
     found = [(await find(access)).get_secret_value() for _ in range(2)]
     assert found == ["one", "two"]
 
@@ -55,7 +55,7 @@ async def test_an_async_callable_works_in_async_calls_only(find: Any) -> None:
         started.append(1)
         return "nvapi-x"
 
-    access = Access(fetch, (ROOT,))
+    access = Auth(fetch, (ROOT,))
     if find.colour == "async":
         assert (await find(access)).get_secret_value() == "nvapi-x"
         return
@@ -72,8 +72,8 @@ async def test_an_awaitable_that_is_no_coroutine() -> None:
             return "nvapi-x"
 
     with pytest.raises(InvalidRequestError, match="async calls only"):
-        Access(Later, (ROOT,)).find()
-    found = await Access(Later, (ROOT,)).afind()
+        Auth(Later, (ROOT,)).resolve_key()
+    found = await Auth(Later, (ROOT,)).aresolve_key()
     assert found is not None
     assert found.get_secret_value() == "nvapi-x"
     assert inspect.isawaitable(Later())
@@ -81,23 +81,23 @@ async def test_an_awaitable_that_is_no_coroutine() -> None:
 
 @pytest.mark.parametrize("source", [None, SecretStr(""), SecretStr("  "), lambda: None, lambda: ""])
 async def test_no_key(source: Any, find: Any) -> None:
-    assert await find(Access(source, (LOCAL,))) is None
+    assert await find(Auth(source, (LOCAL,))) is None
     with pytest.raises(InvalidRequestError, match="NVIDIA_API_KEY") as caught:
-        await find(Access(source, (LOCAL, ROOT)))
+        await find(Auth(source, (LOCAL, ROOT)))
     assert caught.value.field == "api_key"
 
 
 @pytest.mark.parametrize("source", [lambda: 5, lambda: ["nvapi-x"], lambda: b"nvapi-x"])
 async def test_a_callable_that_returns_no_key(source: Any, find: Any) -> None:
     with pytest.raises(InvalidRequestError, match="must return a str or SecretStr") as caught:
-        await find(Access(source, (ROOT,)))
+        await find(Auth(source, (ROOT,)))
     assert "nvapi-x" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["nvapi-a\r\nX: y", "nvapi-é", "nvapi-\0", "nvapi-\x7f"])
 async def test_a_key_that_would_break_out_of_its_header(key: str, find: Any) -> None:
     with pytest.raises(InvalidRequestError, match="characters that no key has") as caught:
-        await find(Access(SecretStr(key), (LOCAL,)))
+        await find(Auth(SecretStr(key), (LOCAL,)))
     assert "nvapi-" not in str(caught.value)
 
 
@@ -116,24 +116,24 @@ async def test_a_key_that_would_break_out_of_its_header(key: str, find: Any) -> 
     ],
 )
 def test_the_key_goes_only_to_the_hosts_it_is_for(url: str, allowed: bool) -> None:
-    access = Access(SecretStr("k"), (ROOT, "https://api.nvcf.nvidia.com/v2/nvcf"))
-    assert access.allows(Request("ask", "POST", url)) is allowed
-    assert not access.allows(Request("put", "PUT", url, authorized=False))
+    access = Auth(SecretStr("k"), (ROOT, "https://api.nvcf.nvidia.com/v2/nvcf"))
+    assert access.applies_to(Request("ask", "POST", url)) is allowed
+    assert not access.applies_to(Request("put", "PUT", url, authorized=False))
 
 
 def test_where_it_would_go_in_the_clear() -> None:
-    assert Access(None, (ROOT, LOCAL)).unprotected() is None
-    assert Access(None, (ROOT, "http://x.org/v1")).unprotected() == "http://x.org/v1"
+    assert Auth(None, (ROOT, LOCAL)).insecure_root() is None
+    assert Auth(None, (ROOT, "http://x.org/v1")).insecure_root() == "http://x.org/v1"
 
 
 def test_origins_and_digests() -> None:
     assert origin("http://x.org/a") == ("http", "x.org", 80)
     assert origin("https://x.org:8443") == ("https", "x.org", 8443)
-    assert key_digest(None) == ""
-    assert key_digest(SecretStr("a")) != key_digest(SecretStr("b"))
-    assert "nvapi" not in key_digest(SecretStr("nvapi"))
+    assert key_fingerprint(None) == ""
+    assert key_fingerprint(SecretStr("a")) != key_fingerprint(SecretStr("b"))
+    assert "nvapi" not in key_fingerprint(SecretStr("nvapi"))
 
 
 def test_access_does_not_show_its_key() -> None:
-    assert "nvapi" not in repr(Access(lambda: "nvapi", (ROOT,)))
-    assert "nvapi" not in repr(Access(SecretStr("nvapi"), (ROOT,)))
+    assert "nvapi" not in repr(Auth(lambda: "nvapi", (ROOT,)))
+    assert "nvapi" not in repr(Auth(SecretStr("nvapi"), (ROOT,)))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from nvcf_core import Adapter
+from nvcf_core import BaseNVCF
 from nvcf_core.config.endpoints import checked_root, is_loopback, is_nvidia
 from nvcf_core.errors import InvalidRequestError, NVCFWarning
 
@@ -87,7 +87,7 @@ BAD_ROOTS = [
 @pytest.mark.parametrize("url", BAD_ROOTS)
 def test_urls_that_are_no_root_are_refused_when_constructed(url: str, field: str) -> None:
     with pytest.raises(InvalidRequestError, match=field) as caught:
-        Adapter(model=KIMI, **{field: url})
+        BaseNVCF(model=KIMI, **{field: url})
     assert caught.value.field == field
     assert "secret" not in str(caught.value)
 
@@ -95,7 +95,7 @@ def test_urls_that_are_no_root_are_refused_when_constructed(url: str, field: str
 @pytest.mark.parametrize("url", ["https://user:secret@x.org:port/v1", "https://u:secret@x.org/a b"])
 def test_a_password_in_a_url_is_not_repeated(url: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        Adapter(model=KIMI, base_url=url)
+        BaseNVCF(model=KIMI, base_url=url)
     assert "secret" not in str(caught.value)
 
 
@@ -103,33 +103,35 @@ def test_the_environment_is_read_when_constructed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("NVIDIA_API_KEY", " nvapi-env \n")
     monkeypatch.setenv("NVIDIA_BASE_URL", "http://127.0.0.1:1/v1")
     monkeypatch.setenv("NVCF_URL", "http://127.0.0.1:1/nvcf")
-    model = Adapter(model=KIMI)
+    model = BaseNVCF(model=KIMI)
     for name in ("NVIDIA_API_KEY", "NVIDIA_BASE_URL", "NVCF_URL"):
         monkeypatch.setenv(name, "")
     assert isinstance(model.api_key, SecretStr)
     assert model.api_key.get_secret_value() == "nvapi-env"
     assert (model.base_url, model.nvcf_url) == ("http://127.0.0.1:1/v1", "http://127.0.0.1:1/nvcf")
-    empty = Adapter(model=KIMI)
+    empty = BaseNVCF(model=KIMI)
     assert (empty.api_key, empty.base_url, empty.nvcf_url) == (None, None, None)
 
 
 def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NVIDIA_BASE_URL", "nonsense")
-    assert Adapter(model=KIMI, base_url="http://127.0.0.1:1/v1").base_url == "http://127.0.0.1:1/v1"
+    assert (
+        BaseNVCF(model=KIMI, base_url="http://127.0.0.1:1/v1").base_url == "http://127.0.0.1:1/v1"
+    )
     with pytest.raises(InvalidRequestError, match="base_url"):
-        Adapter(model=KIMI)
+        BaseNVCF(model=KIMI)
 
 
 def test_per_call_values_win_and_none_leaves_the_constructors() -> None:
-    model = Adapter(model=KIMI, temperature=0.5, max_tokens=10, stop="x")
-    values, extra = model.effective({"temperature": 0.1, "max_tokens": None, "top_k": 3})
+    model = BaseNVCF(model=KIMI, temperature=0.5, max_tokens=10, stop="x")
+    values, extra = model.for_call({"temperature": 0.1, "max_tokens": None, "top_k": 3})
     assert (values["temperature"], values["max_tokens"], values["stop"]) == (0.1, 10, "x")
     assert extra == {"top_k": 3}
 
 
 def test_headers_and_extra_body_are_merged() -> None:
-    model = Adapter(model=KIMI, default_headers={"a": "1", "b": "1"}, extra_body={"x": 1, "y": 1})
-    values, _ = model.effective({"default_headers": {"b": "2"}, "extra_body": {"y": 2}})
+    model = BaseNVCF(model=KIMI, default_headers={"a": "1", "b": "1"}, extra_body={"x": 1, "y": 1})
+    values, _ = model.for_call({"default_headers": {"b": "2"}, "extra_body": {"y": 2}})
     assert values["default_headers"] == {"a": "1", "b": "2"}
     assert values["extra_body"] == {"x": 1, "y": 2}
     assert model.extra_body == {"x": 1, "y": 1}
@@ -150,10 +152,10 @@ def test_headers_and_extra_body_are_merged() -> None:
 )
 def test_what_belongs_to_the_object_is_not_given_per_call(name: str) -> None:
     with pytest.raises(InvalidRequestError, match="to the constructor, not per call") as caught:
-        Adapter(model=KIMI).effective({name: "secret-value"})
+        BaseNVCF(model=KIMI).for_call({name: "secret-value"})
     assert caught.value.field == name
     assert "secret-value" not in str(caught.value)
-    assert Adapter(model=KIMI).effective({name: None})[1] == {}
+    assert BaseNVCF(model=KIMI).for_call({name: None})[1] == {}
 
 
 @pytest.mark.parametrize(
@@ -183,25 +185,25 @@ def test_what_belongs_to_the_object_is_not_given_per_call(name: str) -> None:
 )
 def test_per_call_values_of_another_type_are_refused(name: str, value: Any) -> None:
     with pytest.raises(InvalidRequestError, match=rf"^{name}: ") as caught:
-        Adapter(model=KIMI).effective({name: value})
+        BaseNVCF(model=KIMI).for_call({name: value})
     assert caught.value.field == name
     with pytest.raises(ValidationError, match=name):
-        Adapter(**{"model": KIMI, name: value})
+        BaseNVCF(**{"model": KIMI, name: value})
 
 
 @pytest.mark.parametrize("name", ["timeout", "stream_chunk_timeout", "poll_timeout"])
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 1e300])
 def test_times_are_seconds(name: str, value: Any, say: Any) -> None:
     with pytest.raises(InvalidRequestError, match=f"{name} must be a number of seconds"):
-        Adapter(model=KIMI, **{name: value})
+        BaseNVCF(model=KIMI, **{name: value})
     with pytest.raises(InvalidRequestError, match=f"{name} must be a number of seconds"):
-        Adapter(model=KIMI)._prepare([say("x")], {name: value}, stream=False)
+        BaseNVCF(model=KIMI)._build_request([say("x")], {name: value}, stream=False)
 
 
 @pytest.mark.parametrize("value", ["5", True, (1, 2), {"connect": 1}])
 def test_timeouts_are_numbers_or_httpxs(value: Any) -> None:
     with pytest.raises(InvalidRequestError, match="timeout must be a number of seconds"):
-        Adapter(model=KIMI, timeout=value)
+        BaseNVCF(model=KIMI, timeout=value)
 
 
 @pytest.mark.parametrize(
@@ -209,17 +211,17 @@ def test_timeouts_are_numbers_or_httpxs(value: Any) -> None:
 )
 def test_counts_have_a_lowest(name: str, value: int) -> None:
     with pytest.raises(InvalidRequestError, match=f"{name}={value} must be at least"):
-        Adapter(model=KIMI, **{name: value})
+        BaseNVCF(model=KIMI, **{name: value})
 
 
 def test_a_wrong_type_does_not_show_the_value() -> None:
     with pytest.raises(ValidationError) as caught:
-        Adapter(model=KIMI, api_key=["nvapi-secret"])
+        BaseNVCF(model=KIMI, api_key=["nvapi-secret"])
     assert "nvapi-secret" not in str(caught.value)
 
 
 def test_warnings_are_said_once_for_each_object_and_reason() -> None:
-    first, second = Adapter(model=KIMI), Adapter(model=KIMI)
+    first, second = BaseNVCF(model=KIMI), BaseNVCF(model=KIMI)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for model in (first, first, second):
@@ -230,7 +232,7 @@ def test_warnings_are_said_once_for_each_object_and_reason() -> None:
 
 
 def test_secrets_are_in_no_repr_and_no_dump() -> None:
-    model = Adapter(
+    model = BaseNVCF(
         model=KIMI,
         api_key="nvapi-secret",
         default_headers={"x-secret": "nvapi-secret"},

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from nvcf_core import Media, Message
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.media.delivery import INLINE_LIMIT, INLINE_TOTAL, MOST_ASSETS, place
-from nvcf_core.media.formats import kind_of, media_kind, sniff
-from nvcf_core.media.references import asset, media_from_url
+from nvcf_core.media.delivery import INLINE_LIMIT, INLINE_TOTAL, MOST_ASSETS, plan_delivery
+from nvcf_core.media.formats import detect_media_type, kind_of_mime_type, sniff_format
+from nvcf_core.media.references import asset_reference, media_from_url
 from nvcf_core.media.sources import Base64Source, BytesSource
-from nvcf_core.media.tags import has_tag, parse_tags, with_parsed_tags, without_tags
+from nvcf_core.media.tags import contains_tag, escape_media_tags, parse_media_tags, parse_tags
 
 GEMMA = "google/gemma-3n-e2b-it"
 NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
@@ -69,12 +69,12 @@ OGG = b"OggS" + bytes(20)
     ],
 )
 def test_formats_by_their_bytes(data: bytes, name: str | None) -> None:
-    assert sniff(data) == name
+    assert sniff_format(data) == name
 
 
 @given(st.binary(max_size=80))
 def test_any_bytes_have_a_format_or_none(data: bytes) -> None:
-    assert sniff(data) is None or isinstance(sniff(data), str)
+    assert sniff_format(data) is None or isinstance(sniff_format(data), str)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_any_bytes_have_a_format_or_none(data: bytes) -> None:
     ],
 )
 def test_the_kind_of_a_media_type(mime: str | None, kind: str | None) -> None:
-    assert kind_of(mime) == kind
+    assert kind_of_mime_type(mime) == kind
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def test_the_kind_of_a_media_type(mime: str | None, kind: str | None) -> None:
     ],
 )
 def test_the_kind_of_a_file(data: bytes, declared: str | None, expected: Any) -> None:
-    assert media_kind(BytesSource(data), declared, field="f") == expected
+    assert detect_media_type(BytesSource(data), declared, field="f") == expected
 
 
 @pytest.mark.parametrize("declared", [None, "text/plain", ""])
 def test_a_file_of_no_known_kind(declared: str | None) -> None:
     with pytest.raises(InvalidRequestError, match="give mime_type"):
-        media_kind(BytesSource(b"what?"), declared, field="f")
+        detect_media_type(BytesSource(b"what?"), declared, field="f")
 
 
 def from_url(url: str, kind: Any = "image") -> Media:
@@ -156,13 +156,13 @@ def test_data_urls() -> None:
     text = base64.b64encode(PNG).decode()
     url = f"data:image/PNG;charset=x;base64,{text}"
     source = Base64Source(url, start=len(url) - len(text))
-    assert from_url(url) == Media(kind="image", source=source, mime="image/png")
+    assert from_url(url) == Media(kind="image", source=source, mime_type="image/png")
     assert b"".join(source.chunks()) == PNG
     media = from_url("data:image/svg+xml,%3Csvg%2F%3E")
-    assert media == Media(kind="image", source=BytesSource(b"<svg/>"), mime="image/svg+xml")
-    assert from_url("data:;base64,AAAA").mime is None
+    assert media == Media(kind="image", source=BytesSource(b"<svg/>"), mime_type="image/svg+xml")
+    assert from_url("data:;base64,AAAA").mime_type is None
     assert from_url("data:image/png;asset_id, 123-abc ") == Media(
-        kind="image", asset_id="123-abc", mime="image/png"
+        kind="image", asset_id="123-abc", mime_type="image/png"
     )
 
 
@@ -192,7 +192,7 @@ def test_data_urls_that_hold_nothing_usable(url: str, why: str) -> None:
 )
 def test_asset_ids_that_climb_or_break_out(asset_id: Any) -> None:
     with pytest.raises(InvalidRequestError, match="no asset id"):
-        asset(asset_id, kind="image", mime="image/png", field="f")
+        asset_reference(asset_id, kind="image", mime="image/png", field="f")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_asset_ids_that_climb_or_break_out(asset_id: Any) -> None:
         ),
         (
             '<video src="data:video/mp4;asset_id,abc" />',
-            [Media(kind="video", asset_id="abc", mime="video/mp4")],
+            [Media(kind="video", asset_id="abc", mime_type="video/mp4")],
         ),
         ('<img alt="x" src="y">', ['<img alt="x" src="y">']),
         ('<img src="unclosed', ['<img src="unclosed']),
@@ -245,15 +245,15 @@ def test_a_tag_that_points_to_a_file_is_refused() -> None:
     ],
 )
 def test_whether_a_text_may_be_read_as_a_tag(text: str, has: bool) -> None:
-    assert has_tag(text) is has
-    assert not has_tag(without_tags(text))
-    assert without_tags(text) == (text.replace("<", "&lt;") if has else text)
+    assert contains_tag(text) is has
+    assert not contains_tag(escape_media_tags(text))
+    assert escape_media_tags(text) == (text.replace("<", "&lt;") if has else text)
 
 
 @given(st.text("<>imgaudov /\"'src=\n", max_size=40))
 def test_escaped_texts_have_no_tags(text: str) -> None:
-    escaped = without_tags(text)
-    assert not has_tag(escaped)
+    escaped = escape_media_tags(text)
+    assert not contains_tag(escaped)
     assert list(parse_tags(escaped, field="f")) == ([escaped] if escaped else [])
     assert escaped.replace("&lt;", "<") == text
 
@@ -274,9 +274,9 @@ def test_escaped_texts_have_no_tags(text: str) -> None:
 )
 def test_long_texts_are_searched_in_linear_time(text: str) -> None:
     # Quadratic, each would take minutes: the limit of time of the tests is the bound.
-    assert has_tag(text) is ("<img" in text)
+    assert contains_tag(text) is ("<img" in text)
     assert list(parse_tags(text, field="f")) == [text]
-    without_tags(text)
+    escape_media_tags(text)
 
 
 def test_only_the_users_texts_are_parsed() -> None:
@@ -287,15 +287,15 @@ def test_only_the_users_texts_are_parsed() -> None:
         Message(role=role, parts=(text, other) if role == "user" else (text,))
         for role in ("system", "user", "assistant")
     )
-    system, user, assistant = with_parsed_tags(messages)
+    system, user, assistant = parse_media_tags(messages)
     assert system.parts == assistant.parts == (text,)
     assert user.parts == ("a ", link, " b", other)
     plain = (Message(role="user", parts=("no tag",)),)
-    assert with_parsed_tags(plain) == plain
+    assert parse_media_tags(plain) == plain
 
 
 def of_bytes(data: bytes, kind: Any = "image", mime: str | None = None) -> Media:
-    return Media(kind=kind, source=BytesSource(data), mime=mime)
+    return Media(kind=kind, source=BytesSource(data), mime_type=mime)
 
 
 @pytest.fixture
@@ -305,8 +305,8 @@ def placed(judge_of: Any) -> Any:
     def run(model: str, *media: Media, validation: str = "error", can_upload: bool = True) -> Any:
         judge, said = judge_of(model, validation)
         messages = [Message(role="user", parts=("look", *media))]
-        placements = place(messages, judge, can_upload=can_upload)
-        return [(placements.of(one).way, placements.of(one).mime) for one in media], said
+        placements = plan_delivery(messages, judge, can_upload=can_upload)
+        return [(placements.of(one).method, placements.of(one).mime_type) for one in media], said
 
     return run
 
@@ -321,7 +321,7 @@ def placed(judge_of: Any) -> Any:
         (NANO, of_bytes(MOV, "video"), ("inline", "video/quicktime")),
         (KIMI, of_bytes(b"anything", "image", "image/x-new"), ("inline", "image/x-new")),
         (KIMI, Media(kind="image", url="https://x.org/a"), ("link", "")),
-        (KIMI, Media(kind="image", asset_id="a", mime="image/png"), ("asset", "image/png")),
+        (KIMI, Media(kind="image", asset_id="a", mime_type="image/png"), ("asset", "image/png")),
         (UNKNOWN, of_bytes(OGG, "audio"), ("inline", "audio/ogg")),
     ],
 )
@@ -334,7 +334,11 @@ def test_the_way_a_medium_takes(model: str, media: Media, expected: Any, placed:
     [
         (SUPER, of_bytes(PNG), "has image; the model takes no media"),
         (KIMI, of_bytes(WAV, "audio"), "has audio; the model takes image, video"),
-        (GEMMA, of_bytes(WEBP), "the image is webp, by its bytes; the page takes jpeg, png"),
+        (
+            GEMMA,
+            of_bytes(WEBP),
+            "the image is webp, by its bytes; the model's documentation takes jpeg, png",
+        ),
         (GEMMA, of_bytes(PNG, "audio"), "the audio is png, by its bytes"),
         (KIMI, of_bytes(MP3, "video"), "the video is mp3, by its bytes"),
         (GEMMA, of_bytes(b"what?", mime="image/png"), "is of no known format, by its bytes"),
@@ -361,7 +365,7 @@ def test_media_that_cannot_be_sent_whatever_validation_says(placed: Any) -> None
 
 
 def test_one_image_for_paligemma(placed: Any) -> None:
-    with pytest.raises(InvalidRequestError, match="2 media; the page allows 1"):
+    with pytest.raises(InvalidRequestError, match="2 media; the model's documentation allows 1"):
         placed(PALI, of_bytes(PNG), of_bytes(JPEG))
     assert len(placed(PALI, of_bytes(PNG), of_bytes(JPEG), validation="off")[0]) == 2
 
@@ -404,31 +408,33 @@ def test_uploads_are_counted_once_for_each_content(judge_of: Any) -> None:
     judge, _ = judge_of(KIMI)
     same = [sized(200_000, 1) for _ in range(20)]
     messages = [Message(role="user", parts=(*same, sized(200_000, 2)))]
-    placements = place(messages, judge, can_upload=True)
-    placements.digest_uploads(judge)
+    placements = plan_delivery(messages, judge, can_upload=True)
+    placements.hash_uploads(judge)
     assert len(placements.uploads()) == 2
 
 
 def test_an_eleventh_asset_is_refused(judge_of: Any) -> None:
     judge, _ = judge_of(KIMI, "off")
-    given = [Media(kind="image", asset_id=f"a{n}", mime="image/png") for n in range(5)]
-    given += [Media(kind="image", asset_id="a0", mime="image/png")]
+    given = [Media(kind="image", asset_id=f"a{n}", mime_type="image/png") for n in range(5)]
+    given += [Media(kind="image", asset_id="a0", mime_type="image/png")]
     for uploads, fits in ((5, True), (6, False)):
         mine = [sized(200_000, n) for n in range(uploads)]
-        placements = place([Message(role="user", parts=(*given, *mine))], judge, can_upload=True)
+        placements = plan_delivery(
+            [Message(role="user", parts=(*given, *mine))], judge, can_upload=True
+        )
         if fits:
-            placements.digest_uploads(judge)
+            placements.hash_uploads(judge)
             continue
         with pytest.raises(
             InvalidRequestError, match=f"reference 11 assets; the service takes {MOST_ASSETS}"
         ):
-            placements.digest_uploads(judge)
+            placements.hash_uploads(judge)
 
 
 def test_digests_tell_media_types_apart(judge_of: Any) -> None:
     judge, _ = judge_of(UNKNOWN)
     data = MP4 + bytes(200_000)
     film, sound = of_bytes(data, "video"), of_bytes(data, "audio")
-    placements = place([Message(role="user", parts=(film, sound))], judge, can_upload=True)
-    placements.digest_uploads(judge)
-    assert [placed.mime for placed in placements.uploads()] == ["video/mp4", "audio/mp4"]
+    placements = plan_delivery([Message(role="user", parts=(film, sound))], judge, can_upload=True)
+    placements.hash_uploads(judge)
+    assert [placed.mime_type for placed in placements.uploads()] == ["video/mp4", "audio/mp4"]

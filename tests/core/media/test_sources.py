@@ -20,9 +20,9 @@ from nvcf_core.media.sources import (
     FileSource,
     PathSource,
     base64_length,
-    digest,
-    head,
-    opened,
+    first_bytes,
+    open_source,
+    sha256_hex,
 )
 
 
@@ -37,9 +37,9 @@ def test_every_source_gives_the_same_bytes_twice(
         with path.open("rb") as file:
             all_of_them = [
                 BytesSource(data),
-                Base64Source.checked(base64.b64encode(data).decode(), field="f"),
-                PathSource.checked(path, field="f"),
-                FileSource.opened(file, field="f"),
+                Base64Source.from_text(base64.b64encode(data).decode(), field="f"),
+                PathSource.from_path(path, field="f"),
+                FileSource.from_file(file, field="f"),
             ]
             for source in all_of_them:
                 for _ in range(2):
@@ -47,8 +47,8 @@ def test_every_source_gives_the_same_bytes_twice(
                     assert b"".join(source.base64()) == base64.b64encode(data)
                 assert source.length == len(data)
                 assert base64_length(source.length) == len(base64.b64encode(data))
-                assert digest(source) == hashlib.sha256(data).hexdigest()
-                assert head(source) == b"".join(source.chunks())[: len(head(source))]
+                assert sha256_hex(source) == hashlib.sha256(data).hexdigest()
+                assert first_bytes(source) == b"".join(source.chunks())[: len(first_bytes(source))]
 
 
 def test_base64_over_pieces_that_no_three_fill() -> None:
@@ -59,7 +59,7 @@ def test_base64_over_pieces_that_no_three_fill() -> None:
 def test_long_sources_come_in_pieces() -> None:
     source = BytesSource(bytes(2_000_000))
     assert [len(chunk) for chunk in source.chunks()] == [786_432, 786_432, 427_136]
-    assert len(head(source)) == 4096
+    assert len(first_bytes(source)) == 4096
 
 
 @pytest.mark.parametrize(
@@ -77,21 +77,21 @@ def test_long_sources_come_in_pieces() -> None:
 )
 def test_base64_text_that_is_none(text: str, why: str) -> None:
     with pytest.raises(InvalidRequestError, match=rf"messages\[3\].*{why}") as caught:
-        Base64Source.checked(text, field="messages[3]")
+        Base64Source.from_text(text, field="messages[3]")
     assert caught.value.field == "messages[3]"
     assert not text.strip() or text not in str(caught.value)
 
 
 def test_line_breaks_in_base64_text_are_allowed() -> None:
-    assert b"".join(Base64Source.checked("YWJj\r\n ZGVm\n", field="f").chunks()) == b"abcdef"
+    assert b"".join(Base64Source.from_text("YWJj\r\n ZGVm\n", field="f").chunks()) == b"abcdef"
 
 
 def test_padding_in_the_middle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "_PIECE", 12)
     good = base64.b64encode(bytes(30)).decode()
-    assert Base64Source.checked(good, field="f").length == 30
+    assert Base64Source.from_text(good, field="f").length == 30
     with pytest.raises(InvalidRequestError, match="no base64 text"):
-        Base64Source.checked("AAAAAAAAAA==" + good, field="f")
+        Base64Source.from_text("AAAAAAAAAA==" + good, field="f")
 
 
 def test_sources_do_not_show_their_bytes() -> None:
@@ -102,21 +102,21 @@ def test_sources_do_not_show_their_bytes() -> None:
 
 def test_paths(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError, match="cannot read the file"):
-        PathSource.checked(tmp_path / "none", field="f")
+        PathSource.from_path(tmp_path / "none", field="f")
     with pytest.raises(InvalidRequestError, match="cannot read the file"):
-        PathSource.checked(tmp_path, field="f")
+        PathSource.from_path(tmp_path, field="f")
     (tmp_path / "empty").touch()
     with pytest.raises(InvalidRequestError, match="is empty"):
-        PathSource.checked(tmp_path / "empty", field="f")
+        PathSource.from_path(tmp_path / "empty", field="f")
     (tmp_path / "full").write_bytes(b"x")
-    assert isinstance(opened(tmp_path / "full", field="f"), PathSource)
-    assert isinstance(opened(str(tmp_path / "full"), field="f"), PathSource)
+    assert isinstance(open_source(tmp_path / "full", field="f"), PathSource)
+    assert isinstance(open_source(str(tmp_path / "full"), field="f"), PathSource)
 
 
 def test_an_open_file_is_read_from_where_it_stands() -> None:
     file = io.BytesIO(b"headbody")
     file.seek(4)
-    source = opened(file, field="f")
+    source = open_source(file, field="f")
     assert isinstance(source, FileSource)
     assert file.tell() == 4
     assert source.length == 4
@@ -140,12 +140,12 @@ class Pipe(io.BytesIO):
 )
 def test_open_files_that_cannot_be_used(file: Any, why: str) -> None:
     with pytest.raises(InvalidRequestError, match=why):
-        opened(file, field="f")
+        open_source(file, field="f")
 
 
 def test_a_file_that_is_closed_before_it_is_read() -> None:
     file = io.BytesIO(b"abc")
-    source = opened(file, field="f")
+    source = open_source(file, field="f")
     file.close()
     with pytest.raises(InvalidRequestError, match="any more"):
         list(source.chunks())
@@ -155,8 +155,8 @@ def test_a_file_that_is_closed_or_at_its_end() -> None:
     closed = io.BytesIO(b"abc")
     closed.close()
     with pytest.raises(InvalidRequestError, match="rewound"):
-        opened(closed, field="f")
+        open_source(closed, field="f")
     read = io.BytesIO(b"abc")
     read.read()
     with pytest.raises(InvalidRequestError, match="nothing left"):
-        opened(read, field="f")
+        open_source(read, field="f")

@@ -10,7 +10,7 @@ import pytest
 from nvcf_core import ModelSpec, register, spec_for
 from nvcf_core.models import catalog as table
 from nvcf_core.models.catalog import known_models
-from nvcf_core.models.spec import Bound
+from nvcf_core.models.spec import Range
 
 GEMMA = "google/gemma-3n-e2b-it"
 NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
@@ -142,25 +142,24 @@ def test_a_row_says_what_the_page_says(model: str) -> None:
     assert f"{spec.base_url}/{spec.path}" == page["url"]
     assert spec.model_in_body is page["model_in_body"]
     assert spec.media == page["media"]
-    assert spec.tags == page["tags"]
+    assert spec.html_tags == page["tags"]
     assert spec.roles == page["roles"]
     assert spec.message_keys == page["message_keys"]
     assert {name: (b.low, b.high) for name, b in spec.bounds.items()} == page["bounds"]
     assert spec.parameters == set(page["bounds"]) | page["also"]
     assert spec.context_window == page["context_window"]
-    assert spec.reasons is page["reasons"]
+    assert spec.supports_reasoning is page["reasons"]
     assert spec.assets is page["assets"]
     assert spec.remote_urls is page["remote_urls"]
-    assert spec.max_output == page["bounds"]["max_tokens"][1]
-    assert spec.tools is ("tools" in page["also"])
-    assert spec.known
+    assert spec.max_output_tokens == page["bounds"]["max_tokens"][1]
+    assert spec.supports_tools is ("tools" in page["also"])
+    assert spec.documented
 
 
 @pytest.mark.parametrize("model", ALL)
 def test_bounds_are_exact(model: str) -> None:
     for name, bound in spec_for(model).bounds.items():
         whole = name in ("max_tokens", "seed", "reasoning_budget")
-        assert bound.integer is whole
         if whole:
             assert type(bound.low) is type(bound.high) is int
 
@@ -174,12 +173,14 @@ def test_what_only_one_page_wants() -> None:
         SUPER: {"user", "tool"}
     }
     nano = rows.pop(NANO)
-    assert (nano.quiet_media, nano.quiet_word, nano.think_word) == (
+    assert (nano.no_think_media, nano.no_think_token, nano.think_token) == (
         {"audio", "video"},
         "/no_think",
         "/think",
     )
-    assert not any(row.quiet_media or row.quiet_word or row.think_word for row in rows.values())
+    assert not any(
+        row.no_think_media or row.no_think_token or row.think_token for row in rows.values()
+    )
     assert {model for model, row in rows.items() if row.audio_part == "audio_url"} == {GEMMA}
     assert nano.audio_part == "audio_url"
 
@@ -198,7 +199,7 @@ def test_what_only_one_page_wants() -> None:
     ],
 )
 def test_how_thinking_is_switched(model: str, none: Any, low: Any, high: Any) -> None:
-    efforts = spec_for(model).efforts
+    efforts = spec_for(model).reasoning_efforts
     assert efforts is not None
     wanted = {"none": none, "low": low, "high": high}
     assert {name: dict(adds) for name, adds in efforts.items()} == {
@@ -209,14 +210,19 @@ def test_how_thinking_is_switched(model: str, none: Any, low: Any, high: Any) ->
 def test_a_model_nobody_told_us_about_may_do_anything() -> None:
     spec = spec_for("someone/new-model")
     assert spec.id == "someone/new-model"
-    assert not spec.known
-    assert spec.tools
-    assert spec.reasons
+    assert not spec.documented
+    assert spec.supports_tools
+    assert spec.supports_reasoning
     assert spec.documents("anything")
     assert set(spec.media) == {"image", "audio", "video"}
     assert set(spec.media.values()) == {None}
-    assert (spec.roles, spec.bounds, spec.max_output, spec.parameters) == (None, {}, None, None)
-    assert spec.efforts == {
+    assert (spec.roles, spec.bounds, spec.max_output_tokens, spec.parameters) == (
+        None,
+        {},
+        None,
+        None,
+    )
+    assert spec.reasoning_efforts == {
         effort: {"reasoning_effort": effort} for effort in ("none", "low", "high")
     }
     assert f"{spec.base_url}/{spec.path}" == CHAT
@@ -244,4 +250,4 @@ def test_rows_do_not_change() -> None:
 
 
 def test_a_bound_says_what_it_allows() -> None:
-    assert str(Bound(-1, 32_768, integer=True)) == "-1 to 32768"
+    assert str(Range(-1, 32_768)) == "-1 to 32768"

@@ -15,11 +15,11 @@ from nvcf_core.errors import (
     InvalidRequestError,
     PermissionDeniedError,
 )
-from nvcf_core.exchange import Reply, Request
+from nvcf_core.exchange import Request, Response
 from nvcf_core.media.sources import BytesSource
-from nvcf_core.protocol.assets import delete, together, upload
-from nvcf_core.protocol.retry import Retry
-from nvcf_core.protocol.upload_cache import LIFE, Asset, Ledger
+from nvcf_core.protocol.assets import delete, gather, upload
+from nvcf_core.protocol.retry import RetryPolicy
+from nvcf_core.protocol.upload_cache import ASSET_LIFETIME, Asset, UploadCache
 
 ROOT = "https://api.nvcf.nvidia.com/v2/nvcf"
 PUT_URL = "https://s3.example.org/put?signature=x"
@@ -33,23 +33,23 @@ DATA = BytesSource(b"the bytes")
 
 
 @pytest.fixture
-def ledger() -> Ledger:
-    return Ledger()
+def ledger() -> UploadCache:
+    return UploadCache()
 
 
 @pytest.fixture
-def uploading(hand: Any, ledger: Ledger) -> Any:
+def uploading(hand: Any, ledger: UploadCache) -> Any:
     def start(max_retries: int = 0, root: str = ROOT, progress: Any = None) -> Any:
-        retry = Retry(max_retries=max_retries)
+        retry = RetryPolicy(max_retries=max_retries)
         return hand(upload(DATA, "image/png", root, retry, ledger, progress))
 
     return start
 
 
-def test_an_upload(uploading: Any, ledger: Ledger, reply: Any) -> None:
+def test_an_upload(uploading: Any, ledger: UploadCache, reply: Any) -> None:
     told: list[Any] = []
     driven = uploading(progress=lambda *done: told.append(done))
-    asset = driven.run([reply(200, CREATED, at=7.0), Reply(200, {})])
+    asset = driven.run([reply(200, CREATED, at=7.0), Response(200, {})])
     assert asset == Asset("asset-1", ROOT, 7.0)
     create, put = driven.requests
     assert (create.stage, create.method, create.url) == ("create", "POST", f"{ROOT}/assets")
@@ -63,16 +63,16 @@ def test_an_upload(uploading: Any, ledger: Ledger, reply: Any) -> None:
     }
     assert put.body is DATA
     assert not put.authorized
-    put.progress(1, 9)
+    put.on_progress(1, 9)
     assert told == [(1, 9)]
-    assert ledger.drain() == [asset]
+    assert ledger.pop_all() == [asset]
 
 
-def test_a_failure_to_create(uploading: Any, ledger: Ledger) -> None:
+def test_a_failure_to_create(uploading: Any, ledger: UploadCache) -> None:
     driven = uploading()
     driven.start()
     with pytest.raises(AssetUploadError, match="could not create an asset: HTTP 403") as caught:
-        driven.give(Reply(403, {"nvcf-reqid": "r"}))
+        driven.give(Response(403, {"nvcf-reqid": "r"}))
     error = caught.value
     assert (error.stage, error.asset_id, error.retryable, error.request_id) == (
         "create",
@@ -85,7 +85,7 @@ def test_a_failure_to_create(uploading: Any, ledger: Ledger) -> None:
 
 
 def test_a_failure_to_put_deletes_what_was_created(
-    uploading: Any, ledger: Ledger, reply: Any
+    uploading: Any, ledger: UploadCache, reply: Any
 ) -> None:
     driven = uploading()
     driven.start()
@@ -98,29 +98,29 @@ def test_a_failure_to_put_deletes_what_was_created(
     )
     assert not ledger.empty
     with pytest.raises(AssetUploadError, match="could not put asset asset-1: reset") as caught:
-        driven.give(Reply(204, {}))
+        driven.give(Response(204, {}))
     error = caught.value
     assert (error.stage, error.asset_id, error.retryable) == ("put", "asset-1", True)
     assert ledger.empty
 
 
 def test_what_cannot_be_deleted_is_named_and_kept_for_later(
-    uploading: Any, ledger: Ledger, reply: Any
+    uploading: Any, ledger: UploadCache, reply: Any
 ) -> None:
     driven = uploading()
     with pytest.raises(AssetUploadError) as caught:
-        driven.run([reply(200, CREATED), Reply(403, {}), Reply(500, {})])
+        driven.run([reply(200, CREATED), Response(403, {}), Response(500, {})])
     (note,) = caught.value.__notes__
     assert "could not be deleted" in note
     assert "asset-1" in note
-    assert [asset.id for asset in ledger.drain()] == ["asset-1"]
+    assert [asset.id for asset in ledger.pop_all()] == ["asset-1"]
 
 
 def test_each_stage_is_tried_again(uploading: Any, reply: Any) -> None:
     driven = uploading(max_retries=1)
-    driven.run([Reply(503, {}), reply(200, CREATED), APIConnectionError("x"), Reply(200, {})])
+    driven.run([Response(503, {}), reply(200, CREATED), APIConnectionError("x"), Response(200, {})])
     assert [request.stage for request in driven.requests] == ["create", "create", "put", "put"]
-    assert [request.after > 0 for request in driven.requests] == [False, True, False, True]
+    assert [request.delay > 0 for request in driven.requests] == [False, True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_each_stage_is_tried_again(uploading: Any, reply: Any) -> None:
     ids=str,
 )
 def test_an_asset_without_a_usable_id(
-    body: Any, uploading: Any, ledger: Ledger, reply: Any
+    body: Any, uploading: Any, ledger: UploadCache, reply: Any
 ) -> None:
     driven = uploading()
     driven.start()
@@ -162,14 +162,14 @@ def test_an_asset_without_a_usable_id(
     ],
 )
 def test_an_upload_url_that_may_not_be_followed(
-    url: Any, uploading: Any, ledger: Ledger, reply: Any
+    url: Any, uploading: Any, ledger: UploadCache, reply: Any
 ) -> None:
     driven = uploading()
     driven.start()
     removal = driven.give(reply(200, {**CREATED, "uploadUrl": url}))
     assert removal.stage == "delete"
     with pytest.raises(AssetUploadError, match="without a usable upload url") as caught:
-        driven.give(Reply(204, {}))
+        driven.give(Response(204, {}))
     assert caught.value.asset_id == "asset-1"
     assert ledger.empty
 
@@ -177,7 +177,7 @@ def test_an_upload_url_that_may_not_be_followed(
 def test_a_service_without_tls_may_name_a_url_without(uploading: Any, reply: Any) -> None:
     driven = uploading(root="http://127.0.0.1:8/nvcf")
     asset = driven.run(
-        [reply(200, {**CREATED, "uploadUrl": "http://127.0.0.1:8/put"}), Reply(200, {})]
+        [reply(200, {**CREATED, "uploadUrl": "http://127.0.0.1:8/put"}), Response(200, {})]
     )
     assert asset.id == "asset-1"
 
@@ -186,106 +186,106 @@ ASSET = Asset("asset-1", ROOT, 0.0)
 
 
 @pytest.mark.parametrize("status", [200, 204, 404])
-def test_deleted_or_gone_already(status: int, hand: Any, ledger: Ledger) -> None:
-    ledger.created(ASSET)
-    hand(delete(ASSET, Retry(), ledger)).run([Reply(status, {})])
+def test_deleted_or_gone_already(status: int, hand: Any, ledger: UploadCache) -> None:
+    ledger.record(ASSET)
+    hand(delete(ASSET, RetryPolicy(), ledger)).run([Response(status, {})])
     assert ledger.empty
 
 
 @pytest.mark.parametrize(
-    "failure", [Reply(403, {}), APIConnectionError("x"), InvalidRequestError("no key")]
+    "failure", [Response(403, {}), APIConnectionError("x"), InvalidRequestError("no key")]
 )
 def test_an_asset_that_could_not_be_deleted_stays_known(
-    failure: Any, hand: Any, ledger: Ledger
+    failure: Any, hand: Any, ledger: UploadCache
 ) -> None:
-    driven = hand(delete(ASSET, Retry(max_retries=0), ledger))
+    driven = hand(delete(ASSET, RetryPolicy(max_retries=0), ledger))
     driven.start()
     with pytest.raises(AssetUploadError, match="could not delete asset asset-1") as caught:
         driven.give(failure)
     assert caught.value.stage == "delete"
-    assert ledger.drain() == [ASSET]
+    assert ledger.pop_all() == [ASSET]
 
 
-def test_so_does_one_whose_deletion_was_left_halfway(hand: Any, ledger: Ledger) -> None:
-    ledger.created(ASSET)
-    assert ledger.drain() == [ASSET]
-    driven = hand(together([delete(ASSET, Retry(), ledger)]))
+def test_so_does_one_whose_deletion_was_left_halfway(hand: Any, ledger: UploadCache) -> None:
+    ledger.record(ASSET)
+    assert ledger.pop_all() == [ASSET]
+    driven = hand(gather([delete(ASSET, RetryPolicy(), ledger)]))
     driven.start()
     driven.flow.close()
-    assert ledger.drain() == [ASSET]
+    assert ledger.pop_all() == [ASSET]
 
 
 KEY = (ROOT, "digest", "image/png")
 
 
-def test_the_same_bytes_are_uploaded_once(ledger: Ledger) -> None:
+def test_the_same_bytes_are_uploaded_once(ledger: UploadCache) -> None:
     assert ledger.claim(KEY, 0.0) is None
     waiting = ledger.claim(KEY, 0.0)
     assert isinstance(waiting, Future)
     assert ledger.claim(KEY, 0.0) is waiting
     assert not waiting.done()
-    ledger.settle(KEY, ASSET)
+    ledger.finish(KEY, ASSET)
     assert waiting.done()
     assert ledger.claim(KEY, 0.0) is ASSET
 
 
-def test_after_a_failure_the_next_one_uploads(ledger: Ledger) -> None:
+def test_after_a_failure_the_next_one_uploads(ledger: UploadCache) -> None:
     assert ledger.claim(KEY, 0.0) is None
     waiting = ledger.claim(KEY, 0.0)
     assert isinstance(waiting, Future)
-    ledger.settle(KEY, None)
+    ledger.finish(KEY, None)
     assert waiting.result(0) is None
     assert ledger.claim(KEY, 0.0) is None
 
 
-def test_an_old_asset_is_not_used_again(ledger: Ledger) -> None:
-    assert LIFE < 24 * 3600
+def test_an_old_asset_is_not_used_again(ledger: UploadCache) -> None:
+    assert ASSET_LIFETIME < 24 * 3600
     ledger.claim(KEY, 0.0)
-    ledger.settle(KEY, ASSET)
-    assert ledger.claim(KEY, LIFE) is ASSET
-    assert ledger.claim(KEY, LIFE + 1) is None
+    ledger.finish(KEY, ASSET)
+    assert ledger.claim(KEY, ASSET_LIFETIME) is ASSET
+    assert ledger.claim(KEY, ASSET_LIFETIME + 1) is None
 
 
-def test_what_is_forgotten_is_neither_used_nor_deleted(ledger: Ledger) -> None:
-    ledger.created(ASSET)
-    ledger.settle(KEY, ASSET)
+def test_what_is_forgotten_is_neither_used_nor_deleted(ledger: UploadCache) -> None:
+    ledger.record(ASSET)
+    ledger.finish(KEY, ASSET)
     ledger.claim((ROOT, "other", "image/png"), 0.0)
-    ledger.forget("asset-1")
+    ledger.remove("asset-1")
     assert ledger.claim(KEY, 0.0) is None
-    assert ledger.drain() == []
+    assert ledger.pop_all() == []
 
 
-def test_which_assets_a_text_names(ledger: Ledger) -> None:
-    ledger.created(ASSET)
-    ledger.created(Asset("asset-2", ROOT, 0.0))
-    assert ledger.mentioned("failed to find asset asset-2") == ["asset-2"]
-    assert ledger.mentioned("404 page not found") == []
+def test_which_assets_a_text_names(ledger: UploadCache) -> None:
+    ledger.record(ASSET)
+    ledger.record(Asset("asset-2", ROOT, 0.0))
+    assert ledger.ids_in("failed to find asset asset-2") == ["asset-2"]
+    assert ledger.ids_in("404 page not found") == []
 
 
-def test_draining_leaves_uploads_that_are_under_way(ledger: Ledger) -> None:
-    ledger.created(ASSET)
-    ledger.settle(KEY, ASSET)
+def test_draining_leaves_uploads_that_are_under_way(ledger: UploadCache) -> None:
+    ledger.record(ASSET)
+    ledger.finish(KEY, ASSET)
     other = (ROOT, "other", "image/png")
     ledger.claim(other, 0.0)
-    assert ledger.drain() == [ASSET]
+    assert ledger.pop_all() == [ASSET]
     assert ledger.empty
     assert ledger.claim(KEY, 0.0) is None
     assert isinstance(ledger.claim(other, 0.0), Future)
 
 
 def test_a_forked_child_has_none_of_its_parents(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: UploadCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger.created(ASSET)
-    ledger.settle(KEY, ASSET)
+    ledger.record(ASSET)
+    ledger.finish(KEY, ASSET)
     under_way = (ROOT, "other", "image/png")
     ledger.claim(under_way, 0.0)
     monkeypatch.setattr("nvcf_core.protocol.upload_cache.os.getpid", lambda: -1)
     assert ledger.claim(KEY, 0.0) is None
     assert ledger.claim(under_way, 0.0) is None
     mine = Asset("asset-3", ROOT, 0.0)
-    ledger.created(mine)
-    assert ledger.drain() == [mine]
+    ledger.record(mine)
+    assert ledger.pop_all() == [mine]
 
 
 def step(name: str) -> Request:
@@ -300,7 +300,7 @@ def asking(*names: str) -> Any:
 
 
 def test_conversations_side_by_side(hand: Any) -> None:
-    driven = hand(together([asking("a", "b"), asking(), asking("c")]))
+    driven = hand(gather([asking("a", "b"), asking(), asking("c")]))
     first = driven.start()
     assert [request.url[-1] for request in first] == ["a", "c"]
     second = driven.give((1, 2))
@@ -310,17 +310,17 @@ def test_conversations_side_by_side(hand: Any) -> None:
 
 
 def test_one_that_fails_leaves_its_error_and_the_others_go_on(hand: Any) -> None:
-    error = BadRequestError(Reply(400, {}))
-    driven = hand(together([asking("a", "b"), asking("c")]))
+    error = BadRequestError(Response(400, {}))
+    driven = hand(gather([asking("a", "b"), asking("c")]))
     driven.start()
     assert [request.url[-1] for request in driven.give((1, error))] == ["b"]
     driven.give((2,))
     assert driven.result == [[1, 2], error]
-    driven = hand(together([asking("a")]))
+    driven = hand(gather([asking("a")]))
     driven.start()
     driven.give((error,))
     assert driven.result == [error]
 
 
 def test_no_conversations_at_all(hand: Any) -> None:
-    assert hand(together([])).run([]) == []
+    assert hand(gather([])).run([]) == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nvcf_core import Adapter, Media
+from nvcf_core import BaseNVCF, Media
 from nvcf_core.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -22,16 +22,16 @@ from nvcf_core.errors import (
     PollingTimeoutError,
     RateLimitError,
 )
-from nvcf_core.exchange import Reply, Request
+from nvcf_core.exchange import Request, Response
 from nvcf_core.media.sources import BytesSource
 from nvcf_core.protocol import results as chat_module
 from nvcf_core.protocol.chat import chat
-from nvcf_core.protocol.upload_cache import Ledger
+from nvcf_core.protocol.upload_cache import UploadCache
 
 KIMI = "moonshotai/kimi-k2.6"
 BASE, NVCF = "https://integrate.api.nvidia.com/v1", "https://api.nvcf.nvidia.com/v2/nvcf"
-GOOD = Reply(200, {"content-type": "application/json"})
-ACCEPTED = Reply(202, {"nvcf-reqid": "req-1"}, at=100.0)
+GOOD = Response(200, {"content-type": "application/json"})
+ACCEPTED = Response(202, {"nvcf-reqid": "req-1"}, received_at=100.0)
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ def calling(say: Any) -> Any:
     """A call, from messages and settings."""
 
     def make(*parts: Any, stream: bool = False, model: str = KIMI, **settings: Any) -> Any:
-        call = Adapter(model=model, **settings)._prepare(
+        call = BaseNVCF(model=model, **settings)._build_request(
             [say(*(parts or ("hi",)))], {}, stream=stream
         )
-        call.digest_uploads()
+        call.hash_uploads()
         return call
 
     return make
@@ -52,8 +52,10 @@ def calling(say: Any) -> Any:
 def chatting(hand: Any, calling: Any) -> Any:
     """The conversation of a call, to be driven by hand."""
 
-    def start(*parts: Any, ledger: Ledger | None = None, now: float = 0.0, **settings: Any) -> Any:
-        return hand(chat(calling(*parts, **settings), ledger or Ledger(), now))
+    def start(
+        *parts: Any, ledger: UploadCache | None = None, now: float = 0.0, **settings: Any
+    ) -> Any:
+        return hand(chat(calling(*parts, **settings), ledger or UploadCache(), now))
 
     return start
 
@@ -63,7 +65,7 @@ def test_one_request_and_its_reply(chatting: Any) -> None:
     assert driven.run([GOOD]) is GOOD
     (ask,) = driven.requests
     assert (ask.stage, ask.method, ask.url) == ("ask", "POST", f"{BASE}/chat/completions")
-    assert (ask.live, ask.authorized, ask.after, ask.patience) == (True, True, 0.0, None)
+    assert (ask.stream, ask.authorized, ask.delay, ask.read_timeout) == (True, True, 0.0, None)
     assert json.loads(ask.body) == {
         "model": KIMI,
         "messages": [{"role": "user", "content": "hi"}],
@@ -97,7 +99,7 @@ def test_elsewhere_nothing_is_said_of_polls(chatting: Any) -> None:
 
 def test_asking_is_tried_again(chatting: Any) -> None:
     driven = chatting()
-    assert driven.run([Reply(503, {}), APIConnectionError("x"), GOOD]) is GOOD
+    assert driven.run([Response(503, {}), APIConnectionError("x"), GOOD]) is GOOD
     assert len({request.body for request in driven.requests}) == 1
 
 
@@ -110,22 +112,24 @@ def test_202_is_polled_until_it_is_done(chatting: Any) -> None:
     driven = chatting(on_progress=told.append, stream=True)
     driven.run(
         [
-            Reply(202, {"nvcf-reqid": "req-1", "nvcf-percent-complete": "10"}, at=100.0),
-            Reply(202, {"nvcf-percent-complete": "55.5"}, at=160.0),
-            Reply(202, {"nvcf-percent-complete": "nonsense"}, at=160.1),
-            Reply(202, {}, at=160.3),
+            Response(
+                202, {"nvcf-reqid": "req-1", "nvcf-percent-complete": "10"}, received_at=100.0
+            ),
+            Response(202, {"nvcf-percent-complete": "55.5"}, received_at=160.0),
+            Response(202, {"nvcf-percent-complete": "nonsense"}, received_at=160.1),
+            Response(202, {}, received_at=160.3),
             GOOD,
         ]
     )
     assert told == [10.0, 55.5]
     found = polls(driven)
     assert {(poll.method, poll.url) for poll in found} == {("GET", f"{NVCF}/pexec/status/req-1")}
-    assert all(poll.live and poll.authorized and poll.body is None for poll in found)
+    assert all(poll.stream and poll.authorized and poll.body is None for poll in found)
     assert [poll.headers for poll in found] == [
         {"accept": "text/event-stream", "nvcf-poll-seconds": "60"}
     ] * 4
     # The service held the first poll for a minute; the others came back at once, so that a pause begins.
-    assert [poll.after for poll in found] == [0.0, 0.0, 0.1, 0.2]
+    assert [poll.delay for poll in found] == [0.0, 0.0, 0.1, 0.2]
 
 
 def test_the_pause_between_polls_grows_to_a_bound_and_ends_when_the_service_holds(
@@ -134,15 +138,15 @@ def test_the_pause_between_polls_grows_to_a_bound_and_ends_when_the_service_hold
     driven = chatting()
     driven.start()
     at, pause = 0.0, 0.0
-    poll = driven.give(Reply(202, {"nvcf-reqid": "r"}, at=0.0))
+    poll = driven.give(Response(202, {"nvcf-reqid": "r"}, received_at=0.0))
     pauses = []
     for _ in range(9):
-        pauses.append(poll.after)
-        at += poll.after
-        poll = driven.give(Reply(202, {}, at=at))
+        pauses.append(poll.delay)
+        at += poll.delay
+        poll = driven.give(Response(202, {}, received_at=at))
     assert pauses == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
-    pause = poll.after
-    assert driven.give(Reply(202, {}, at=at + pause + 30)).after == 0.0
+    pause = poll.delay
+    assert driven.give(Response(202, {}, received_at=at + pause + 30)).delay == 0.0
 
 
 def test_elsewhere_the_called_host_is_polled(chatting: Any) -> None:
@@ -158,22 +162,22 @@ def test_a_request_id_that_does_not_belong_into_a_url(request_id: str, chatting:
     driven = chatting()
     driven.start()
     with pytest.raises(InvalidResponseError, match="without a usable request id"):
-        driven.give(Reply(202, {"nvcf-reqid": request_id}))
+        driven.give(Response(202, {"nvcf-reqid": request_id}))
 
 
 def test_no_poll_waits_longer_than_what_is_left(chatting: Any) -> None:
     driven = chatting(poll_timeout=90)
     driven.start()
     poll = driven.give(ACCEPTED)
-    assert (poll.patience, poll.headers["nvcf-poll-seconds"]) == (90.0, "60")
-    poll = driven.give(Reply(202, {}, at=160.0))
-    assert (poll.patience, poll.headers["nvcf-poll-seconds"]) == (30.0, "30")
-    poll = driven.give(Reply(202, {}, at=189.5))
-    assert (poll.patience, poll.headers["nvcf-poll-seconds"]) == (0.5, "1")
+    assert (poll.read_timeout, poll.headers["nvcf-poll-seconds"]) == (90.0, "60")
+    poll = driven.give(Response(202, {}, received_at=160.0))
+    assert (poll.read_timeout, poll.headers["nvcf-poll-seconds"]) == (30.0, "30")
+    poll = driven.give(Response(202, {}, received_at=189.5))
+    assert (poll.read_timeout, poll.headers["nvcf-poll-seconds"]) == (0.5, "1")
     with pytest.raises(
         PollingTimeoutError, match=r"still working after 90 s \(poll_timeout\)"
     ) as caught:
-        driven.give(Reply(202, {}, at=190.0))
+        driven.give(Response(202, {}, received_at=190.0))
     assert caught.value.request_id == "req-1"
 
 
@@ -181,7 +185,7 @@ def test_a_poll_that_is_held_past_the_end(chatting: Any) -> None:
     driven = chatting(poll_timeout=30)
     driven.start()
     driven.give(ACCEPTED)
-    late = APITimeoutError("no reply", at=130.0)
+    late = APITimeoutError("no reply", failed_at=130.0)
     with pytest.raises(PollingTimeoutError) as caught:
         driven.give(late)
     assert caught.value.__cause__ is late
@@ -198,17 +202,17 @@ def test_a_poll_that_fails_is_tried_again_with_its_own_count(chatting: Any) -> N
     driven = chatting(max_retries=1)
     driven.start()
     driven.give(ACCEPTED)
-    assert driven.give(Reply(503, {}, at=101.0)).after > 0
-    driven.give(Reply(202, {}, at=150.0))
-    assert driven.give(APIConnectionError("x", at=151.0)).after > 0
+    assert driven.give(Response(503, {}, received_at=101.0)).delay > 0
+    driven.give(Response(202, {}, received_at=150.0))
+    assert driven.give(APIConnectionError("x", failed_at=151.0)).delay > 0
     assert driven.give(GOOD) is None
     assert driven.result is GOOD
 
 
 @pytest.mark.parametrize(
-    "failures", [[Reply(404, {})], [Reply(503, {}), Reply(503, {}), Reply(503, {})]]
+    "failures", [[Response(404, {})], [Response(503, {}), Response(503, {}), Response(503, {})]]
 )
-def test_a_poll_that_fails_for_good(failures: list[Reply], chatting: Any) -> None:
+def test_a_poll_that_fails_for_good(failures: list[Response], chatting: Any) -> None:
     driven = chatting()
     driven.start()
     driven.give(ACCEPTED)
@@ -222,9 +226,9 @@ def test_failures_do_not_make_polling_last_longer(chatting: Any) -> None:
     driven = chatting(poll_timeout=10, max_retries=50)
     driven.start()
     driven.give(ACCEPTED)
-    driven.give(Reply(429, {"retry-after": "6"}, at=101.0))
+    driven.give(Response(429, {"retry-after": "6"}, received_at=101.0))
     with pytest.raises(PollingTimeoutError):
-        driven.give(Reply(429, {"retry-after": "6"}, at=107.0))
+        driven.give(Response(429, {"retry-after": "6"}, received_at=107.0))
 
 
 def zipped(*entries: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -238,15 +242,15 @@ def zipped(*entries: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> b
 ANSWER = b'{"choices":[]}'
 
 
-def redirect(url: str = "https://s3.example.org/result.zip?x=y", **headers: str) -> Reply:
-    return Reply(302, {"location": url, "nvcf-reqid": "req-1", **headers})
+def redirect(url: str = "https://s3.example.org/result.zip?x=y", **headers: str) -> Response:
+    return Response(302, {"location": url, "nvcf-reqid": "req-1", **headers})
 
 
 @pytest.mark.parametrize("first", [[], [ACCEPTED]], ids=["at once", "after a poll"])
-def test_a_large_result_is_fetched_without_the_key(first: list[Reply], chatting: Any) -> None:
+def test_a_large_result_is_fetched_without_the_key(first: list[Response], chatting: Any) -> None:
     driven = chatting()
     data = zipped(("req-1.response", ANSWER), ("notes.txt", b"x"))
-    result = driven.run([*first, redirect(), Reply(200, {"content-type": "binary"}, data, 9.0)])
+    result = driven.run([*first, redirect(), Response(200, {"content-type": "binary"}, data, 9.0)])
     fetch = driven.requests[-1]
     assert (fetch.stage, fetch.method, fetch.url) == (
         "fetch",
@@ -255,7 +259,7 @@ def test_a_large_result_is_fetched_without_the_key(first: list[Reply], chatting:
     )
     assert not fetch.authorized
     assert fetch.headers == {}
-    assert result == Reply(
+    assert result == Response(
         200, {"content-type": "application/json", "nvcf-reqid": "req-1"}, ANSWER, 9.0
     )
 
@@ -263,14 +267,14 @@ def test_a_large_result_is_fetched_without_the_key(first: list[Reply], chatting:
 def test_a_large_stream_is_read_as_one(chatting: Any) -> None:
     data = zipped(("r.response", b"\ndata: {}\n\ndata: [DONE]\n\n"))
     assert (
-        chatting().run([redirect(), Reply(200, {}, data)]).headers["content-type"]
+        chatting().run([redirect(), Response(200, {}, data)]).headers["content-type"]
         == "text/event-stream"
     )
 
 
 def test_fetching_is_tried_again(chatting: Any) -> None:
     data = zipped(("r.response", ANSWER))
-    assert chatting().run([redirect(), Reply(503, {}), Reply(200, {}, data)]).body == ANSWER
+    assert chatting().run([redirect(), Response(503, {}), Response(200, {}, data)]).body == ANSWER
 
 
 @pytest.mark.parametrize(
@@ -295,7 +299,7 @@ def test_a_redirect_that_is_not_followed(url: str, chatting: Any) -> None:
 def test_a_service_on_this_machine_may_redirect_without_tls(chatting: Any) -> None:
     driven = chatting(base_url="http://127.0.0.1:1/v1")
     data = zipped(("r.response", ANSWER))
-    assert driven.run([redirect("http://127.0.0.1:1/zip"), Reply(200, {}, data)]).body == ANSWER
+    assert driven.run([redirect("http://127.0.0.1:1/zip"), Response(200, {}, data)]).body == ANSWER
 
 
 @pytest.mark.parametrize(
@@ -319,7 +323,7 @@ def test_a_zip_that_is_none_or_too_much(data: bytes, why: str, chatting: Any) ->
     driven.start()
     driven.give(redirect())
     with pytest.raises(InvalidResponseError, match=why) as caught:
-        driven.give(Reply(200, {}, data))
+        driven.give(Response(200, {}, data))
     assert caught.value.request_id == "req-1"
 
 
@@ -331,7 +335,9 @@ def test_a_zip_that_is_larger_than_any_answer(
     driven.start()
     driven.give(redirect())
     with pytest.raises(InvalidResponseError, match="too large"):
-        driven.give(Reply(200, {}, zipped(("r.response", bytes(1001)), method=zipfile.ZIP_STORED)))
+        driven.give(
+            Response(200, {}, zipped(("r.response", bytes(1001)), method=zipfile.ZIP_STORED))
+        )
 
 
 def test_a_zip_that_lies_about_its_size_gives_no_more_than_it_says(chatting: Any) -> None:
@@ -341,7 +347,7 @@ def test_a_zip_that_lies_about_its_size_gives_no_more_than_it_says(chatting: Any
     driven.start()
     driven.give(redirect())
     with pytest.raises(InvalidResponseError, match="is no zip"):
-        driven.give(Reply(200, {}, data))
+        driven.give(Response(200, {}, data))
 
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -351,9 +357,9 @@ def large(seed: int = 0) -> Media:
     return Media(kind="image", source=BytesSource(PNG + bytes([seed]) + bytes(200_000)))
 
 
-def created(number: int, at: float = 0.0) -> Reply:
+def created(number: int, at: float = 0.0) -> Response:
     body = {"assetId": f"asset-{number}", "uploadUrl": f"https://s3.example.org/{number}"}
-    return Reply(200, {}, json.dumps(body).encode(), at)
+    return Response(200, {}, json.dumps(body).encode(), at)
 
 
 def references(request: Request) -> str | None:
@@ -361,20 +367,20 @@ def references(request: Request) -> str | None:
 
 
 def test_what_is_too_large_is_uploaded_first(chatting: Any) -> None:
-    ledger = Ledger()
+    ledger = UploadCache()
     driven = chatting("see", large(), ledger=ledger)
-    assert driven.run([(created(1),), (Reply(200, {}),), GOOD]) is GOOD
+    assert driven.run([(created(1),), (Response(200, {}),), GOOD]) is GOOD
     assert [request.stage for request in driven.requests] == ["create", "put", "ask"]
     ask = driven.requests[-1]
     assert references(ask) == "asset-1"
     content = json.loads(ask.body)["messages"][0]["content"]
     assert content == 'see <img src="data:image/png;asset_id,asset-1" />'
-    assert [asset.id for asset in ledger.drain()] == ["asset-1"]
+    assert [asset.id for asset in ledger.pop_all()] == ["asset-1"]
 
 
 def test_several_are_uploaded_side_by_side_and_the_same_one_once(chatting: Any) -> None:
     driven = chatting(large(1), large(2), large(1))
-    steps = [(created(1), created(2)), (Reply(200, {}), Reply(200, {})), GOOD]
+    steps = [(created(1), created(2)), (Response(200, {}), Response(200, {})), GOOD]
     driven.run(steps)
     assert references(driven.requests[-1]) == "asset-1,asset-2"
     content = json.loads(driven.requests[-1].body)["messages"][0]["content"]
@@ -386,19 +392,19 @@ def test_several_are_uploaded_side_by_side_and_the_same_one_once(chatting: Any) 
 
 
 def test_the_next_turn_uses_it_again(chatting: Any) -> None:
-    ledger = Ledger()
-    chatting(large(), ledger=ledger).run([(created(1, at=5.0),), (Reply(200, {}),), GOOD])
+    ledger = UploadCache()
+    chatting(large(), ledger=ledger).run([(created(1, at=5.0),), (Response(200, {}),), GOOD])
     driven = chatting(large(), ledger=ledger, now=3600.0)
     driven.run([GOOD])
     assert references(driven.requests[0]) == "asset-1"
     late = chatting(large(), ledger=ledger, now=24 * 3600.0)
-    late.run([(created(2),), (Reply(200, {}),), GOOD])
+    late.run([(created(2),), (Response(200, {}),), GOOD])
     assert references(late.requests[-1]) == "asset-2"
 
 
 def test_the_users_own_assets_are_referenced_and_never_deleted(chatting: Any) -> None:
-    ledger = Ledger()
-    mine = Media(kind="image", asset_id="mine-1", mime="image/png")
+    ledger = UploadCache()
+    mine = Media(kind="image", asset_id="mine-1", mime_type="image/png")
     driven = chatting(mine, ledger=ledger)
     driven.run([GOOD])
     assert references(driven.requests[0]) == "mine-1"
@@ -407,42 +413,42 @@ def test_the_users_own_assets_are_referenced_and_never_deleted(chatting: Any) ->
 
 def test_the_references_go_to_the_first_post_only(chatting: Any) -> None:
     driven = chatting(large())
-    driven.run([(created(1),), (Reply(200, {}),), ACCEPTED, GOOD])
+    driven.run([(created(1),), (Response(200, {}),), ACCEPTED, GOOD])
     assert references(polls(driven)[0]) is None
 
 
-LOST = Reply(404, {}, b'{"title":"Not Found","detail":"failed to find asset asset-1"}')
+LOST = Response(404, {}, b'{"title":"Not Found","detail":"failed to find asset asset-1"}')
 
 
 def test_a_lost_asset_is_uploaded_again_once(chatting: Any) -> None:
-    ledger = Ledger()
+    ledger = UploadCache()
     driven = chatting(large(1), large(2), ledger=ledger, max_retries=0)
     driven.run(
         [
             (created(1), created(2)),
-            (Reply(200, {}), Reply(200, {})),
+            (Response(200, {}), Response(200, {})),
             LOST,
             (created(3),),
-            (Reply(200, {}),),
+            (Response(200, {}),),
             GOOD,
         ]
     )
     assert references(driven.requests[-1]) == "asset-3,asset-2"
     # The lost one is deleted, too, in the end: what is not found may still be there.
-    assert sorted(asset.id for asset in ledger.drain()) == ["asset-1", "asset-2", "asset-3"]
+    assert sorted(asset.id for asset in ledger.pop_all()) == ["asset-1", "asset-2", "asset-3"]
 
 
 def test_and_not_a_second_time(chatting: Any) -> None:
     driven = chatting(large())
-    again = Reply(404, {}, b"failed to find asset asset-2")
+    again = Response(404, {}, b"failed to find asset asset-2")
     with pytest.raises(NotFoundError, match="asset-2"):
         driven.run(
-            [(created(1),), (Reply(200, {}),), LOST, (created(2),), (Reply(200, {}),), again]
+            [(created(1),), (Response(200, {}),), LOST, (created(2),), (Response(200, {}),), again]
         )
 
 
 def test_an_asset_that_is_not_ours_is_not_uploaded_again(chatting: Any) -> None:
-    driven = chatting(Media(kind="image", asset_id="asset-1", mime="image/png"))
+    driven = chatting(Media(kind="image", asset_id="asset-1", mime_type="image/png"))
     driven.start()
     with pytest.raises(NotFoundError):
         driven.give(LOST)
@@ -455,28 +461,28 @@ def test_a_404_for_another_reason_is_raised(chatting: Any) -> None:
         driven.run(
             [
                 (created(1),),
-                (Reply(200, {}),),
-                Reply(404, {}, b"Function 'f': Not found for account 'a'"),
+                (Response(200, {}),),
+                Response(404, {}, b"Function 'f': Not found for account 'a'"),
             ]
         )
 
 
 def test_one_upload_that_fails_deletes_the_others(chatting: Any) -> None:
-    ledger = Ledger()
+    ledger = UploadCache()
     driven = chatting(large(1), large(2), ledger=ledger, max_retries=0)
     driven.start()
     driven.give((created(1), created(2)))
-    (removal,) = driven.give((Reply(200, {}), Reply(403, {})))
+    (removal,) = driven.give((Response(200, {}), Response(403, {})))
     assert removal.url.endswith("/assets/asset-2")
-    (other,) = driven.give((Reply(204, {}),))
+    (other,) = driven.give((Response(204, {}),))
     assert other.url.endswith("/assets/asset-1")
     with pytest.raises(AssetUploadError, match="could not put asset asset-2"):
-        driven.give((Reply(204, {}),))
+        driven.give((Response(204, {}),))
     assert ledger.empty
 
 
 def test_two_calls_at_once_upload_the_same_bytes_once(hand: Any, calling: Any) -> None:
-    ledger = Ledger()
+    ledger = UploadCache()
     first, second = (hand(chat(calling(large()), ledger, 0.0)) for _ in range(2))
     (create,) = first.start()
     assert create.stage == "create"
@@ -485,7 +491,7 @@ def test_two_calls_at_once_upload_the_same_bytes_once(hand: Any, calling: Any) -
         waiting = second.give(())
     assert not waiting.done()
     first.give((created(1),))
-    ask = first.give((Reply(200, {}),))
+    ask = first.give((Response(200, {}),))
     assert waiting.done()
     assert references(ask) == "asset-1"
     assert references(second.give(None)) == "asset-1"
@@ -493,21 +499,21 @@ def test_two_calls_at_once_upload_the_same_bytes_once(hand: Any, calling: Any) -
 
 
 def test_when_the_first_fails_the_second_uploads(hand: Any, calling: Any) -> None:
-    ledger = Ledger()
+    ledger = UploadCache()
     first, second = (hand(chat(calling(large(), max_retries=0), ledger, 0.0)) for _ in range(2))
     first.start()
     waiting = second.start()
     with pytest.raises(AssetUploadError):
-        first.give((Reply(403, {}),))
+        first.give((Response(403, {}),))
     assert waiting.done()
     (create,) = second.give(None)
     assert create.stage == "create"
-    assert references(second.give((created(2),)) and second.give((Reply(200, {}),))) == "asset-2"
+    assert references(second.give((created(2),)) and second.give((Response(200, {}),))) == "asset-2"
 
 
 @pytest.mark.parametrize("left_at", ["create", "put"])
 def test_a_call_that_is_left_holds_up_nobody(left_at: str, hand: Any, calling: Any) -> None:
-    ledger = Ledger()
+    ledger = UploadCache()
     first, second = (hand(chat(calling(large()), ledger, 0.0)) for _ in range(2))
     first.start()
     waiting = second.start()
@@ -517,14 +523,14 @@ def test_a_call_that_is_left_holds_up_nobody(left_at: str, hand: Any, calling: A
     assert waiting.done()
     (create,) = second.give(None)
     assert create.stage == "create"
-    assert [asset.id for asset in ledger.drain()] == (["asset-1"] if left_at == "put" else [])
+    assert [asset.id for asset in ledger.pop_all()] == (["asset-1"] if left_at == "put" else [])
 
 
 def test_assets_that_were_asked_for_in_vain_stay_for_the_next_turn(chatting: Any) -> None:
-    ledger = Ledger()
+    ledger = UploadCache()
     driven = chatting(large(), ledger=ledger, max_retries=0)
     with pytest.raises(RateLimitError):
-        driven.run([(created(1),), (Reply(200, {}),), Reply(429, {})])
+        driven.run([(created(1),), (Response(200, {}),), Response(429, {})])
     again = chatting(large(), ledger=ledger)
     again.run([GOOD])
     assert references(again.requests[0]) == "asset-1"
@@ -539,13 +545,13 @@ def test_inline_media_need_nothing_before_they_are_asked_about(chatting: Any) ->
 def test_400s_are_raised_as_they_are(chatting: Any) -> None:
     driven = chatting()
     with pytest.raises(BadRequestError, match="unsupported"):
-        driven.run([Reply(400, {}, b'{"detail":"unsupported"}')])
+        driven.run([Response(400, {}, b'{"detail":"unsupported"}')])
 
 
 @pytest.mark.parametrize(("timeout", "hold"), [(None, "60"), (5, "4"), (0.5, "1"), (600, "60")])
 def test_the_service_holds_no_request_longer_than_the_client_waits(
     calling: Any, timeout: Any, hold: str
 ) -> None:
-    driven = chat(calling(timeout=timeout), Ledger(), 0.0)
+    driven = chat(calling(timeout=timeout), UploadCache(), 0.0)
     assert next(driven).headers["nvcf-poll-seconds"] == hold
     assert driven.send(ACCEPTED).headers["nvcf-poll-seconds"] == hold

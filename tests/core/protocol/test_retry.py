@@ -10,29 +10,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvcf_core.errors import APIConnectionError, APITimeoutError, InvalidRequestError, NVCFError
-from nvcf_core.exchange import Reply, Request
-from nvcf_core.protocol.retry import Retry, attempt, check
+from nvcf_core.exchange import Request, Response
+from nvcf_core.protocol.retry import RetryPolicy, raise_for_status, send_with_retries
 from nvcf_core.response.error_body import status_error
 
 ASK = Request("ask", "POST", "https://x.org/v1/chat/completions", body=b"secret question")
-GOOD = Reply(200, {})
+GOOD = Response(200, {})
 
 
 def tries(hand: Any, answers: list[Any], **policy: Any) -> tuple[Any, list[Request]]:
-    driven = hand(attempt(ASK, Retry(**policy)))
+    driven = hand(send_with_retries(ASK, RetryPolicy(**policy)))
     return driven.run(answers), driven.requests
 
 
 @pytest.mark.parametrize(
     "failure",
     [
-        Reply(408, {}),
-        Reply(409, {}),
-        Reply(429, {}),
-        Reply(500, {}),
-        Reply(503, {}),
-        Reply(504, {}),
-        Reply(400, {}, b"DEGRADED function cannot be invoked"),
+        Response(408, {}),
+        Response(409, {}),
+        Response(429, {}),
+        Response(500, {}),
+        Response(503, {}),
+        Response(504, {}),
+        Response(400, {}, b"DEGRADED function cannot be invoked"),
         APIConnectionError("x"),
         APITimeoutError("x"),
     ],
@@ -41,8 +41,8 @@ def tries(hand: Any, answers: list[Any], **policy: Any) -> tuple[Any, list[Reque
 def test_what_may_go_away_is_tried_again(failure: Any, hand: Any) -> None:
     reply, asked = tries(hand, [failure, failure, GOOD])
     assert reply is GOOD
-    assert asked[0].after == 0
-    assert all(0.25 <= request.after <= 8 for request in asked[1:])
+    assert asked[0].delay == 0
+    assert all(0.25 <= request.delay <= 8 for request in asked[1:])
     assert {request.body for request in asked} == {b"secret question"}
     with pytest.raises(NVCFError) as caught:
         tries(hand, [failure] * 3)
@@ -51,15 +51,15 @@ def test_what_may_go_away_is_tried_again(failure: Any, hand: Any) -> None:
 
 @pytest.mark.parametrize("status", [300, 304, 400, 401, 402, 403, 404, 410, 413, 422])
 def test_what_will_not_change_is_not(status: int, hand: Any) -> None:
-    driven = hand(attempt(ASK, Retry()))
+    driven = hand(send_with_retries(ASK, RetryPolicy()))
     driven.start()
     with pytest.raises(NVCFError):
-        driven.give(Reply(status, {}))
+        driven.give(Response(status, {}))
     assert len(driven.asked) == 1
 
 
 def test_what_was_refused_here_is_not(hand: Any) -> None:
-    driven = hand(attempt(ASK, Retry()))
+    driven = hand(send_with_retries(ASK, RetryPolicy()))
     driven.start()
     with pytest.raises(InvalidRequestError):
         driven.give(InvalidRequestError("no"))
@@ -68,15 +68,15 @@ def test_what_was_refused_here_is_not(hand: Any) -> None:
 
 @pytest.mark.parametrize("max_retries", [0, 1, 5])
 def test_so_often_and_not_more(max_retries: int, hand: Any) -> None:
-    driven = hand(attempt(ASK, Retry(max_retries=max_retries)))
+    driven = hand(send_with_retries(ASK, RetryPolicy(max_retries=max_retries)))
     with pytest.raises(NVCFError):
-        driven.run([Reply(500, {})] * (max_retries + 1))
+        driven.run([Response(500, {})] * (max_retries + 1))
     assert len(driven.asked) == max_retries + 1
 
 
 def test_the_pauses_grow_and_have_a_jitter() -> None:
-    error = status_error(Reply(500, {}))
-    retry = Retry(max_retries=2000)
+    error = status_error(Response(500, {}))
+    retry = RetryPolicy(max_retries=2000)
     for retries, longest in ((0, 0.5), (1, 1.0), (2, 2.0), (4, 8.0), (10, 8.0), (1500, 8.0)):
         delays = {retry.delay(retries, error) for _ in range(50)}
         assert all(delay is not None and longest / 2 <= delay <= longest for delay in delays)
@@ -85,23 +85,23 @@ def test_the_pauses_grow_and_have_a_jitter() -> None:
 
 @pytest.mark.parametrize(("asked", "waits"), [("0", 0.0), ("3", 3.0), ("60", 60.0)])
 def test_retry_after_is_obeyed(asked: str, waits: float, hand: Any) -> None:
-    _, requests = tries(hand, [Reply(429, {"retry-after": asked}), GOOD])
-    assert requests[1].after == waits
+    _, requests = tries(hand, [Response(429, {"retry-after": asked}), GOOD])
+    assert requests[1].delay == waits
 
 
 def test_asked_to_wait_too_long_the_error_is_raised_at_once(hand: Any) -> None:
-    driven = hand(attempt(ASK, Retry()))
+    driven = hand(send_with_retries(ASK, RetryPolicy()))
     driven.start()
     with pytest.raises(NVCFError) as caught:
-        driven.give(Reply(429, {"retry-after": "61"}))
+        driven.give(Response(429, {"retry-after": "61"}))
     assert len(driven.asked) == 1
     assert caught.value.retry_after == 61.0  # type: ignore[attr-defined]
 
 
 @given(st.integers(0, 3), st.integers(0, 5), st.sampled_from([None, "0", "5", "1000", "x"]))
 def test_no_pause_is_longer_than_its_bound(retries: int, most: int, after: str | None) -> None:
-    error = status_error(Reply(503, {"retry-after": after} if after else {}))
-    delay = Retry(max_retries=most).delay(retries, error)
+    error = status_error(Response(503, {"retry-after": after} if after else {}))
+    delay = RetryPolicy(max_retries=most).delay(retries, error)
     assert (delay is None) == (retries >= most or after == "1000")
     assert delay is None or 0 <= delay <= 60
 
@@ -109,29 +109,29 @@ def test_no_pause_is_longer_than_its_bound(retries: int, most: int, after: str |
 @pytest.mark.parametrize(
     ("reply", "good"),
     [
-        (Reply(200, {}), True),
-        (Reply(202, {}), True),
-        (Reply(204, {}), True),
-        (Reply(302, {"location": "https://x"}), True),
-        (Reply(302, {}), False),
-        (Reply(301, {"location": "https://x"}), False),
-        (Reply(307, {"location": "https://x"}), False),
+        (Response(200, {}), True),
+        (Response(202, {}), True),
+        (Response(204, {}), True),
+        (Response(302, {"location": "https://x"}), True),
+        (Response(302, {}), False),
+        (Response(301, {"location": "https://x"}), False),
+        (Response(307, {"location": "https://x"}), False),
     ],
     ids=str,
 )
-def test_good_replies(reply: Reply, good: bool) -> None:
+def test_good_replies(reply: Response, good: bool) -> None:
     if good:
-        assert check(reply) is reply
+        assert raise_for_status(reply) is reply
     else:
         with pytest.raises(NVCFError, match=str(reply.status)):
-            check(reply)
+            raise_for_status(reply)
 
 
 def test_one_line_is_logged_for_each_retry_without_content(hand: Any, caplog: Any) -> None:
     with caplog.at_level(logging.INFO, logger="nvcf_core"):
-        tries(hand, [Reply(503, {}, b"secret body"), APIConnectionError("secret host"), GOOD])
+        tries(hand, [Response(503, {}, b"secret body"), APIConnectionError("secret host"), GOOD])
     first, second = caplog.messages
     assert first.startswith("ask failed: ServerError (503); retry 1 of 2 in ")
-    assert second.startswith("ask failed: APIConnectionError (no reply); retry 2 of 2 in ")
+    assert second.startswith("ask failed: APIConnectionError (no response); retry 2 of 2 in ")
     assert "secret" not in caplog.text
     assert "x.org" not in caplog.text

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from nvcf_core import Media, Message, ToolCall, spec_for
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.media.delivery import Placements, place
+from nvcf_core.media.delivery import Deliveries, plan_delivery
 from nvcf_core.media.sources import Base64Source, BytesSource
 from nvcf_core.request import body as encode_module
-from nvcf_core.request.body import MessageEncoder, PiecedBody
+from nvcf_core.request.body import MessageEncoder, StreamedBody
 from nvcf_core.tool_names import ToolNames
-from nvcf_core.wire import dump
+from nvcf_core.wire import dump_json
 
 GEMMA = "google/gemma-3n-e2b-it"
 PALI = "google/paligemma"
@@ -31,16 +31,16 @@ WAV = b"RIFF\x20\0\0\0WAVEfmt "
 MP3 = b"ID3\x04" + bytes(20)
 IMAGE = Media(kind="image", source=BytesSource(PNG))
 LINK = Media(kind="image", url='https://x.org/"a<b>.png')
-ASSET = Media(kind="image", asset_id="asset-1", mime="image/png")
+ASSET = Media(kind="image", asset_id="asset-1", mime_type="image/png")
 DATA_URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
 
 
 def encoder(model: str, messages: Any, assets: Any = None, names: Any = ()) -> MessageEncoder:
-    from nvcf_core.models.validator import Judge
+    from nvcf_core.models.validator import Validator
 
-    judge = Judge(spec_for(model), "off", lambda *_: None)
-    placements = place(messages, judge, can_upload=False)
-    ids = {key: p.media.asset_id for key, p in placements.items() if p.way == "asset"}
+    judge = Validator(spec_for(model), "off", lambda *_: None)
+    placements = plan_delivery(messages, judge, can_upload=False)
+    ids = {key: p.media.asset_id for key, p in placements.items() if p.method == "asset"}
     return MessageEncoder(spec_for(model), placements, {**ids, **(assets or {})}, ToolNames(names))
 
 
@@ -186,7 +186,7 @@ def test_a_large_body_is_encoded_while_it_is_sent(monkeypatch: pytest.MonkeyPatc
         Message(role="user", parts=("a", Media(kind="image", source=BytesSource(data)), "é")),
     )
     body = encoder(KIMI, messages).body(messages, {"model": "m"})
-    assert isinstance(body, PiecedBody)
+    assert isinstance(body, StreamedBody)
     whole = b"".join(body.chunks())
     assert whole == b"".join(body.chunks())
     assert len(whole) == body.length
@@ -225,10 +225,10 @@ def test_base64_text_is_sent_as_it_came() -> None:
 
 
 def test_an_inline_medium_has_bytes() -> None:
-    media = Media(kind="image", asset_id="a", mime="image/png")
-    placements = Placements()
+    media = Media(kind="image", asset_id="a", mime_type="image/png")
+    placements = Deliveries()
     made = encoder(KIMI, [Message(role="user", parts=(media,))])
-    made._placements.of(media).way = "inline"
+    made._deliveries.of(media).method = "inline"
     with pytest.raises(AssertionError, match="without bytes"):
         made.message(Message(role="user", parts=(media,)))
     assert placements.uploads() == []
@@ -266,7 +266,7 @@ CIRCLE.append(CIRCLE)
 )
 def test_what_cannot_be_sent_is_named(value: Any, place: str, why: str) -> None:
     with pytest.raises(InvalidRequestError, match=rf"^{place}.*{why}") as caught:
-        dump(value)
+        dump_json(value)
     assert caught.value.field
     assert len(str(caught.value)) < 300
 
@@ -281,7 +281,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_a_value_is_sent_whole_or_refused(value: Any) -> None:
     try:
-        data = dump(value)
+        data = dump_json(value)
     except InvalidRequestError:
         text = json.dumps(value)
         assert "NaN" in text or "Infinity" in text or "\\ud" in text
@@ -290,4 +290,4 @@ def test_a_value_is_sent_whole_or_refused(value: Any) -> None:
 
 
 def test_text_goes_as_utf8_and_not_as_escapes() -> None:
-    assert dump({"a": "é日👋\u2028\0"}) == '{"a":"é日👋\u2028\\u0000"}'.encode()
+    assert dump_json({"a": "é日👋\u2028\0"}) == '{"a":"é日👋\u2028\\u0000"}'.encode()

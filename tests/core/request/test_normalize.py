@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from nvcf_core import Adapter, Media, Message, ToolCall
+from nvcf_core import BaseNVCF, Media, Message, ToolCall
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.media.sources import BytesSource
-from nvcf_core.request.normalize import arrange
-from nvcf_core.request.reasoning import quieted
+from nvcf_core.request.normalize import normalize
+from nvcf_core.request.reasoning import without_thinking
 
 GEMMA = "google/gemma-3n-e2b-it"
 NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
@@ -40,13 +40,13 @@ def make(*turns: tuple[Any, ...]) -> list[Message]:
 @pytest.fixture
 def calling_nano() -> Any:
     """Prepares a call of nano-omni."""
-    return lambda *messages: Adapter(model=NANO)._prepare(messages, {}, stream=False)
+    return lambda *messages: BaseNVCF(model=NANO)._build_request(messages, {}, stream=False)
 
 
 @pytest.fixture
 def arranged(judge_of: Any) -> Any:
     def run(model: str, *turns: tuple[Any, ...], validation: str = "error") -> Any:
-        return said(arrange(make(*turns), judge_of(model, validation)[0]))
+        return said(normalize(make(*turns), judge_of(model, validation)[0]))
 
     return run
 
@@ -72,7 +72,7 @@ def test_a_role_that_the_page_lacks(model: str, role: str, arranged: Any, judge_
         arranged(model, ("user", "a"), (role, "b"))
     assert caught.value.field == "messages[1]"
     judge, warned = judge_of(model, "warn")
-    assert len(arrange(make(("user", "a"), (role, "b")), judge)) == 2
+    assert len(normalize(make(("user", "a"), (role, "b")), judge)) == 2
     assert role in warned[0]
     assert arranged(model, (role, "b"), validation="off") == [(role, ("b",))]
 
@@ -83,7 +83,7 @@ def test_an_unknown_model_may_have_any_role(arranged: Any) -> None:
 
 def test_a_tools_result_needs_its_call(judge_of: Any) -> None:
     with pytest.raises(InvalidRequestError, match=r"messages\[0\].*tool_call_id"):
-        arrange([Message(role="tool", parts=("x",))], judge_of(KIMI, "off")[0])
+        normalize([Message(role="tool", parts=("x",))], judge_of(KIMI, "off")[0])
 
 
 @pytest.mark.parametrize("role", ["system", "assistant"])
@@ -177,7 +177,9 @@ def test_super_keeps_the_context_before_the_question(arranged: Any) -> None:
 
 @pytest.mark.parametrize("turns", [[("user", "a"), ("assistant", "b")], [("system", "a")]])
 def test_super_wants_the_user_to_speak_last(turns: Any, arranged: Any, judge_of: Any) -> None:
-    with pytest.raises(InvalidRequestError, match="the page wants tool or user") as caught:
+    with pytest.raises(
+        InvalidRequestError, match="the model's documentation wants tool or user"
+    ) as caught:
         arranged(SUPER, *turns)
     assert caught.value.field == f"messages[{len(turns) - 1}]"
     assert len(arranged(SUPER, *turns, validation="off")) == len(turns)
@@ -193,7 +195,7 @@ def test_joined_messages_keep_everything(judge_of: Any) -> None:
         Message(role="assistant", parts=("",), tool_calls=(call,), reasoning="two", name="m"),
         Message(role="user", parts=("z",)),
     ]
-    user, assistant, _ = arrange(messages, judge_of(SUPER)[0])
+    user, assistant, _ = normalize(messages, judge_of(SUPER)[0])
     assert (user.parts, user.name) == (("q\n\nr",), None)
     assert (assistant.parts, assistant.name) == (("x",), "m")
     assert assistant.tool_calls == (call, call)
@@ -204,7 +206,7 @@ def test_ten_megabytes_in_ten_thousand_messages_are_joined_at_once(judge_of: Any
     # Copied anew with each of them, it would be fifty gigabytes.
     messages = make(*[("user", "x" * 1000) for _ in range(10_000)])
     start = time.process_time()
-    (only,) = arrange(messages, judge_of(SUPER)[0])
+    (only,) = normalize(messages, judge_of(SUPER)[0])
     assert time.process_time() - start < 5
     assert len(only.text) == 10_000 * 1000 + 9_999 * 2
 
@@ -222,7 +224,7 @@ def quiet(judge_of: Any) -> Any:
     ) -> Any:
         judge, warned = judge_of(model)
         body = {} if body is None else body
-        messages = quieted(tuple(make(*turns)), body, effort, judge)
+        messages = without_thinking(tuple(make(*turns)), body, effort, judge)
         return said(messages), body, warned
 
     return run
@@ -274,7 +276,7 @@ def test_who_asks_for_thinking_keeps_it_and_is_warned(
     )
     assert found[0] == ("system", (system,))
     assert after == before
-    assert warned == [f"{NANO} should not think about audio: its page asks for /no_think"]
+    assert warned == [f"{NANO} should not think about audio: its documentation asks for /no_think"]
 
 
 @pytest.mark.parametrize("text", ["/thinking", "a/think", "//think", "/no_thinking", "/think_not"])

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvcf_core import Adapter, ModelSpec, register, spec_for
+from nvcf_core import BaseNVCF, ModelSpec, register, spec_for
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.models import catalog as table
 from nvcf_core.models.catalog import known_models
-from nvcf_core.request.parameters import check_settings, parameters
+from nvcf_core.request.parameters import body_fields, check_settings
 
 GEMMA = "google/gemma-3n-e2b-it"
 NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
@@ -25,14 +25,17 @@ UNKNOWN = "someone/new-model"
 BOUNDS = [(row.id, name, bound) for row in known_models() for name, bound in row.bounds.items()]
 
 
+WHOLE_NUMBERS = ("max_tokens", "seed", "reasoning_budget")
+
+
 @pytest.fixture
 def come_to(judge_of: Any) -> Any:
     """What settings and keywords come to: the result, and the warnings."""
 
     def run(model: str, *, stream: bool = False, validation: str = "error", **given: Any) -> Any:
         judge, said = judge_of(model, validation)
-        values, extra = Adapter(model=model).effective(given)
-        return parameters(values, extra, judge, stream=stream), said
+        values, extra = BaseNVCF(model=model).for_call(given)
+        return body_fields(values, extra, judge, stream=stream), said
 
     return run
 
@@ -56,7 +59,7 @@ def test_the_ends_of_a_bound_are_inside_it(model: str, name: str, bound: Any, co
 def test_past_its_ends_a_value_is_refused(
     model: str, name: str, bound: Any, come_to: Any, judge_of: Any
 ) -> None:
-    step = 1 if bound.integer else 0.001
+    step = 1 if name in WHOLE_NUMBERS else 0.001
     for value in (bound.low - step, bound.high + step):
         with pytest.raises(InvalidRequestError) as caught:
             come_to(model, **{name: value})
@@ -64,7 +67,7 @@ def test_past_its_ends_a_value_is_refused(
         for part in (name, repr(value), model, f"{bound.low} to {bound.high}"):
             assert part in str(caught.value)
         with pytest.raises(InvalidRequestError, match=name):
-            Adapter(model=model, **{name: value})
+            BaseNVCF(model=model, **{name: value})
         result, said = come_to(model, validation="warn", **{name: value})
         assert result.body == {name: value}
         assert len(said) == 1
@@ -127,7 +130,7 @@ def test_what_the_page_lacks_is_sent_with_one_warning(
 ) -> None:
     result, said = come_to(model, **{name: value})
     assert result.body == {name: value}
-    assert said == [f"{name} is sent, but the page of {model} does not document it"]
+    assert said == [f"{name} is sent, but the documentation of {model} does not have it"]
 
 
 def test_an_unknown_model_is_sent_anything_without_a_warning(come_to: Any) -> None:
@@ -197,7 +200,7 @@ def test_an_effort_nobody_knows(come_to: Any) -> None:
 def test_an_effort_that_a_row_lacks(come_to: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "_MODELS", dict(table._MODELS))
     efforts = {"none": {"quiet": True}}
-    register(ModelSpec(id="me/mine", efforts=efforts))
+    register(ModelSpec(id="me/mine", reasoning_efforts=efforts))
     assert come_to("me/mine", reasoning_effort="none")[0].body == {"quiet": True}
     with pytest.raises(InvalidRequestError, match="'low' is none of none"):
         come_to("me/mine", reasoning_effort="low")
@@ -208,7 +211,7 @@ def test_template_arguments_are_merged_last(come_to: Any) -> None:
     result, _ = come_to(KIMI, reasoning_effort="none", chat_template_kwargs=mine)
     assert result.body == {"chat_template_kwargs": {"thinking": True, "x": 1}}
     assert mine == {"thinking": True, "x": 1}
-    row = spec_for(KIMI).efforts
+    row = spec_for(KIMI).reasoning_efforts
     assert row is not None
     assert row["none"] == {"chat_template_kwargs": {"thinking": False}}
 
@@ -274,8 +277,8 @@ def test_the_extra_body_is_merged_last_and_never_checked(come_to: Any) -> None:
 
 def test_the_keyword_stream_of_a_framework_is_no_body_field(judge_of: Any) -> None:
     judge, said = judge_of(KIMI)
-    values = dict(Adapter(model=KIMI))
-    assert parameters(values, {"stream": True}, judge, stream=False).body == {}
+    values = dict(BaseNVCF(model=KIMI))
+    assert body_fields(values, {"stream": True}, judge, stream=False).body == {}
     assert said == []
 
 
@@ -283,13 +286,15 @@ def test_the_keyword_stream_of_a_framework_is_no_body_field(judge_of: Any) -> No
 def test_a_number_is_sent_as_it_is_or_refused(judge_of: Any, where: Any, value: Any) -> None:
     model, name, bound = where
     judge, _ = judge_of(model)
-    values = {**dict(Adapter(model=model)), name: value}
-    fits = (isinstance(value, int) or not bound.integer) and bound.low <= value <= bound.high
+    values = {**dict(BaseNVCF(model=model)), name: value}
+    fits = (
+        isinstance(value, int) or name not in WHOLE_NUMBERS
+    ) and bound.low <= value <= bound.high
     if fits:
-        assert parameters(values, {}, judge, stream=False).body == {name: value}
+        assert body_fields(values, {}, judge, stream=False).body == {name: value}
         check_settings(values, judge)
     else:
         with pytest.raises(InvalidRequestError):
-            parameters(values, {}, judge, stream=False)
+            body_fields(values, {}, judge, stream=False)
         with pytest.raises(InvalidRequestError):
             check_settings(values, judge)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from nvcf_core import Chunk
 from nvcf_core.errors import InvalidResponseError, StreamInterruptedError
-from nvcf_core.exchange import Reply
+from nvcf_core.exchange import Response
 from nvcf_core.response import json_body as decode_module
-from nvcf_core.response.choice import Reading
+from nvcf_core.response.choice import DecodeOptions
 from nvcf_core.response.decoder import decoder_for
-from nvcf_core.response.event_stream import EventDecoder
-from nvcf_core.response.json_body import WholeDecoder
+from nvcf_core.response.event_stream import EventStreamDecoder
+from nvcf_core.response.json_body import JSONBodyDecoder
 from nvcf_core.tool_names import ToolNames
 
 FOLDER = Path(__file__).parents[2] / "replies"
@@ -57,7 +57,7 @@ def facts(answer: Chunk) -> dict[str, Any]:
         "logprob_tokens": answer.logprobs and [e["token"] for e in answer.logprobs["content"]],
         "id": answer.id,
         "model": answer.model,
-        "others": [other.text for other in answer.others],
+        "others": [other.text for other in answer.other_choices],
     }
     return {name: value for name, value in said.items() if value}
 
@@ -160,15 +160,15 @@ def test_a_whole_body_that_is_no_answer(name: str, decoded: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("text/event-stream", EventDecoder),
-        ("Text/Event-Stream; charset=utf-8", EventDecoder),
-        ("application/json", WholeDecoder),
-        ("", WholeDecoder),
+        ("text/event-stream", EventStreamDecoder),
+        ("Text/Event-Stream; charset=utf-8", EventStreamDecoder),
+        ("application/json", JSONBodyDecoder),
+        ("", JSONBodyDecoder),
     ],
 )
 def test_the_content_type_picks_the_decoder(kind: str, expected: type) -> None:
-    assert isinstance(decoder_for(Reply(200, {"content-type": kind}), Reading()), expected)
-    assert isinstance(decoder_for(Reply(200, {}), Reading()), WholeDecoder)
+    assert isinstance(decoder_for(Response(200, {"content-type": kind}), DecodeOptions()), expected)
+    assert isinstance(decoder_for(Response(200, {}), DecodeOptions()), JSONBodyDecoder)
 
 
 def test_the_last_chunk_has_what_the_wire_said_once(decoded: Any) -> None:
@@ -193,14 +193,14 @@ def test_ids_made_up_for_calls_are_the_same_at_every_reading(decoded: Any) -> No
 def test_names_are_mapped_back(decoded: Any) -> None:
     body = (FOLDER / "streams/tool_call_fragments.txt").read_bytes()
     names = ToolNames(["météo"])
-    body = body.replace(b'"weather"', json.dumps(names.safe("météo")).encode())
-    assert decoded(body, Reading(names=names))[1].tool_calls[0].name == "météo"
+    body = body.replace(b'"weather"', json.dumps(names.to_wire("météo")).encode())
+    assert decoded(body, DecodeOptions(names=names))[1].tool_calls[0].name == "météo"
 
 
 @pytest.mark.parametrize("name", ["streams/tool_calls_interleaved.txt", "whole/tool_calls.json"])
 def test_a_single_call_where_only_one_was_allowed(name: str, decoded: Any, total: Any) -> None:
     kind = "text/event-stream" if name.startswith("streams") else "application/json"
-    reading = Reading(single_call=True)
+    reading = DecodeOptions(single_call=True)
     chunks, answer = decoded((FOLDER / name).read_bytes(), reading, kind=kind)
     assert [(call.id, call.arguments) for call in answer.tool_calls] == [
         ("call-a", '{"city":"Oslo"}')
@@ -223,17 +223,17 @@ def whole(message: dict[str, Any]) -> bytes:
 
 
 def test_a_client_stop_cuts_a_stream_and_ends_it_at_once() -> None:
-    reading = Reading(stops=("END",))
+    reading = DecodeOptions(stops=("END",))
     headers = {"content-type": "text/event-stream"}
-    decoder = decoder_for(Reply(200, headers), reading)
+    decoder = decoder_for(Response(200, headers), reading)
     chunks = decoder.feed(deltas({"content": "one E"}, {"content": "ND two"}, {"content": "three"}))
     assert "".join(chunk.text for chunk in chunks) == "one "
     assert chunks[-1].last
     assert chunks[-1].finish_reason == "stop"
-    assert decoder.cut
-    assert decoder.finished
+    assert decoder.stopped
+    assert decoder.done
     assert decoder.feed(b"data: nonsense\n\n") == []
-    assert list(decoder.end()) == []
+    assert list(decoder.flush()) == []
 
 
 def test_a_client_stop_cuts_a_whole_answer_but_keeps_its_usage(decoded: Any) -> None:
@@ -242,7 +242,7 @@ def test_a_client_stop_cuts_a_whole_answer_but_keeps_its_usage(decoded: Any) -> 
     }
     body["choices"][0]["finish_reason"] = "length"
     data = json.dumps(body).encode()
-    _, answer = decoded(data, Reading(stops=("END",)), kind="application/json")
+    _, answer = decoded(data, DecodeOptions(stops=("END",)), kind="application/json")
     assert (answer.text, answer.finish_reason) == ("one ", "stop")
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 9
@@ -257,7 +257,7 @@ def test_a_client_stop_never_looks_into_reasoning_or_arguments(form: str, decode
     else:
         message = {**said, "content": said["content"] + "!", "tool_calls": calls}
         body, kind = whole(message), "application/json"
-    _, answer = decoded(body, Reading(stops=("END",)), kind=kind)
+    _, answer = decoded(body, DecodeOptions(stops=("END",)), kind=kind)
     assert (answer.text, answer.reasoning) == ("yes!", "END of itEND")
     assert answer.tool_calls[0].arguments == '{"x":"END"}'
 
@@ -271,12 +271,12 @@ def test_calls_after_a_client_stop_are_left_out(form: str, decoded: Any) -> None
         if form == "stream"
         else (whole(message), "application/json")
     )
-    _, answer = decoded(body, Reading(stops=("END",)), kind=kind)
+    _, answer = decoded(body, DecodeOptions(stops=("END",)), kind=kind)
     assert (answer.text, answer.tool_calls, answer.finish_reason) == ("one ", (), "stop")
 
 
 def test_what_looks_like_a_stop_is_held_back_until_the_end(decoded: Any) -> None:
-    chunks, answer = decoded(deltas({"content": "one EN"}), Reading(stops=("END",)))
+    chunks, answer = decoded(deltas({"content": "one EN"}), DecodeOptions(stops=("END",)))
     assert [chunk.text for chunk in chunks] == ["one ", "EN"]
     assert answer.text == "one EN"
 
@@ -291,7 +291,7 @@ def test_a_stop_cuts_a_stream_as_it_cuts_the_whole(
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     edges = [0, *cuts, len(text)]
     pieces = [text[a:b] for a, b in pairwise(edges)]
-    reading = Reading(stops=tuple(stops))
+    reading = DecodeOptions(stops=tuple(stops))
     _, streamed = decoded(deltas(*({"content": piece} for piece in pieces)), reading)
     _, at_once = decoded(whole({"content": text}), reading, kind="application/json")
     assert streamed.text == at_once.text
@@ -349,14 +349,14 @@ def test_a_whole_answer_that_is_too_long(monkeypatch: pytest.MonkeyPatch, decode
 
 
 def test_a_whole_answer_has_not_finished_before_its_end() -> None:
-    decoder = WholeDecoder(Reply(200, {"nvcf-reqid": "r"}), Reading())
+    decoder = JSONBodyDecoder(Response(200, {"nvcf-reqid": "r"}), DecodeOptions())
     assert decoder.feed(whole({"content": "a"})) == []
-    assert not decoder.finished
-    assert decoder.answer() == Chunk(request_id="r")
-    assert not decoder.complete
-    decoder.end()
-    assert decoder.finished
-    assert decoder.answer().text == "a"
+    assert not decoder.done
+    assert decoder.snapshot() == Chunk(request_id="r")
+    assert not decoder.can_end
+    decoder.flush()
+    assert decoder.done
+    assert decoder.snapshot().text == "a"
 
 
 def test_logprobs_add_up() -> None:
@@ -376,23 +376,23 @@ def test_logprobs_add_up() -> None:
 
 
 def test_an_answer_in_the_middle_of_a_stream() -> None:
-    decoder = EventDecoder(Reply(200, {}), Reading())
-    assert not decoder.complete
+    decoder = EventStreamDecoder(Response(200, {}), DecodeOptions())
+    assert not decoder.can_end
     decoder.feed(deltas({"content": "a"}, {"content": "b"}, finish=None)[:-14])
-    assert decoder.answer().text == "ab"
-    assert not decoder.answer().last
-    assert not decoder.complete
+    assert decoder.snapshot().text == "ab"
+    assert not decoder.snapshot().last
+    assert not decoder.can_end
     decoder.feed(deltas({}, finish="stop")[:-14])
-    assert decoder.complete
-    assert not decoder.finished
-    assert [chunk.last for chunk in decoder.end()] == [True]
-    assert list(decoder.end()) == []
+    assert decoder.can_end
+    assert not decoder.done
+    assert [chunk.last for chunk in decoder.flush()] == [True]
+    assert list(decoder.flush()) == []
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
 def test_an_answer_that_does_not_name_its_model_gets_the_name_that_was_asked(kind: str) -> None:
     body = b'{"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}'
-    decoder = decoder_for(Reply(200, {"content-type": kind}), Reading(model="asked"))
+    decoder = decoder_for(Response(200, {"content-type": kind}), DecodeOptions(model="asked"))
     list(decoder.feed(b"data: " + body + b"\n\n" if "event" in kind else body))
-    list(decoder.end())
-    assert decoder.answer().model == "asked"
+    list(decoder.flush())
+    assert decoder.snapshot().model == "asked"

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from nvcf_core import Chunk, ToolCall, errors
 from nvcf_core.errors import APIStatusError, NVCFError
-from nvcf_core.exchange import Reply
-from nvcf_core.response.error_body import explain, retry_after, status_error
-from nvcf_core.transport.redaction import mask, masked_reply
+from nvcf_core.exchange import Response
+from nvcf_core.response.error_body import describe_error_body, retry_after, status_error
+from nvcf_core.transport.redaction import redact, redact_response
 
 FOLDER = Path(__file__).parents[2] / "replies"
 EXPECTED = {
@@ -31,7 +31,7 @@ EXPECTED = {
 @pytest.mark.parametrize("name", EXPECTED)
 def test_every_body_shape(name: str) -> None:
     want = EXPECTED[name]
-    reply = Reply(want["status"], {"nvcf-reqid": "req-1"}, (FOLDER / name).read_bytes())
+    reply = Response(want["status"], {"nvcf-reqid": "req-1"}, (FOLDER / name).read_bytes())
     error = status_error(reply)
     assert type(error).__name__ == want["kind"]
     assert (error.title, error.detail, error.status) == (
@@ -73,7 +73,7 @@ RETRYABLE = {408, 409, 429, 500, 502, 503, 504, 599}
 
 @pytest.mark.parametrize("status", KINDS)
 def test_every_status(status: int) -> None:
-    error = status_error(Reply(status, {}))
+    error = status_error(Response(status, {}))
     assert type(error).__name__ == KINDS[status]
     assert error.retryable is (status in RETRYABLE)
     assert error.request_id is None
@@ -92,12 +92,12 @@ def test_every_status(status: int) -> None:
     ],
 )
 def test_hints(status: int, hint: str) -> None:
-    assert hint in str(status_error(Reply(status, {})))
+    assert hint in str(status_error(Response(status, {})))
 
 
 def test_only_a_409_of_the_bad_requests_may_be_tried_again() -> None:
-    assert status_error(Reply(409, {})).retryable
-    assert not status_error(Reply(400, {})).retryable
+    assert status_error(Response(409, {})).retryable
+    assert not status_error(Response(400, {})).retryable
 
 
 @pytest.mark.parametrize(
@@ -111,31 +111,31 @@ def test_only_a_409_of_the_bad_requests_may_be_tried_again() -> None:
 )
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_conversation_that_is_too_long(text: str, status: int) -> None:
-    assert type(status_error(Reply(status, {}, text.encode()))) is errors.ContextLengthError
-    assert type(status_error(Reply(500, {}, text.encode()))) is errors.ServerError
+    assert type(status_error(Response(status, {}, text.encode()))) is errors.ContextLengthError
+    assert type(status_error(Response(500, {}, text.encode()))) is errors.ServerError
 
 
 def test_degraded_is_an_outage_only_where_it_is_a_400() -> None:
-    assert status_error(Reply(400, {}, b"DEGRADED function cannot be invoked")).retryable
-    assert not status_error(Reply(422, {}, b"DEGRADED")).retryable
+    assert status_error(Response(400, {}, b"DEGRADED function cannot be invoked")).retryable
+    assert not status_error(Response(422, {}, b"DEGRADED")).retryable
 
 
 def test_the_request_id_of_the_body_where_the_headers_have_none() -> None:
     body = b'{"title":"x","requestId":"req-body"}'
-    assert status_error(Reply(500, {}, body)).request_id == "req-body"
-    assert status_error(Reply(500, {"nvcf-reqid": "req-head"}, body)).request_id == "req-head"
-    assert status_error(Reply(500, {}, b'{"requestId":7}')).request_id is None
+    assert status_error(Response(500, {}, body)).request_id == "req-body"
+    assert status_error(Response(500, {"nvcf-reqid": "req-head"}, body)).request_id == "req-head"
+    assert status_error(Response(500, {}, b'{"requestId":7}')).request_id is None
 
 
 def test_long_bodies_are_cut_in_messages() -> None:
     for body in (b"x" * 1_000_000, json.dumps({"detail": "x" * 1_000_000}).encode()):
-        error = status_error(Reply(500, {}, body))
+        error = status_error(Response(500, {}, body))
         assert len(str(error)) < 3_000
         assert error.response.body == body
 
 
 def test_bytes_that_are_no_text() -> None:
-    assert "\ufffd" in status_error(Reply(500, {}, b"\xff\xfe oops")).detail
+    assert "\ufffd" in status_error(Response(500, {}, b"\xff\xfe oops")).detail
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_bytes_that_are_no_text() -> None:
     ],
 )
 def test_odd_bodies_are_explained(body: Any, expected: tuple[str, str]) -> None:
-    assert explain(body) == expected
+    assert describe_error_body(body) == expected
 
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -184,7 +184,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 def test_how_long_the_service_asks_to_wait(value: str, seconds: float | None) -> None:
     headers = {"retry-after": value, "date": format_datetime(NOW, usegmt=True)}
     assert retry_after(headers) == seconds
-    assert status_error(Reply(429, headers)).retry_after == seconds
+    assert status_error(Response(429, headers)).retry_after == seconds
 
 
 def test_a_date_without_a_clock_says_nothing() -> None:
@@ -206,20 +206,22 @@ def test_any_header_is_a_time_or_nothing(value: str, date: str) -> None:
     st.dictionaries(st.sampled_from(["nvcf-reqid", "retry-after", "date"]), st.text(max_size=10)),
 )
 def test_any_reply_becomes_an_error(status: int, body: bytes, headers: dict[str, str]) -> None:
-    error = status_error(Reply(status, headers, body))
+    error = status_error(Response(status, headers, body))
     assert isinstance(error, APIStatusError)
     assert str(status) in str(error)
 
 
-REPLY = Reply(429, {"nvcf-reqid": "req-1", "retry-after": "3"}, b'{"title":"T","detail":"D"}', 5.0)
+REPLY = Response(
+    429, {"nvcf-reqid": "req-1", "retry-after": "3"}, b'{"title":"T","detail":"D"}', 5.0
+)
 PARTIAL = Chunk(
     text="half", reasoning="why", tool_calls=(ToolCall(0, "a", "f", "{"),), raw={"x": 1}
 )
 SAMPLES: list[NVCFError] = [
     NVCFError("m", request_id="r"),
     errors.InvalidRequestError("m", field="f", model="x"),
-    errors.APIConnectionError("m", at=3.0),
-    errors.APITimeoutError("m", at=3.0),
+    errors.APIConnectionError("m", failed_at=3.0),
+    errors.APITimeoutError("m", failed_at=3.0),
     errors.PollingTimeoutError("m", request_id="r"),
     errors.StreamInterruptedError("m", partial=PARTIAL, request_id="r"),
     errors.AssetUploadError("m", stage="put", asset_id="a", retryable=True, request_id="r"),
@@ -286,11 +288,11 @@ KEY = "nvapi-0123456789"
 
 def test_an_echoed_key_is_masked() -> None:
     body = json.dumps({"detail": f"bad key {KEY}"}).encode()
-    error = status_error(Reply(401, {"x-echo": f"Bearer {KEY}"}, body))
+    error = status_error(Response(401, {"x-echo": f"Bearer {KEY}"}, body))
     cause = ValueError(f"inner {KEY}", 5)
     cause.__context__ = RuntimeError(f"deeper {KEY}")
     error.__cause__ = cause
-    mask(error, KEY)
+    redact(error, KEY)
     for text in (str(error), error.detail, repr(error.response.headers), str(error.response.body)):
         assert KEY not in text
     assert "bad key ***" in str(error)
@@ -302,19 +304,19 @@ def test_an_echoed_key_is_masked() -> None:
 def test_errors_that_are_their_own_cause_are_masked_too() -> None:
     first, second = NVCFError(f"a {KEY}"), NVCFError(f"b {KEY}")
     first.__context__, second.__context__ = second, first
-    mask(first, KEY)
+    redact(first, KEY)
     assert (str(first), str(second)) == ("a ***", "b ***")
 
 
 def test_the_beginning_of_an_invalid_response_is_masked() -> None:
     error = errors.InvalidResponseError(f"no JSON: {KEY}", body=f"<{KEY}>".encode())
-    mask(error, KEY)
+    redact(error, KEY)
     assert (str(error), error.body) == ("no JSON: ***", b"<***>")
 
 
 def test_a_masked_reply_is_else_the_same() -> None:
-    masked = masked_reply(Reply(500, {"a": KEY}, KEY.encode(), 4.0), KEY)
-    assert masked == Reply(500, {"a": "***"}, b"***", 4.0)
+    masked = redact_response(Response(500, {"a": KEY}, KEY.encode(), 4.0), KEY)
+    assert masked == Response(500, {"a": "***"}, b"***", 4.0)
 
 
 def test_a_reply_has_a_status_code_and_a_text() -> None:

@@ -18,7 +18,7 @@ def cut(text: str, cuts: list[int]) -> list[str]:
 
 def stopped(pieces: list[str], *stops: str) -> str:
     filtered = StopFilter(stops)
-    return "".join(filtered.feed(piece) for piece in pieces) + filtered.end()
+    return "".join(filtered.feed(piece) for piece in pieces) + filtered.flush()
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_possible_start_is_the_longest(text: str, word: str) -> None:
 
 def split(pieces: list[str]) -> tuple[str, str]:
     filtered = ThinkFilter()
-    said = [filtered.feed(piece) for piece in pieces] + [filtered.end()]
+    said = [filtered.feed(piece) for piece in pieces] + [filtered.flush()]
     return "".join(thought for thought, _ in said), "".join(text for _, text in said)
 
 

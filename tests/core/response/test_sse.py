@@ -18,7 +18,7 @@ def events(data: bytes, cuts: list[int] | None = None) -> list[tuple[bytes, byte
     edges = [0, *(cuts or []), len(data)]
     for start, end in pairwise(edges):
         found += decoder.feed(data[start:end])
-    return found + decoder.end()
+    return found + decoder.flush()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from nvcf_core.tool_names import ToolNames
 
 def test_names_that_can_stay_do_stay() -> None:
     names = ToolNames(["get_weather", "a-b", "X" * 64])
-    assert [names.safe(name) for name in ("get_weather", "a-b", "X" * 64)] == [
+    assert [names.to_wire(name) for name in ("get_weather", "a-b", "X" * 64)] == [
         "get_weather",
         "a-b",
         "X" * 64,
@@ -35,33 +35,33 @@ def test_names_that_can_stay_do_stay() -> None:
 )
 def test_other_names_are_replaced(name: str, safe: str) -> None:
     names = ToolNames([name])
-    assert names.safe(name) == safe
-    assert names.original(safe) == name
+    assert names.to_wire(name) == safe
+    assert names.from_wire(safe) == name
 
 
 def test_a_replacement_takes_no_other_tools_name() -> None:
     names = ToolNames(["a.b", "a_b", "a b"])
-    safe = [names.safe(name) for name in ("a.b", "a_b", "a b")]
+    safe = [names.to_wire(name) for name in ("a.b", "a_b", "a b")]
     assert safe[1] == "a_b"
     assert len(set(safe)) == 3
-    assert [names.original(name) for name in safe] == ["a.b", "a_b", "a b"]
+    assert [names.from_wire(name) for name in safe] == ["a.b", "a_b", "a b"]
 
 
 def test_unknown_names_pass() -> None:
     names = ToolNames([])
-    assert names.safe("x y") == "x y"
-    assert names.original("z") == "z"
+    assert names.to_wire("x y") == "x y"
+    assert names.from_wire("z") == "z"
 
 
 @given(st.lists(st.text(max_size=80), max_size=8))
 def test_every_name_has_a_way_there_and_back(wanted: list[str]) -> None:
     names = ToolNames(wanted)
-    safe = {name: names.safe(name) for name in wanted}
+    safe = {name: names.to_wire(name) for name in wanted}
     assert len(set(safe.values())) == len(safe)
     for name, sent in safe.items():
         assert 0 < len(sent) <= 64
         assert all(letter.isascii() and (letter.isalnum() or letter in "_-") for letter in sent)
-        assert names.original(sent) == name
+        assert names.from_wire(sent) == name
 
 
 def assembled(*deltas: list[Any], names: ToolNames | None = None) -> Any:
@@ -147,9 +147,9 @@ def test_ids_without_an_answers_id_are_unique() -> None:
 
 def test_the_answers_id_is_learned_once() -> None:
     one, other = ToolCallAssembler(ToolNames(())), ToolCallAssembler(ToolNames(()))
-    one.named("x")
-    one.named("y")
-    other.named("x")
+    one.set_answer_id("x")
+    one.set_answer_id("y")
+    other.set_answer_id("x")
     made = [each.feed([piece(0, None, "f", "{}")])[0].id for each in (one, other)]
     assert made[0] == made[1]
 

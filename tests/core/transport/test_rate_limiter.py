@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nvcf_core.transport.rate_limiter import Pace, pace_for
+from nvcf_core.transport.rate_limiter import RateLimiter, shared_rate_limiter
 
 MINUTE = 60.0
 
@@ -24,7 +24,7 @@ class Clock:
 class Caller:
     """Someone who waits for a place, and may oversleep."""
 
-    def __init__(self, pace: Pace, clock: Clock, per_minute: int) -> None:
+    def __init__(self, pace: RateLimiter, clock: Clock, per_minute: int) -> None:
         self.pace, self.clock = pace, clock
         self.ticket = pace.reserve(per_minute)
         self.wakes_at = clock.now
@@ -57,7 +57,7 @@ def most_in_a_minute(times: list[float]) -> int:
 @pytest.mark.parametrize("per_minute", [1, 2, 5, 40])
 def test_never_more_than_the_limit_and_no_slower_than_needed(per_minute: int) -> None:
     clock = Clock()
-    pace = Pace(clock)
+    pace = RateLimiter(clock)
     times = run_all([Caller(pace, clock, per_minute) for _ in range(4 * per_minute)], clock)
     assert most_in_a_minute(times) <= per_minute
     assert times == sorted(times)
@@ -67,7 +67,7 @@ def test_never_more_than_the_limit_and_no_slower_than_needed(per_minute: int) ->
 
 def test_the_limit_is_of_any_sixty_seconds() -> None:
     clock = Clock()
-    pace = Pace(clock)
+    pace = RateLimiter(clock)
     callers = []
     for _ in range(30):
         callers.append(Caller(pace, clock, 10))
@@ -80,7 +80,7 @@ def test_the_limit_is_of_any_sixty_seconds() -> None:
 @given(st.integers(1, 6), st.data())
 def test_never_more_even_when_callers_come_late(per_minute: int, data: st.DataObject) -> None:
     clock = Clock()
-    pace = Pace(clock)
+    pace = RateLimiter(clock)
     callers: list[Caller] = []
     for _ in range(data.draw(st.integers(1, 5))):
         for _ in range(data.draw(st.integers(1, 6))):
@@ -94,7 +94,7 @@ def test_never_more_even_when_callers_come_late(per_minute: int, data: st.DataOb
 @given(st.integers(1, 5), st.lists(st.floats(0, 100), min_size=1, max_size=25))
 def test_first_come_first_served(per_minute: int, pauses: list[float]) -> None:
     clock = Clock()
-    pace = Pace(clock)
+    pace = RateLimiter(clock)
     callers = []
     for pause in pauses:
         callers.append(Caller(pace, clock, per_minute))
@@ -109,7 +109,7 @@ def test_first_come_first_served(per_minute: int, pauses: list[float]) -> None:
 
 def test_who_leaves_the_queue_holds_up_nobody_for_long() -> None:
     clock = Clock()
-    pace = Pace(clock)
+    pace = RateLimiter(clock)
     gone = [Caller(pace, clock, 2) for _ in range(4)]
     assert gone[0].used_at is None
     rest = [Caller(pace, clock, 2) for _ in range(2)]
@@ -119,56 +119,56 @@ def test_who_leaves_the_queue_holds_up_nobody_for_long() -> None:
 
 def test_after_a_429_it_is_slower_and_recovers() -> None:
     clock = Clock()
-    pace = Pace(clock)
-    pace.slow_down()
+    pace = RateLimiter(clock)
+    pace.on_rate_limited()
     times = run_all([Caller(pace, clock, 40) for _ in range(60)], clock)
     assert most_in_a_minute(times) == 20
     clock.now += 1000
     for _ in range(10):
-        pace.slow_down()
+        pace.on_rate_limited()
     times = run_all([Caller(pace, clock, 40) for _ in range(4)], clock)
     assert most_in_a_minute(times) == 2
     clock.now += 1000
     for _ in range(20):
-        pace.recover()
+        pace.on_success()
     times = run_all([Caller(pace, clock, 40) for _ in range(80)], clock)
     assert most_in_a_minute(times) == 40
 
 
 def test_it_never_stops_altogether() -> None:
     clock = Clock()
-    pace = Pace(clock)
+    pace = RateLimiter(clock)
     for _ in range(50):
-        pace.slow_down()
+        pace.on_rate_limited()
     times = run_all([Caller(pace, clock, 1) for _ in range(2)], clock)
     assert 60 <= times[1] - times[0] <= 61
 
 
 def test_recovering_at_full_speed_changes_nothing() -> None:
     clock = Clock()
-    pace = Pace(clock)
-    pace.recover()
+    pace = RateLimiter(clock)
+    pace.on_success()
     assert most_in_a_minute(run_all([Caller(pace, clock, 3) for _ in range(9)], clock)) == 3
 
 
 def test_old_tickets_are_forgotten() -> None:
     clock = Clock()
-    pace = Pace(clock)
+    pace = RateLimiter(clock)
     for _ in range(1000):
         Caller(pace, clock, 100).wake()
         clock.now += 10
-    assert len(pace._tickets) < 20
+    assert len(pace._reservations) < 20
 
 
 def test_one_pace_for_a_key_at_a_host() -> None:
-    assert pace_for("k", "a.org") is pace_for("k", "a.org")
-    assert pace_for("k", "a.org") is not pace_for("k", "b.org")
-    assert pace_for("k", "a.org") is not pace_for("l", "a.org")
+    assert shared_rate_limiter("k", "a.org") is shared_rate_limiter("k", "a.org")
+    assert shared_rate_limiter("k", "a.org") is not shared_rate_limiter("k", "b.org")
+    assert shared_rate_limiter("k", "a.org") is not shared_rate_limiter("l", "a.org")
 
 
 def test_threads_share_the_limit() -> None:
     clock = Clock()
-    pace = Pace(clock)
+    pace = RateLimiter(clock)
     free: list[float] = []
 
     def ask() -> None:
@@ -184,11 +184,11 @@ def test_threads_share_the_limit() -> None:
 
 def test_a_place_that_is_given_back_is_free_for_the_next() -> None:
     now = 0.0
-    pace = Pace(clock=lambda: now)
+    pace = RateLimiter(clock=lambda: now)
     first = pace.reserve(1)
     assert pace.wait(first) == 0
     left = pace.reserve(1)
     assert pace.wait(left) > 0
-    pace.give_back(left)
-    pace.give_back(left)
+    pace.cancel(left)
+    pace.cancel(left)
     assert pace.wait(pace.reserve(1)) == pytest.approx(60.05)
