@@ -144,6 +144,12 @@ def register(spec: ModelSpec) -> None:
     _MODELS[spec.id] = spec
 
 
+def unregister(model: str) -> None:
+    """Undo `register`: a documented model has its own row again, any other one none."""
+    _MODELS.pop(model, None)
+    _MODELS.update((row.id, row) for row in _ROWS if row.id == model)
+
+
 def known_models() -> tuple[ModelSpec, ...]:
     """Every row there is, the registered ones included."""
     return tuple(_MODELS.values())

@@ -18,7 +18,7 @@ from nvcf_core.wire import dump_json
 
 Json = dict[str, Any]
 
-_JOINED_UP_TO = 1 << 18
+JOINED_UP_TO = 1 << 18
 """Bytes of a body up to which it is sent in one piece."""
 
 
@@ -170,7 +170,7 @@ class MessageEncoder:
                 pieces.append(piece)
                 length += len(piece)
         body = StreamedBody(tuple(pieces), length)
-        return b"".join(body.chunks()) if length <= _JOINED_UP_TO else body
+        return b"".join(body.chunks()) if length <= JOINED_UP_TO else body
 
 
 def _attribute(url: str) -> str:
