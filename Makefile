@@ -36,7 +36,7 @@ emulator: $(VENV)/emulator.stamp ## a stand-in for the service on port 8000, unt
 .PHONY: bench
 bench: $(VENV)/check.stamp ## side by side with other clients; takes some minutes
 	$(BIN)/python benchmarks/chat.py
-	$(BIN)/python benchmarks/upload.py
+	$(BIN)/python benchmarks/uploads.py
 	$(BIN)/python benchmarks/inline_memory.py
 
 .PHONY: simulate

@@ -10,7 +10,7 @@ from hypothesis import settings
 from nvcf_core.models import known_models, unregister
 
 settings.register_profile("fast", deadline=None, max_examples=20)
-settings.register_profile("full", deadline=None, max_examples=200)
+settings.register_profile("full", deadline=None, max_examples=400)
 settings.load_profile("fast")  # `make check` asks for the other: --hypothesis-profile=full
 
 

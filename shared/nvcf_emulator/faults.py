@@ -15,7 +15,7 @@ from .state import State
 from .stream import after_content
 
 BURST = 16
-ENDLESS_BYTES = 256 * 1024 * 1024
+ENDLESS_BYTES = 288 * 1024 * 1024  # More than any client is to hold of one answer.
 
 _EVENTS_FIRST = 2
 _SHARE_FIRST = 0.5
