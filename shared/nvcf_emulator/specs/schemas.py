@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .refusal import Refusal
+from nvcf_emulator.specs.rejections import Refusal
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 

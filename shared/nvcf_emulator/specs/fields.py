@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .refusal import Refusal, unsupported
-from .schemas import require_schema
+from nvcf_emulator.specs.rejections import Refusal, unsupported
+from nvcf_emulator.specs.schemas import require_schema
 
 FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 INT64 = 2**63

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .fields import (
+from nvcf_emulator.specs.fields import (
     INT64,
     SAFE_INTEGER,
     Choice,
@@ -22,7 +22,7 @@ from .fields import (
     Tools,
     whole,
 )
-from .refusal import Style
+from nvcf_emulator.specs.rejections import Style
 
 Kind = Literal["image", "audio", "video"]
 

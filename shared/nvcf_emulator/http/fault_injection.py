@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .connection import Connection
-from .outgoing import Event, Outgoing
-from .script import Fault, FaultKind
-from .state import State
-from .stream import after_content
+from nvcf_emulator.answers.http_response import Event, Outgoing
+from nvcf_emulator.answers.stream import after_content
+from nvcf_emulator.http.connection import Connection
+from nvcf_emulator.script.script import Fault, FaultKind
+from nvcf_emulator.state import State
 
 BURST = 16
 ENDLESS_BYTES = 256 * 1024 * 1024

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .content import ASSET_HEADER
-from .faults import Delivery
-from .incoming import Incoming, instead, received, with_fault
-from .outgoing import Outgoing, json_reply, plain, xml_error
-from .refusal import Refusal
-from .script import Accept
-from .state import State
+from nvcf_emulator.answers.http_response import Outgoing, json_reply, plain, xml_error
+from nvcf_emulator.http.fault_injection import Delivery
+from nvcf_emulator.http.incoming import Incoming, instead, received, with_fault
+from nvcf_emulator.script.script import Accept
+from nvcf_emulator.specs.rejections import Refusal
+from nvcf_emulator.state import State
+from nvcf_emulator.validation.content import ASSET_HEADER
 
 LONGEST_HOLD = 300
 USUAL_HOLD = 60.0

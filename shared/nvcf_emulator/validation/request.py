@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from . import conversation
-from .content import FindAsset, Intake, referenced
-from .conversation import Message
-from .pages import Page
-from .refusal import Refusal, unsupported
+from nvcf_emulator.specs.models import Page
+from nvcf_emulator.specs.rejections import Refusal, unsupported
+from nvcf_emulator.validation import messages as conversation
+from nvcf_emulator.validation.content import FindAsset, Intake, referenced
+from nvcf_emulator.validation.messages import Message
 
 Effort = Literal["none", "low", "high"]
 

@@ -12,17 +12,17 @@ from typing import IO, Any, cast
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .assets import LIVING, AssetState
-from .faults import Delivery
-from .fields import only_keys, require_text
-from .incoming import Incoming, instead, received, with_fault
-from .jobs import two_authorizations
-from .media import Media, decode
-from .outgoing import Outgoing, json_reply, xml_error
-from .pages import Kind
-from .refusal import asset_missing
-from .script import BEFORE_REPLY, Fault, Step
-from .state import State
+from nvcf_emulator.answers.http_response import Outgoing, json_reply, xml_error
+from nvcf_emulator.endpoints.jobs import two_authorizations
+from nvcf_emulator.http.fault_injection import Delivery
+from nvcf_emulator.http.incoming import Incoming, instead, received, with_fault
+from nvcf_emulator.media.assets import LIVING, AssetState
+from nvcf_emulator.media.detect import Media, decode
+from nvcf_emulator.script.script import BEFORE_REPLY, Fault, Step
+from nvcf_emulator.specs.fields import only_keys, require_text
+from nvcf_emulator.specs.models import Kind
+from nvcf_emulator.specs.rejections import asset_missing
+from nvcf_emulator.state import State
 
 LARGEST_ASSET = 5 * 1024**3
 DESCRIPTION_HEADER = "x-amz-meta-nvcf-asset-description"

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from .outgoing import Outgoing, json_reply, plain, xml_error
-from .refusal import as_json
-from .script import Failure, Place
+from nvcf_emulator.answers.http_response import Outgoing, json_reply, plain, xml_error
+from nvcf_emulator.script.script import Failure, Place
+from nvcf_emulator.specs.rejections import as_json
 
 _PROBLEM_JSON = "application/problem+json"
 _JSON_BODIES: Mapping[int, Mapping[str, Any]] = {

@@ -10,13 +10,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .failures import failure
-from .faults import Delivery
-from .outgoing import Event, Outgoing, plain, refused
-from .refusal import Refusal
-from .script import Failure, Fault, Place, Raw, Step
-from .state import Received, State
-from .validate import parse_body
+from nvcf_emulator.answers.http_response import Event, Outgoing, plain, refused
+from nvcf_emulator.http.error_bodies import failure
+from nvcf_emulator.http.fault_injection import Delivery
+from nvcf_emulator.script.script import Failure, Fault, Place, Raw, Step
+from nvcf_emulator.specs.rejections import Refusal
+from nvcf_emulator.state import Received, State
+from nvcf_emulator.validation.request import parse_body
 
 LARGEST_BODY = 64 * 1024 * 1024
 

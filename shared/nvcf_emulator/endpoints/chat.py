@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .content import ASSET_HEADER
-from .failures import failure
-from .faults import Delivery
-from .incoming import Incoming, admit, instead, raw_reply, stamped, within_reply
-from .jobs import Job, Jobs
-from .outgoing import STREAM_TYPE, Outgoing, json_reply, refused
-from .pages import PAGES, UNDOCUMENTED, Page, page_of
-from .refusal import Refusal, not_found_text
-from .reply import answer
-from .script import Accept, ErrorInStream, Failure, Fault, Raw, Reply, Step
-from .shapes import Form, form_of
-from .state import State
-from .stream import error_body, events, whole
-from .validate import Ask, judge
+from nvcf_emulator.answers.generate import answer
+from nvcf_emulator.answers.http_response import STREAM_TYPE, Outgoing, json_reply, refused
+from nvcf_emulator.answers.stream import error_body, events, whole
+from nvcf_emulator.endpoints.jobs import Job, Jobs
+from nvcf_emulator.http.error_bodies import failure
+from nvcf_emulator.http.fault_injection import Delivery
+from nvcf_emulator.http.incoming import Incoming, admit, instead, raw_reply, stamped, within_reply
+from nvcf_emulator.script.script import Accept, ErrorInStream, Failure, Fault, Raw, Reply, Step
+from nvcf_emulator.script.shapes import Form, form_of
+from nvcf_emulator.specs.models import PAGES, UNDOCUMENTED, Page, page_of
+from nvcf_emulator.specs.rejections import Refusal, not_found_text
+from nvcf_emulator.state import State
+from nvcf_emulator.validation.content import ASSET_HEADER
+from nvcf_emulator.validation.request import Ask, judge
 
 FindPage = Callable[[Incoming], Page]
 

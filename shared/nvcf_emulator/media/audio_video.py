@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from struct import error as StructError
 from struct import unpack, unpack_from
 
-from .pictures import Data
+from nvcf_emulator.media.images import Data
 
 _MPEG1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _MPEG2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)

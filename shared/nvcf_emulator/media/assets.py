@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlencode
 
-from .media import Media
+from nvcf_emulator.media.detect import Media
 
 State = Literal["created", "stored", "deleted", "expired"]
 

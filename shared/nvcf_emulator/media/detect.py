@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import pictures, recordings
-from .pages import Kind
-from .pictures import Data
+from nvcf_emulator.media import audio_video as recordings
+from nvcf_emulator.media import images as pictures
+from nvcf_emulator.media.images import Data
+from nvcf_emulator.specs.models import Kind
 
 FORMATS: Mapping[str, Kind] = {
     "png": "image",

@@ -9,12 +9,12 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
-from . import tokens
-from .answer import Answer, Call, Choice
-from .outgoing import Event, pieces
-from .refusal import as_json
-from .script import ErrorInStream
-from .shapes import Form
+from nvcf_emulator import tokens
+from nvcf_emulator.answers.completion import Answer, Call, Choice
+from nvcf_emulator.answers.http_response import Event, pieces
+from nvcf_emulator.script.script import ErrorInStream
+from nvcf_emulator.script.shapes import Form
+from nvcf_emulator.specs.rejections import as_json
 
 _AWKWARD = "line\u2028separator, caf\u00e9, \u65e5\u672c, \U0001f600"
 _UNKNOWN: Mapping[str, Any] = {"nvext": {"worker": 7, "timing": {"decode": 0.5}}, "service": None}

@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import tokens
-from .content import Intake, Pieces
-from .fields import function_name, only_keys, require_object, require_text, wrong_type
-from .media import Media
-from .pages import Page
-from .refusal import Refusal, unsupported
+from nvcf_emulator import tokens
+from nvcf_emulator.media.detect import Media
+from nvcf_emulator.specs.fields import (
+    function_name,
+    only_keys,
+    require_object,
+    require_text,
+    wrong_type,
+)
+from nvcf_emulator.specs.models import Page
+from nvcf_emulator.specs.rejections import Refusal, unsupported
+from nvcf_emulator.validation.content import Intake, Pieces
 
 _ALTERNATION = (
     "Conversation roles must alternate user/assistant/user/assistant/..., "

@@ -8,12 +8,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import tokens
-from .answer import Answer, Call, Choice, logprob
-from .choose import forced, matching
-from .instance import Maker
-from .script import Reply
-from .validate import Ask
+from nvcf_emulator import tokens
+from nvcf_emulator.answers.completion import Answer, Call, Choice, logprob
+from nvcf_emulator.answers.schema_sample import Maker
+from nvcf_emulator.answers.tool_selection import forced, matching
+from nvcf_emulator.script.script import Reply
+from nvcf_emulator.validation.request import Ask
 
 
 def answer(ask: Ask, queued: Reply | None, numbered: bool | None) -> Answer:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from .refusal import Refusal, Style, as_json
-from .script import Fault
+from nvcf_emulator.script.script import Fault
+from nvcf_emulator.specs.rejections import Refusal, Style, as_json
 
 STREAM_TYPE = "text/event-stream"
 

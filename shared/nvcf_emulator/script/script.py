@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from .shapes import form_of
+from nvcf_emulator.script.shapes import form_of
 
 Place = Literal["ask", "create", "put", "poll", "delete", "get", "models", "any"]
 FaultKind = Literal[

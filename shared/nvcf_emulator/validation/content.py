@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from . import media as decoding
-from .assets import AssetState
-from .fields import only_keys, require_object, require_text
-from .media import FORMATS, MIME_FORMATS, Media
-from .pages import ANY_FORMAT, PART_KINDS, TAG_KINDS, Kind, Page
-from .refusal import Refusal, asset_missing
-from .tags import Tag, parse
+from nvcf_emulator.media import detect as decoding
+from nvcf_emulator.media.assets import AssetState
+from nvcf_emulator.media.detect import FORMATS, MIME_FORMATS, Media
+from nvcf_emulator.media.tags import Tag, parse
+from nvcf_emulator.specs.fields import only_keys, require_object, require_text
+from nvcf_emulator.specs.models import ANY_FORMAT, PART_KINDS, TAG_KINDS, Kind, Page
+from nvcf_emulator.specs.rejections import Refusal, asset_missing
 
 Pieces = tuple[str | Media, ...]
 FindAsset = Callable[[str], AssetState | None]
