@@ -1,4 +1,4 @@
-"""Writes the tree of docs/architecture.md: each module of the core and the emulator, by the first sentence of its docstring.
+"""Writes the tree of docs/architecture.md: the modules of the core and the emulator, each by its first line.
 
 python docs/generate_architecture.py
 """
