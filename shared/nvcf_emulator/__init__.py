@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .assets import AssetState
-    from .script import FaultKind, Place, StreamError
-    from .server import API_KEY, Emulator
-    from .shapes import SHAPES
-    from .state import Received
+    from nvcf_emulator.media.assets import AssetState
+    from nvcf_emulator.script.script import FaultKind, Place, StreamError
+    from nvcf_emulator.script.shapes import SHAPES
+    from nvcf_emulator.server import API_KEY, Emulator
+    from nvcf_emulator.state import Received
 
 __all__ = [
     "API_KEY",
@@ -25,13 +25,13 @@ __all__ = [
 
 _HOMES = {
     "API_KEY": "server",
-    "SHAPES": "shapes",
-    "AssetState": "assets",
+    "SHAPES": "script.shapes",
+    "AssetState": "media.assets",
     "Emulator": "server",
-    "FaultKind": "script",
-    "Place": "script",
+    "FaultKind": "script.script",
+    "Place": "script.script",
     "Received": "state",
-    "StreamError": "script",
+    "StreamError": "script.script",
 }
 
 

@@ -9,14 +9,14 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .asking import Asking, models
-from .connection import Connection
-from .incoming import endpoint, nothing_there
-from .jobs import Jobs
-from .outgoing import Outgoing
-from .pages import PAGES
-from .state import State
-from .uploads import AssetApi, Storage
+from nvcf_emulator.answers.http_response import Outgoing
+from nvcf_emulator.endpoints.assets import AssetApi, Storage
+from nvcf_emulator.endpoints.chat import Asking, models
+from nvcf_emulator.endpoints.jobs import Jobs
+from nvcf_emulator.http.connection import Connection
+from nvcf_emulator.http.incoming import endpoint, nothing_there
+from nvcf_emulator.specs.models import PAGES
+from nvcf_emulator.state import State
 
 BASE = "/v1"
 NVCF = "/v2/nvcf"

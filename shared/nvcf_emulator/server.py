@@ -12,9 +12,9 @@ from types import TracebackType
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from .app import BASE, NVCF, build
-from .connection import Connection
-from .state import State
+from nvcf_emulator.app import BASE, NVCF, build
+from nvcf_emulator.http.connection import Connection
+from nvcf_emulator.state import State
 
 API_KEY = "nvapi-emulator-0123456789abcdefghijklmnopqrstuvwxyz"
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .assets import Assets, AssetState
-from .script import Place, Script
+from nvcf_emulator.media.assets import Assets, AssetState
+from nvcf_emulator.script.script import Place, Script
 
 MINUTE = 60.0
 

@@ -486,9 +486,9 @@ def test_profiles(spec: Any) -> None:
     profile = ChatNVCF(model=spec.id).profile
     assert profile is not None
     assert profile["max_input_tokens"] == spec.context_window
-    assert profile["max_output_tokens"] == spec.max_output
-    assert profile["tool_calling"] == spec.tools
-    assert profile["reasoning_output"] == spec.reasons
+    assert profile["max_output_tokens"] == spec.max_output_tokens
+    assert profile["tool_calling"] == spec.supports_tools
+    assert profile["reasoning_output"] == spec.supports_reasoning
     kinds = [kind for kind in ("image", "audio", "video") if profile[f"{kind}_inputs"]]  # type: ignore[literal-required]
     assert set(kinds) == set(spec.media)
 

@@ -18,7 +18,7 @@ from llama_index.core.llms import AudioBlock, ChatMessage, ImageBlock, TextBlock
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
 from nvcf_emulator import Emulator
-from nvcf_emulator.media import decode
+from nvcf_emulator.media.detect import decode
 
 SAMPLES = Path(__file__).parents[2] / "examples" / "media"
 
