@@ -19,7 +19,7 @@ from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
 from nvcf_core import MediaKind
 from nvcf_emulator import Emulator
-from nvcf_emulator.media import decode
+from nvcf_emulator.media.detect import decode
 
 SAMPLES = Path(__file__).parents[2] / "examples" / "media"
 
@@ -310,10 +310,10 @@ def stored(server: Emulator) -> Callable[[Medium], Asset]:
     """An asset that the user uploaded by other means."""
 
     def store(medium: Medium) -> Asset:
-        account = server.account(server.api_key)
+        account = server.state.account(server.api_key)
         assert account is not None
-        made = server.store.create(account, medium.mime, "a test")
-        server.store.store(made.id, decode(medium.kind, medium.data, asset=made.id))
+        made = server.state.assets.create(account, medium.mime, "a test")
+        server.state.assets.store(made.id, decode(medium.kind, medium.data, asset=made.id))
         return Asset(medium.mime, made.id)
 
     return store

@@ -6,7 +6,7 @@ import json
 import random
 import sys
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 from nvcf_emulator import Emulator, FaultKind, Place, Received, StreamError
 
@@ -47,14 +47,18 @@ OTHER_PLACES: frozenset[Place] = frozenset(("create", "put", "poll", "get", "del
 class Troubled(Emulator):
     """Fails at random, and remembers no request: it is to run for hours."""
 
-    def record(self, request: Received) -> None:
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.state.note = self._trouble  # type: ignore[method-assign]
+
+    def _trouble(self, request: Received) -> None:
         """What is queued while a request is noted happens to this very request."""
         chosen = int(random.random() / EACH)
         if request.place == "ask" and chosen < len(ASK):
             ASK[chosen](self)
         elif request.place in OTHER_PLACES and chosen < len(OTHER):
             OTHER[chosen](self, request.place)
-        self.notify()
+        self.state.notify()
 
 
 def main() -> None:
