@@ -38,6 +38,8 @@ from .request.tools import tool_names_of, with_wire_names
 from .response.choice import DecodeOptions
 from .transport.httpx_client import ClientConfig
 
+__all__ = ["BaseNVCF"]
+
 _opening = Lock()
 
 

@@ -292,6 +292,7 @@ def test_system_text_reaches_models_in_their_form() -> None:
     assert [m.role for m in prepared(GEMMA, system, user).messages] == ["system", "user"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_messages_are_the_right_bytes() -> None:
     from nvcf_core.request.body import MessageEncoder
 

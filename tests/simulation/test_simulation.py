@@ -140,6 +140,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_from_the_command_line() -> None:
     assert "--seed" in run("--help").stdout
     many = run("--count", "20", "--start", "7")

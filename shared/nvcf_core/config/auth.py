@@ -15,6 +15,8 @@ from nvcf_core.exchange import Request
 
 from .endpoints import is_loopback, is_nvidia, origin
 
+__all__ = ["Auth", "KeySource", "key_fingerprint"]
+
 KeySource: TypeAlias = SecretStr | str | Callable[[], Any] | None
 
 

@@ -9,6 +9,16 @@ from urllib.parse import urlsplit
 
 from nvcf_core.errors import InvalidRequestError
 
+__all__ = [
+    "FUNCTION_PART",
+    "NVCF_URL",
+    "checked_root",
+    "is_loopback",
+    "is_nvidia",
+    "is_safe_redirect",
+    "origin",
+]
+
 
 def is_safe_redirect(url: str, root: str) -> bool:
     """Whether an url that the service named may be used: never one less protected than the service itself."""

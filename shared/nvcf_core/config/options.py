@@ -12,6 +12,8 @@ from nvcf_core.exchange import Request
 
 from .auth import Auth
 
+__all__ = ["RequestOptions", "checked_headers"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestOptions:

@@ -24,6 +24,8 @@ from nvcf_core.models.spec import ReasoningEffort
 
 from .endpoints import NVCF_URL
 
+__all__ = ["Settings", "key_from_env"]
+
 _FIXED = frozenset(
     (
         "api_key", "base_url", "nvcf_url", "verify", "max_connections", "requests_per_minute",

@@ -13,6 +13,8 @@ from nvcf_core.models.validator import Validator
 from .formats import AMBIGUOUS_FORMATS, MIME_TYPES, kind_of_mime_type, mime_of_format, sniff_format
 from .sources import base64_length, first_bytes, sha256_hex
 
+__all__ = ["INLINE_LIMIT", "INLINE_TOTAL", "MOST_ASSETS", "Deliveries", "Delivery", "plan_delivery"]
+
 INLINE_LIMIT = 180_000
 """Characters of base64 that one medium may have inline: that of NVIDIA's samples, the lower of the two documented."""
 

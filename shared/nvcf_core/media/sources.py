@@ -15,6 +15,18 @@ from typing import BinaryIO
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import ByteSource
 
+__all__ = [
+    "PIECE",
+    "Base64Source",
+    "BytesSource",
+    "FileSource",
+    "PathSource",
+    "base64_length",
+    "first_bytes",
+    "open_source",
+    "sha256_hex",
+]
+
 PIECE = 3 << 18
 """Bytes, or characters of base64, read or sent at a time: a multiple of 3 and of 4, so that neither is cut."""
 

@@ -7,3 +7,13 @@ from .catalog import unregister as unregister
 from .spec import ModelSpec as ModelSpec
 from .spec import Range as Range
 from .spec import ReasoningEffort as ReasoningEffort
+
+__all__ = [
+    "ModelSpec",
+    "Range",
+    "ReasoningEffort",
+    "known_models",
+    "register",
+    "spec_for",
+    "unregister",
+]

@@ -7,6 +7,8 @@ from typing import Any
 
 from .spec import ModelSpec, Range, ReasoningEffort
 
+__all__ = ["known_models", "register", "spec_for", "unregister"]
+
 _INT64 = 2**63
 
 

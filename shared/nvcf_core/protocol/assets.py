@@ -15,6 +15,8 @@ from nvcf_core.wire import dump_json
 from .retry import RetryPolicy, send_with_retries
 from .upload_cache import Asset, UploadCache
 
+__all__ = ["delete", "gather", "upload"]
+
 T = TypeVar("T")
 
 _DESCRIPTION = "chat input"

@@ -15,6 +15,8 @@ from nvcf_core.tool_names import ToolNames
 
 from .retry import RetryPolicy
 
+__all__ = ["ChatRequest"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:

@@ -15,6 +15,8 @@ from .retry import send_with_retries
 from .upload_cache import UploadCache
 from .uploads import upload_all
 
+__all__ = ["REFERENCES", "chat"]
+
 REFERENCES = "nvcf-input-asset-references"
 """The header that names the assets of a request."""
 

@@ -17,6 +17,8 @@ from nvcf_core.exchange import Flow, Request, Response
 from .call import ChatRequest
 from .retry import raise_for_status
 
+__all__ = ["POLL_SECONDS", "POLL_SECONDS_HEADER", "error_time", "hold_seconds", "poll_until_done"]
+
 POLL_SECONDS_HEADER = "nvcf-poll-seconds"
 """The header that says how long the service may hold a request before it answers 202."""
 

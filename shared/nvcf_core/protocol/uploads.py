@@ -12,6 +12,8 @@ from .assets import delete, gather, upload
 from .call import ChatRequest
 from .upload_cache import Asset, UploadCache
 
+__all__ = ["upload_all"]
+
 
 def upload_all(call: ChatRequest, cache: UploadCache, now: float) -> Flow[dict[int, str]]:
     """The asset ids of all media that travel as assets, by identity; those not there yet are uploaded."""

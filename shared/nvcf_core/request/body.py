@@ -16,6 +16,8 @@ from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tool_names import ToolNames
 from nvcf_core.wire import dump_json
 
+__all__ = ["JOINED_UP_TO", "Json", "MessageEncoder", "StreamedBody"]
+
 Json = dict[str, Any]
 
 JOINED_UP_TO = 1 << 18

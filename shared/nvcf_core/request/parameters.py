@@ -12,6 +12,8 @@ from nvcf_core.models.validator import Validator, check_number
 
 from .reasoning import add_reasoning
 
+__all__ = ["BodyFields", "body_fields", "check_client_limits", "check_settings"]
+
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "frequency_penalty", "presence_penalty")
 
 _LEAST = {"max_retries": 0, "requests_per_minute": 1, "max_connections": 1, "context_window": 1}

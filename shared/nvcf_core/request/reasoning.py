@@ -10,6 +10,8 @@ from typing import Any
 from nvcf_core.messages import Media, Message
 from nvcf_core.models.validator import Validator, check_number
 
+__all__ = ["add_reasoning", "without_thinking"]
+
 
 def add_reasoning(values: Mapping[str, Any], validator: Validator, body: dict[str, Any]) -> None:
     """Add what switches reasoning: `reasoning_effort` and `reasoning_budget` in the model's own terms.

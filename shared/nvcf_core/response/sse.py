@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["LONGEST_EVENT", "EventTooLong", "SSEDecoder"]
+
 LONGEST_EVENT = 32 * 1024 * 1024
 """Bytes of one event or one line, past which a stream is refused unless told otherwise."""
 
