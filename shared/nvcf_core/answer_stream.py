@@ -10,7 +10,8 @@ from contextlib import aclosing
 from .errors import APIConnectionError, NVCFError, StreamInterruptedError
 from .exchange import Flow, Response
 from .messages import Chunk
-from .protocol.call import ChatRequest
+from .protocol.chat_request import ChatRequest
+from .response.choice import DecodeOptions
 from .response.decoder import Decoder, decoder_for
 from .transport.bodies import Outcome, pause_too_long
 from .transport.driver import AsyncDriver, Driver
@@ -20,12 +21,19 @@ _KEEPALIVE_LIMIT = 300.0
 """Seconds that a stream may consist of comments alone, which say only that the service is alive."""
 
 
+def decode_options(call: ChatRequest) -> DecodeOptions:
+    """How the answer to a request is to be read."""
+    return DecodeOptions(
+        model=call.spec.id, stops=call.stops, names=call.names, single_call=call.single_call
+    )
+
+
 class _AnswerReader:
     """What reading an answer has in common, sync and async."""
 
     def __init__(self, call: ChatRequest, outcome: Outcome[Response]) -> None:
         self.call, self.outcome = call, outcome
-        self.decoder: Decoder = decoder_for(outcome.result, call.reading)
+        self.decoder: Decoder = decoder_for(outcome.result, decode_options(call))
         self._heard = time.monotonic()
 
     def feed(self, data: bytes) -> list[Chunk]:
@@ -81,7 +89,7 @@ class AnswerStream:
 
     def __enter__(self) -> AnswerStream:
         call = self._call
-        call.hash_uploads()
+        call.deliveries.hash_uploads()
         self._outcome = self._driver.run(self._flow, call.options)
         self._watch = _AnswerReader(call, self._outcome)
         return self
@@ -123,7 +131,7 @@ class AsyncAnswerStream:
     async def __aenter__(self) -> AsyncAnswerStream:
         call = self._call
         if call.deliveries.uploads():
-            await asyncio.to_thread(call.hash_uploads)
+            await asyncio.to_thread(call.deliveries.hash_uploads)
         self._outcome = await self._driver.run(self._flow, call.options)
         self._watch = _AnswerReader(call, self._outcome)
         return self
