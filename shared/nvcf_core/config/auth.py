@@ -32,7 +32,7 @@ class Auth:
         """The key, for a synchronous call.
 
         Raises:
-            InvalidRequestError: there is none for a host of NVIDIA's, or it is no key, or it is asynchronous.
+            InvalidRequestError: there is none for a host of NVIDIA's, or it is not a key, or it is asynchronous.
         """
         found = self.key() if callable(self.key) else self.key
         if inspect.isawaitable(found):
@@ -47,7 +47,7 @@ class Auth:
         """The key, for an asynchronous call.
 
         Raises:
-            InvalidRequestError: as `find`, but an asynchronous callable is welcome.
+            InvalidRequestError: as `resolve_key`, but an asynchronous callable is welcome.
         """
         found = self.key() if callable(self.key) else self.key
         if isinstance(found, Awaitable):
