@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nvcf_core.errors import NotFoundError
+from nvcf_core.errors import AuthenticationError, NotFoundError
 from nvcf_core.exchange import Flow, Request, Response
 from nvcf_core.media.delivery import ContentKey
 from nvcf_core.request.body import MessageEncoder
@@ -33,6 +33,15 @@ def chat(call: ChatRequest, cache: UploadCache, now: float) -> Flow[Response]:
     Raises:
         NVCFError: whatever goes wrong.
     """
+    try:
+        return (yield from _converse(call, cache, now))
+    except AuthenticationError as error:
+        if hint := call.options.auth.hint:
+            error.add_hint(hint)
+        raise
+
+
+def _converse(call: ChatRequest, cache: UploadCache, now: float) -> Flow[Response]:
     uploaded = yield from _upload(call, cache, now)
     try:
         response: Response = yield from send_with_retries(_ask(call, uploaded), call.retry)
