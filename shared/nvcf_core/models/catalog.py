@@ -8,7 +8,7 @@ from typing import Any
 
 from .spec import ModelSpec, Range
 
-__all__ = ["known_models", "register", "spec_for"]
+__all__ = ["known_models", "register", "spec_for", "unregister"]
 
 _INT64 = 2**63
 
@@ -187,6 +187,12 @@ def _on_own_server(spec: ModelSpec) -> ModelSpec:
 def register(spec: ModelSpec) -> None:
     """Add a row, or replace the one with the same id, for the whole process."""
     _MODELS[spec.id] = spec
+
+
+def unregister(model: str) -> None:
+    """Undo `register`: a documented model has its own row again, any other one none."""
+    _MODELS.pop(model, None)
+    _MODELS.update((row.id, row) for row in _ROWS if row.id == model)
 
 
 def known_models() -> tuple[ModelSpec, ...]:
