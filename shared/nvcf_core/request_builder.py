@@ -80,7 +80,8 @@ def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) 
         InvalidRequestError: a keyword is not what it should be.
     """
     call, extra = settings.for_call(given)
-    check_client_limits(call)
+    if call is not settings:  # Those of the constructor have been checked.
+        check_client_limits(call)
     spec, endpoints = endpoints_of(settings, call.model)
     streaming = stream or (call.streaming and extra.get("n", 1) == 1)
     return CallContext(

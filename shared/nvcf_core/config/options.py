@@ -83,7 +83,8 @@ def request_options(
     Raises:
         InvalidRequestError: a header cannot be sent.
     """
-    auth = Auth(settings.api_key, tuple(roots), settings.key_left_behind)
+    left_behind = settings.api_key is None and settings.key_left_behind
+    auth = Auth(settings.api_key, tuple(roots), left_behind)
     if settings.api_key is not None and (plain := auth.insecure_root()):
         settings.warn(
             "http",

@@ -97,7 +97,8 @@ def body_fields(
             result.body[name] = value
     _add_stop(settings.stop, validator, result)
     add_reasoning(settings, validator, result.body)
-    _add_extra(extra, validator, result, stream=stream)
+    if extra:
+        _add_extra(extra, validator, result, stream=stream)
     if settings.stream_usage and validator.spec.documents("stream_options"):
         result.body.setdefault("stream_options", {"include_usage": True})
     result.body.update(settings.extra_body or {})
