@@ -10,13 +10,11 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 
 from nvcf_core import ToolCall
-from nvcf_core.errors import InvalidRequestError
+from nvcf_core.request.tools import tool_choice as chosen_tool
 from nvcf_core.response.json_text import partial_json
 from nvcf_core.response.tool_arguments import parse_tool_calls, shorten
 
 from .messages import tool_calls_of
-
-_MODES = frozenset(("auto", "none", "required"))
 
 
 def tool_arguments(
@@ -44,7 +42,8 @@ def tool_arguments(
     if choice is None and required:
         choice = "required"
     if choice is not None:
-        arguments["tool_choice"] = _choice(choice, tools)
+        names = [tool.metadata.get_name() for tool in tools]
+        arguments["tool_choice"] = chosen_tool(choice, names)
     if not parallel:
         arguments["parallel_tool_calls"] = False
     return arguments
@@ -56,20 +55,6 @@ def _specification(tool: BaseTool) -> dict[str, Any]:
     specification = tool.metadata.to_openai_tool(skip_length_check=True)
     specification["function"]["name"] = tool.metadata.get_name()
     return specification
-
-
-def _choice(choice: str | dict[str, Any], tools: Sequence[BaseTool]) -> str | dict[str, Any]:
-    if isinstance(choice, dict) or choice in _MODES:
-        return choice
-    if choice == "any":
-        return "required"
-    names = [tool.metadata.get_name() for tool in tools]
-    if choice not in names:
-        known = ", ".join(names)
-        raise InvalidRequestError(
-            f"tool_choice names {choice!r}; the tools are {known}", field="tool_choice"
-        )
-    return {"type": "function", "function": {"name": choice}}
 
 
 def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> list[ToolSelection]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import struct
+import threading
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from nvcf_core import BaseNVCF, Message, spec_for
+from nvcf_core import BaseNVCF, Media, Message, spec_for
 from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Request, Response
+from nvcf_core.media.sources import BytesSource
 from nvcf_core.models.validator import Validator
 from nvcf_core.response.choice import DecodeOptions
 from nvcf_core.response.decoder import decoder_for
@@ -148,6 +152,12 @@ def reply() -> Callable[..., Response]:
 
 
 @pytest.fixture
+def server(nvcf_emulator: Any) -> Any:
+    """The service that answers."""
+    return nvcf_emulator
+
+
+@pytest.fixture
 def adapter(nvcf_emulator: Any) -> Iterable[Callable[..., BaseNVCF]]:
     """Makes models that ask the emulator; they are closed after the test."""
     made: list[BaseNVCF] = []
@@ -235,3 +245,41 @@ def picture(padding: int = 0, seed: int = 0) -> bytes:
 def png() -> Callable[..., bytes]:
     """A picture; `padding` makes it large, `seed` makes it another."""
     return picture
+
+
+@pytest.fixture(scope="session")
+def large(png: Callable[..., bytes]) -> Callable[..., Media]:
+    """An image that is too large to be sent inline; `seed` makes it another."""
+    return lambda seed=0: Media(kind="image", source=BytesSource(png(200_000, seed)))
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[tuple[str, list[Any]]]:
+    received: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            received.append(self.headers)
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_address[1]}/v1", received
+        http.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def saying() -> Callable[[bytes], AbstractContextManager[tuple[str, list[Any]]]]:
+    """A server that answers everything with the same bytes: its url, and the headers that arrived."""
+    return answering

@@ -125,10 +125,10 @@ def test_every_keyword_is_in_the_table_of_the_configuration() -> None:
     assert set(re.findall(r"`(\w+)`", "".join(keywords))) == set(Settings.model_fields)
 
 
-def test_the_rooms_of_the_architecture_are_those_of_the_house(load: Load) -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    rooms = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
-    assert (*rooms, "__init__") == load(ROOT / "tests" / "test_layers.py").ORDER
+def test_the_tree_of_the_architecture_is_that_of_the_source(load: Load) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    generator = load(ROOT / "docs" / "generate_architecture.py")
+    assert generator.page(text) == text, "run: python docs/generate_architecture.py"
 
 
 def test_the_models_of_the_readme_are_those_of_the_rows() -> None:

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from nvcf_emulator.media import decode, format_of
+from nvcf_emulator.media.detect import decode, format_of
 
 
 def box(name: bytes, body: bytes) -> bytes:

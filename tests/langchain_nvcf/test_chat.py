@@ -208,7 +208,7 @@ def test_v1_output(
 ) -> None:
     calls = [{"id": "c1", "name": "f", "arguments": {"a": 1}}]
     model = chat(output_version="v1")
-    nvcf_emulator.reply(text="So.", reasoning="Hm.", tool_calls=calls)
+    nvcf_emulator.reply(text="So.", reasoning="Hm.", tool_calls=calls, unchecked=True)
     answer = ask(model, "Hello")
     assert answer.response_metadata["output_version"] == "v1"
     blocks = [
@@ -284,6 +284,7 @@ def test_callbacks_hear_everything_once(
         text=["a", "b"],
         tool_calls=[{"name": "f", "arguments": {"a": 1}}],
         times=2,
+        unchecked=True,
     )
     sync, both = Recorder(), AsyncRecorder()
     model = chat(streaming=True) if streaming else chat()
@@ -486,9 +487,9 @@ def test_profiles(spec: Any) -> None:
     profile = ChatNVCF(model=spec.id).profile
     assert profile is not None
     assert profile["max_input_tokens"] == spec.context_window
-    assert profile["max_output_tokens"] == spec.max_output
-    assert profile["tool_calling"] == spec.tools
-    assert profile["reasoning_output"] == spec.reasons
+    assert profile["max_output_tokens"] == spec.max_output_tokens
+    assert profile["tool_calling"] == spec.supports_tools
+    assert profile["reasoning_output"] == spec.supports_reasoning
     kinds = [kind for kind in ("image", "audio", "video") if profile[f"{kind}_inputs"]]  # type: ignore[literal-required]
     assert set(kinds) == set(spec.media)
 

@@ -142,7 +142,7 @@ def image_ways(image: SimpleNamespace) -> list[dict[str, Any]]:
 def test_every_way_of_giving_bytes_gives_the_same_bytes(image: SimpleNamespace) -> None:
     for block in image_ways(image):
         media = part(block)
-        assert (media.kind, media.mime) == ("image", "image/png"), block
+        assert (media.kind, media.mime_type) == ("image", "image/png"), block
         assert b"".join(media.source.chunks()) == image.data, block
 
 
@@ -180,7 +180,7 @@ def test_the_detail_of_an_image_is_kept() -> None:
 
 def test_input_audio(audio: SimpleNamespace) -> None:
     media = part({"type": "input_audio", "input_audio": {"data": audio.base64, "format": "wav"}})
-    assert (media.kind, media.mime) == ("audio", "audio/wav")
+    assert (media.kind, media.mime_type) == ("audio", "audio/wav")
     assert b"".join(media.source.chunks()) == audio.data
 
 
@@ -316,7 +316,7 @@ def test_a_call_without_an_id_gets_the_same_one_every_time() -> None:
 def test_arguments_that_are_no_json_are_refused() -> None:
     for value in (float("nan"), object()):
         message = AIMessage("", tool_calls=[{**CALL, "args": {"a": value}}])
-        with pytest.raises(InvalidRequestError, match=r"messages\[0\].tool_calls"):
+        with pytest.raises(CoreInvalidRequestError, match=r"messages\[0\].tool_calls\[0\]"):
             to_core_messages([message])
 
 

@@ -121,10 +121,10 @@ def test_it_notices_pauses_that_are_too_long(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_it_notices_polls_past_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = chat.Request
+    real = polling.Request
 
     def patient(*given: Any, **named: Any) -> Any:
-        return real(*given, **{**named, "patience": 1e6} if "patience" in named else named)
+        return real(*given, **{**named, "read_timeout": 1e6} if "read_timeout" in named else named)
 
     monkeypatch.setattr(polling, "Request", patient)
     assert "a poll may outlast its time" in first_violation()

@@ -1,0 +1,1 @@
+"""Answers: made up or scripted, as values, JSON bodies and streams."""

@@ -1,0 +1,1 @@
+"""Requests in, responses out, and every way to break them."""

@@ -1,0 +1,1 @@
+"""Images, audio and video: what files are, and what was uploaded."""

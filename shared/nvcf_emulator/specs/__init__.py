@@ -1,0 +1,1 @@
+"""What each model allows, and how the service says no."""

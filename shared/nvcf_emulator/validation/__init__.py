@@ -1,0 +1,1 @@
+"""One request held against what its model allows."""

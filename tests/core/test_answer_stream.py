@@ -1,0 +1,96 @@
+"""Answers that are read while they arrive: broken off, standing still, left early."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from nvcf_core import answer_stream
+from nvcf_core.errors import (
+    APITimeoutError,
+    InvalidResponseError,
+    StreamInterruptedError,
+)
+
+
+@pytest.mark.parametrize("kind", ["truncate", "bad-json", "bad-utf8"])
+async def test_an_answer_that_breaks_off(
+    kind: Any, ask: Any, adapter: Any, server: Any, say: Any
+) -> None:
+    server.fault(kind)
+    server.reply(text=["one ", "two ", "three ", "four"])
+    if ask.streams:
+        with pytest.raises(StreamInterruptedError) as caught:
+            await ask(adapter(), [say("hi")])
+        assert caught.value.partial.text == "one two "
+        assert caught.value.request_id
+    else:
+        with pytest.raises((StreamInterruptedError, InvalidResponseError)):
+            await ask(adapter(), [say("hi")])
+    assert len(server.requests) == 1
+
+
+async def test_what_came_before_a_failure_is_handed_out_first(
+    adapter: Any, server: Any, say: Any
+) -> None:
+    server.error_in_stream("error-object", after=2)
+    server.reply(text=["one ", "two ", "three "])
+    model = adapter()
+    chunks = model._client.stream(model._build_request([say("hi")], {}, stream=True))
+    assert [next(chunks).text, next(chunks).text] == ["one ", "two "]
+    with pytest.raises(StreamInterruptedError, match="the engine has stopped"):
+        next(chunks)
+
+
+async def test_a_connection_that_breaks_after_the_answer_is_whole(
+    ask: Any, adapter: Any, server: Any, say: Any
+) -> None:
+    event = {
+        "id": "c",
+        "choices": [{"index": 0, "delta": {"content": "all"}, "finish_reason": "stop"}],
+    }
+    data = f"data: {json.dumps(event)}\n\n".encode()
+    headers = {"content-type": "text/event-stream", "content-length": str(len(data) + 10)}
+    server.raw(headers=headers, chunks=[data])
+    assert (await ask(adapter(), [say("hi")])).text == "all"
+
+
+async def test_an_answer_that_stands_still(ask: Any, adapter: Any, server: Any, say: Any) -> None:
+    server.fault("stall-body")
+    server.reply(text=["one ", "two ", "three "])
+    limits = {"stream_chunk_timeout": 0.2, "timeout": httpx.Timeout(5, read=0.2)}
+    with pytest.raises(StreamInterruptedError, match=r"nothing arrived for 0\.2 s") as caught:
+        await ask(adapter(**limits), [say("hi")])
+    assert isinstance(caught.value.__cause__, APITimeoutError)
+
+
+async def test_signs_of_life_alone_end_a_call(
+    ask: Any, adapter: Any, server: Any, say: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(answer_stream, "_KEEPALIVE_LIMIT", -1.0)
+    server.raw(headers={"content-type": "text/event-stream"}, chunks=[b": ping\n\n"] * 3)
+    if not ask.streams:
+        pytest.skip("only a stream has comments")
+    with pytest.raises(StreamInterruptedError, match="signs of life alone"):
+        await ask(adapter(), [say("hi")])
+
+
+async def test_leaving_a_stream_closes_the_connection(adapter: Any, server: Any, say: Any) -> None:
+    model = adapter()
+    server.reply(text=["word "] * 500, chunk_delay=0.01, times=2)
+    chunks = model._client.stream(model._build_request([say("hi")], {}, stream=True))
+    assert next(chunks).text
+    chunks.close()
+    with pytest.raises(StopIteration):
+        next(chunks)
+    achunks = model._client.astream(model._build_request([say("hi")], {}, stream=True))
+    assert (await anext(achunks)).text
+    await achunks.aclose()
+    await model.aclose()
+    async with asyncio.timeout(5):
+        while server.open_connections:
+            await asyncio.sleep(0.01)

@@ -1,0 +1,81 @@
+"""Bodies held to their length while they are sent, and to a limit while they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nvcf_core.errors import (
+    AssetUploadError,
+    InvalidResponseError,
+    ServerError,
+)
+from nvcf_core.protocol.retry import RetryPolicy
+from nvcf_core.transport import bodies as bodies_module
+
+
+async def test_a_reply_that_is_longer_than_any(
+    ask: Any, adapter: Any, server: Any, say: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(bodies_module, "_LONGEST_BODY", 100)
+    monkeypatch.setattr(bodies_module, "_LONGEST_PROBLEM", 50)
+    server.fail(500, body=b"x" * 1000)
+    with pytest.raises(ServerError) as caught:
+        await ask(adapter(max_retries=0), [say("hi")])
+    assert len(caught.value.response.body) == 50
+    server.raw(status=201, chunks=[b"x" * 1000])
+    with pytest.raises(InvalidResponseError, match="longer than 100 bytes"):
+        await ask(adapter(), [say("hi")])
+
+
+async def held(model: Any, flow: Any, colour: str) -> Any:
+    """What a conversation returns, held sync or async."""
+    if colour == "sync":
+        return model._client.run(flow, model._own_options())
+    return await model._client.arun(flow, model._own_options())
+
+
+async def test_a_file_that_vanishes_before_it_is_sent(
+    adapter: Any, server: Any, png: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.png"
+    model = adapter(max_retries=0)
+    for colour in ("sync", "async"):
+        path.write_bytes(png(10))
+        _, uploading = model._uploading(path, None, None)
+        path.unlink()
+        with pytest.raises(AssetUploadError):
+            await held(model, uploading, colour)
+    await model.aclose()
+    created = [r for r in server.requests if r.method == "POST"]
+    deleted = [r for r in server.requests if r.method == "DELETE"]
+    assert len(created) == len(deleted)
+
+
+class Changing:
+    """A file that has `length` bytes when it is looked at, and others when it is read."""
+
+    length = 30
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def chunks(self) -> Any:
+        yield self.data
+
+    def base64(self) -> Any:
+        raise AssertionError("it is uploaded, not sent inline")
+
+
+@pytest.mark.parametrize("size", [20, 40])
+@pytest.mark.parametrize("colour", ["sync", "async"])
+async def test_a_file_that_changes_while_it_is_sent(
+    colour: str, size: int, adapter: Any, server: Any
+) -> None:
+    model = adapter()
+    retry = RetryPolicy(max_retries=0)
+    flow = model._client.uploading(Changing(bytes(size)), "image/png", server.nvcf_url, retry, None)
+    with pytest.raises(AssetUploadError, match="changed while it was sent"):
+        await held(model, flow, colour)

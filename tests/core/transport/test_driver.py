@@ -1,0 +1,185 @@
+"""Requests over real sockets: keys, failures, clients of the user's own, the rate limit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import httpx
+import pytest
+
+from nvcf_core.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    InvalidRequestError,
+    InvalidResponseError,
+    PermissionDeniedError,
+    ServerError,
+)
+
+KIMI = "moonshotai/kimi-k2.6"
+
+
+async def test_no_key(ask: Any, adapter: Any, server: Any, say: Any) -> None:
+    with pytest.raises(AuthenticationError, match="NVIDIA_API_KEY"):
+        await ask(adapter(api_key=None), [say("hi")])
+    assert "authorization" not in server.requests[0].headers
+
+
+async def test_errors_without_a_key(ask: Any, adapter: Any, say: Any, saying: Any) -> None:
+    with saying(b"nonsense") as (url, received):
+        model = adapter(base_url=url, api_key=None)
+        with pytest.raises(InvalidResponseError, match="no JSON"):
+            await ask(model, [say("hi")])
+    assert "authorization" not in received[0]
+
+
+async def test_a_callable_key(ask: Any, adapter: Any, server: Any, say: Any) -> None:
+    async def later() -> str:
+        return server.api_key
+
+    server.reply(text="ok", times=2)
+    assert (await ask(adapter(api_key=lambda: server.api_key), [say("hi")])).text == "ok"
+    if ask.colour == "async":
+        assert (await ask(adapter(api_key=later), [say("hi")])).text == "ok"
+    else:
+        with pytest.raises(InvalidRequestError, match="async calls only"):
+            await ask(adapter(api_key=later), [say("hi")])
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, AuthenticationError), (403, PermissionDeniedError), (500, ServerError)],
+)
+async def test_failures(
+    status: int, error: Any, ask: Any, adapter: Any, server: Any, say: Any
+) -> None:
+    server.fail(status, times=9)
+    with pytest.raises(error) as caught:
+        await ask(adapter(max_retries=0), [say("hi")])
+    assert caught.value.status == status
+    assert len(server.requests) == 1
+
+
+async def test_retries(ask: Any, adapter: Any, server: Any, say: Any) -> None:
+    server.fail(503, times=1, retry_after=0)
+    server.fault("reset")
+    server.reply(text="at last")
+    assert (await ask(adapter(), [say("hi")])).text == "at last"
+    assert len(server.requests) == 3
+
+
+async def test_nobody_there(ask: Any, adapter: Any, say: Any) -> None:
+    with pytest.raises(APIConnectionError, match=r"ask \(127\.0\.0\.1\)"):
+        await ask(adapter(base_url="http://127.0.0.1:9/v1", max_retries=0), [say("hi")])
+
+
+async def test_a_redirect_to_nowhere(ask: Any, adapter: Any, server: Any, say: Any) -> None:
+    server.raw(status=302, headers={"location": "http://1.2.3.999/"})
+    with pytest.raises(APIConnectionError, match="RemoteProtocolError"):
+        await ask(adapter(max_retries=0), [say("hi")])
+
+
+async def test_injected_clients_are_used_and_never_closed(
+    ask: Any, adapter: Any, server: Any, say: Any
+) -> None:
+    with httpx.Client(headers={"x-mine": "1"}) as client:
+        async with httpx.AsyncClient(headers={"x-mine": "1"}) as aclient:
+            model = adapter(http_client=client, http_async_client=aclient)
+            await ask(model, [say("hi")])
+            assert server.requests[0].headers["x-mine"] == "1"
+            model.close()
+            await model.aclose()
+            assert not client.is_closed
+            assert not aclient.is_closed
+            await ask(model, [say("hi")])
+
+
+async def test_an_injected_client_that_is_closed_is_refused(
+    ask: Any, adapter: Any, say: Any
+) -> None:
+    client, aclient = httpx.Client(), httpx.AsyncClient()
+    client.close()
+    await aclient.aclose()
+    model = adapter(http_client=client, http_async_client=aclient)
+    with pytest.raises(InvalidRequestError, match="the request cannot be sent") as caught:
+        await ask(model, [say("hi")])
+    assert caught.value.field == "http_client"
+
+
+async def test_limits_of_an_injected_client_hold_where_none_are_given(
+    ask: Any, adapter: Any, server: Any, say: Any
+) -> None:
+    server.fault("stall", times=4)
+    with httpx.Client(timeout=0.2) as client:
+        async with httpx.AsyncClient(timeout=0.2) as aclient:
+            model = adapter(http_client=client, http_async_client=aclient, max_retries=0)
+            with pytest.raises(APITimeoutError, match=r"no response within 0\.2 s \(timeout\)"):
+                await ask(model, [say("hi")])
+
+
+async def test_the_pace_is_kept_and_the_queue_is_waited_in(
+    ask: Any, adapter: Any, server: Any, say: Any, monkeypatch: Any
+) -> None:
+    from nvcf_core.transport import rate_limiter as pace
+
+    monkeypatch.setattr(pace, "_WINDOW", 0.3)
+    monkeypatch.setattr(pace, "_limiters", {})
+    model = adapter(requests_per_minute=1, max_retries=1)
+    server.fail(429, retry_after=0)
+    server.reply(text="ok", times=2)
+    assert (await ask(model, [say("hi")])).text == "ok"
+    (kept,) = pace._limiters.values()
+    assert kept._share == 0.55
+    assert len(kept._used) >= 1
+
+
+async def test_who_leaves_the_queue_gives_the_place_back(
+    adapter: Any, server: Any, say: Any, monkeypatch: Any
+) -> None:
+    from nvcf_core.transport import backends
+    from nvcf_core.transport import rate_limiter as pace
+
+    monkeypatch.setattr(pace, "_limiters", {})
+    model = adapter(requests_per_minute=1)
+    call = model._build_request([say("hi")], {}, stream=False)
+    await model._client.acomplete(call)
+    (kept,) = pace._limiters.values()
+    waiting = asyncio.ensure_future(model._client.acomplete(call))
+    while len(kept._reservations) < 2:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert len(kept._reservations) == 1
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(backends.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model._client.complete(call)
+    assert len(kept._reservations) == 1
+    assert len(server.requests) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_forked_child_uses_connections_of_its_own(
+    adapter: Any, server: Any, say: Any, large: Any
+) -> None:
+    model = adapter()
+    model._client.complete(model._build_request([say("look", large())], {}, stream=False))
+    child = os.fork()
+    if child == 0:
+        try:
+            model._client.complete(model._build_request([say("child")], {}, stream=False))
+            model.close()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not any(request.method == "DELETE" for request in server.requests)
+    model.close()
+    assert server.requests[-1].method == "DELETE"
