@@ -35,7 +35,7 @@ from .request.parameters import body_fields, check_client_limits, check_settings
 from .request.reasoning import without_thinking
 from .request.structured import take_schema_in_prompt
 from .request.tools import tool_names_of, with_wire_names
-from .response.choice import DecodeOptions
+from .response.options import decode_options
 from .transport.httpx_client import ClientConfig
 
 _opening = Lock()
@@ -154,6 +154,7 @@ class BaseNVCF(Settings):
         arranged = without_thinking(arranged, asked.body, values["reasoning_effort"], validator)
         names = tool_names_of(arranged, asked.body)
         about = with_wire_names(asked.body, names)
+        options = decode_options(spec, about)
         return ChatRequest(
             spec=spec,
             messages=arranged,
@@ -170,8 +171,12 @@ class BaseNVCF(Settings):
             deliveries=deliveries,
             hash_uploads=_digesting(deliveries, validator),
             names=names,
-            reading=DecodeOptions(
-                model=spec.id, stops=asked.stops, names=names, single_call=asked.single_call
+            reading=replace(
+                options,
+                stops=asked.stops,
+                names=names,
+                single_call=options.single_call or asked.single_call,
+                warn=validator.warn,
             ),
             retry=RetryPolicy(max_retries=values["max_retries"]),
             poll_timeout=values["poll_timeout"],

@@ -19,9 +19,9 @@ from nvcf_core.exchange import Response
 from nvcf_core.media.tags import contains_tag, escape_media_tags, parse_tags
 from nvcf_core.messages import Chunk, Media
 from nvcf_core.protocol.results import extract_answer
-from nvcf_core.response.choice import DecodeOptions
 from nvcf_core.response.decoder import decoder_for
 from nvcf_core.response.error_body import status_error
+from nvcf_core.response.options import DecodeOptions
 from nvcf_core.response.sse import SSEDecoder
 from nvcf_core.tool_names import ToolNames
 

@@ -10,6 +10,9 @@ from nvcf_core.messages import MediaKind
 
 ReasoningEffort: TypeAlias = Literal["none", "low", "high"]
 
+TextToolCalls: TypeAlias = Literal["kimi", "nemotron"]
+"""The form in which a model writes its tool calls: `<|tool_calls_section_begin|>…`, or `<TOOLCALL>[…]</TOOLCALL>`."""
+
 _INTEGRATE = "https://integrate.api.nvidia.com/v1"
 
 
@@ -80,6 +83,9 @@ class ModelSpec:
     """What its system message then says."""
     think_token: str | None = None
     """What a system message says to switch thinking on."""
+
+    text_tool_calls: TextToolCalls | None = None
+    """The form of its tool calls that its server may leave in the answer's text, None where that is not known."""
 
     def documents(self, parameter: str) -> bool:
         """Whether the model's documentation has this body field. A model without documentation takes all."""

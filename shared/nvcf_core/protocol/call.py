@@ -10,7 +10,7 @@ from nvcf_core.config.options import RequestOptions
 from nvcf_core.media.delivery import Deliveries
 from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
-from nvcf_core.response.choice import DecodeOptions
+from nvcf_core.response.options import DecodeOptions
 from nvcf_core.tool_names import ToolNames
 
 from .retry import RetryPolicy

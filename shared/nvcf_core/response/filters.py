@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+__all__ = ["StopFilter", "ThinkFilter", "possible_start", "split_unopened_think"]
+
 _OPEN = "<think>"
 
 _CLOSE = "</think>"
@@ -70,6 +72,17 @@ class ThinkFilter:
         if text:
             self._state = "answer"
         return text
+
+
+def split_unopened_think(text: str) -> tuple[str, str]:
+    """Reasoning and answer of a whole text in which only the closing tag stands: the prompt ended with the other.
+
+    Where the text has no closing tag, or an opening one before it, all of it is the answer.
+    """
+    reasoning, closed, answer = text.partition(_CLOSE)
+    if not closed or _OPEN in reasoning:
+        return "", text
+    return reasoning, answer.lstrip("\r\n")
 
 
 class StopFilter:
