@@ -6,20 +6,34 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
+from dataclasses import replace
 
 from .errors import APIConnectionError, NVCFError, StreamInterruptedError
 from .exchange import Flow, Response
 from .messages import Chunk
-from .protocol.call import ChatRequest
+from .protocol.chat_request import ChatRequest
 from .response.decoder import Decoder, decoder_for
+from .response.options import DecodeOptions, options_for
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
 from .transport.bodies import pause_too_long
 from .transport.driver import Conversation
 
-__all__ = ["AnswerStream", "AsyncAnswerStream"]
+__all__ = ["AnswerStream", "AsyncAnswerStream", "decode_options"]
 
 _KEEPALIVE_LIMIT = 300.0
 """Seconds that a stream may consist of comments alone, which say only that the service is alive."""
+
+
+def decode_options(call: ChatRequest) -> DecodeOptions:
+    """How the answer to a request is to be read."""
+    options = options_for(call.spec, call.fields)
+    return replace(
+        options,
+        stops=call.stops,
+        names=call.names,
+        single_call=options.single_call or call.single_call,
+        warn=call.warn,
+    )
 
 
 class _AnswerReader:
@@ -27,7 +41,7 @@ class _AnswerReader:
 
     def __init__(self, call: ChatRequest, response: Response) -> None:
         self.call, self.response = call, response
-        self.decoder: Decoder = decoder_for(response, call.reading)
+        self.decoder: Decoder = decoder_for(response, decode_options(call))
         self._heard = time.monotonic()
 
     def feed(self, data: bytes) -> list[Chunk]:
@@ -94,7 +108,7 @@ class AnswerStream:
             NVCFError: whatever goes wrong.
         """
         call = self._call
-        call.hash_uploads()
+        call.deliveries.hash_uploads()
         conversation = Conversation(self._backend, call.options)
         response = run_sync(conversation.run(self._flow))
         try:
@@ -137,7 +151,7 @@ class AsyncAnswerStream:
         """
         call = self._call
         if call.deliveries.uploads():
-            await asyncio.to_thread(call.hash_uploads)
+            await asyncio.to_thread(call.deliveries.hash_uploads)
         conversation = Conversation(self._backend, call.options)
         response = await conversation.run(self._flow)
         try:

@@ -10,13 +10,13 @@ from nvcf_core.models.spec import ModelSpec, TextToolCalls
 from nvcf_core.tool_names import ToolNames
 from nvcf_core.wire import get_list, get_object, get_text
 
-__all__ = ["DecodeOptions", "decode_options"]
+__all__ = ["DecodeOptions", "ignore_warning", "options_for"]
 
 _THINKING_SWITCHES = ("enable_thinking", "thinking")
 """What chat templates call the argument that switches thinking on and off."""
 
 
-def _ignore(reason: str, message: str) -> None:
+def ignore_warning(reason: str, message: str) -> None:
     """Warn of nothing."""
 
 
@@ -41,11 +41,11 @@ class DecodeOptions:
     """Whether what stands before a `</think>` that nothing opened is reasoning, in a whole answer."""
     reasoning_is_content: bool = False
     """Whether the reasoning of an answer without content is its content: thinking was switched off."""
-    warn: Callable[[str, str], None] = _ignore
+    warn: Callable[[str, str], None] = ignore_warning
     """Takes a reason, for which it warns only once, and the message."""
 
 
-def decode_options(spec: ModelSpec, fields: Mapping[str, Any]) -> DecodeOptions:
+def options_for(spec: ModelSpec, fields: Mapping[str, Any]) -> DecodeOptions:
     """What follows for the answer from the model and from the body of the request.
 
     Args:
