@@ -54,8 +54,18 @@ def test_so_is_one_with_a_call(finish: str, way: Any, server: Emulator, answer: 
     assert [each.name for each in caught.value.partial.tool_calls] == ["f"]
 
 
-@pytest.mark.parametrize("kind", ["application/json", "", "text/plain; charset=utf-8"])
-@pytest.mark.parametrize("first", [b"", b": ping\n\n", b"event: message\n", b"\n", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    [
+        ("application/json", b""),
+        ("text/plain; charset=utf-8", b""),
+        ("", b""),
+        ("", b": ping\n\n"),
+        ("", b"event: message\n"),
+        ("", b"\n"),
+        ("", b"\xef\xbb\xbf"),
+    ],
+)
 def test_events_under_another_label_or_none_are_read_as_events(
     kind: str, first: bytes, way: Any, server: Emulator, answer: Answer
 ) -> None:
@@ -122,6 +132,16 @@ def test_an_error_in_the_middle_is_an_interruption(
     assert isinstance(caught.value, StreamInterruptedError)
     assert caught.value.partial.text == "Ro"
     assert not caught.value.retryable
+
+
+def test_a_stream_without_a_label_and_with_nothing_in_it(
+    way: Any, server: Emulator, answer: Answer
+) -> None:
+    answer([b""], kind="application/json")
+    kind = InvalidResponseError if way.way == "whole" else StreamInterruptedError
+    with pytest.raises(kind) as caught:
+        way.ask(server)
+    assert caught.value.retryable
 
 
 OFF = {"reasoning_effort": "none"}

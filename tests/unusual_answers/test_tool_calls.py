@@ -50,13 +50,13 @@ NEMOTRON_TEXT = (
 BOTH = [("pay", {"amount": 3}), ("ping", {})]
 
 
-def in_text(text: str, *calls: Any) -> tuple[list[Any], dict[str, Any]]:
+def in_text(text: str, *calls: Any, key: str = "content") -> tuple[list[Any], dict[str, Any]]:
     """An answer whose calls stand in its text, cut into small pieces, beside structured ones."""
-    deltas: list[dict[str, Any]] = [{"content": text[at : at + 7]} for at in range(0, len(text), 7)]
+    deltas: list[dict[str, Any]] = [{key: text[at : at + 7]} for at in range(0, len(text), 7)]
     deltas += [{"tool_calls": [call]} for call in calls]
     events = [{"id": "c", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
     events.append({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-    message = {"role": "assistant", "content": text, "tool_calls": list(calls)}
+    message = {"role": "assistant", "content": None, key: text, "tool_calls": list(calls)}
     return events, {
         "id": "c",
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
@@ -82,6 +82,26 @@ def test_calls_in_the_text_beside_the_same_calls_are_there_once(
     assert said.text == "Let me see."
     # In the text the number is a string: it is the same call all the same, and only "ping" is new.
     assert said.calls == BOTH
+
+
+@pytest.mark.parametrize(("model", "text"), [(KIMI, KIMI_TEXT), (SUPER, NEMOTRON_TEXT)])
+def test_calls_in_the_reasoning_are_calls(
+    model: str, text: str, way: Any, server: Emulator, answer: Answer
+) -> None:
+    answer(*in_text(text, key="reasoning_content"))
+    said = way.ask(server, model, tools=TOOLS)
+    assert (said.text, said.reasoning) == ("", "Let me see.")
+    assert said.calls == BOTH
+
+
+@pytest.mark.parametrize("model", [KIMI, SUPER])
+def test_only_one_call_where_only_one_is_wanted(
+    model: str, way: Any, server: Emulator, answer: Answer
+) -> None:
+    case = Case("", ((piece('{"amount": 1}'),), (piece("{}", "ping", "c2", 1),)))
+    answer([*case.events(), b"data: [DONE]\n\n"], case.body())
+    said = way.ask(server, model, tools=TOOLS, parallel_tool_calls=False)
+    assert said.calls == [("pay", {"amount": 1})]
 
 
 @pytest.mark.parametrize(("model", "text"), [(KIMI, KIMI_TEXT), (SUPER, NEMOTRON_TEXT)])

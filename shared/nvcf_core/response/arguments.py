@@ -78,6 +78,9 @@ class ArgumentsDecoder:
 
     def feed(self, text: str) -> str:
         """Take the next piece; return what is certain."""
+        if self._goes_on_with_string(text):
+            self._first.append(text)
+            return text
         if self._state == "start":
             text = "".join((*self._held, text))
             begin = text.lstrip()
@@ -103,6 +106,11 @@ class ArgumentsDecoder:
         if self._state == "other":
             return self._unwrapped(held)
         return ""
+
+    def _goes_on_with_string(self, text: str) -> bool:
+        """Whether a piece is the middle of a string that is being passed on, as most pieces are."""
+        open_string = self._levels and self._levels[-1].in_string and not self._unfinished
+        return bool(open_string) and '"' not in text and "\\" not in text
 
     def _scan(self, text: str) -> Iterator[str]:
         """Pass on a part of the object, token by token."""

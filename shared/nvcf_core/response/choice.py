@@ -19,7 +19,7 @@ from .tool_calls import ToolCallAssembler
 __all__ = ["ChoiceAccumulator", "choices_of", "content_text", "parse_usage"]
 
 _NO_CALLS: tuple[ToolCall, ...] = ()
-_NOTHING_SAID: Mapping[str, Any] = {}
+_NOTHING_SAID: dict[str, Any] = {}
 
 
 class ChoiceAccumulator:
@@ -28,6 +28,7 @@ class ChoiceAccumulator:
     __slots__ = (
         "_answer",
         "_options",
+        "_reasoning_calls",
         "_reasoning_is_content",
         "_stop",
         "_text_calls",
@@ -40,7 +41,9 @@ class ChoiceAccumulator:
         self._options = options
         form = options.text_tool_calls
         self._think = ThinkFilter()
+        # Where a server loses track of the model's thinking, its calls stand in the reasoning.
         self._text_calls = None if form is None else TextToolCallFilter(form)
+        self._reasoning_calls = None if form is None else TextToolCallFilter(form)
         self._stop = StopFilter(options.stops) if options.stops else None
         self._answer = Accumulator()
         self._reasoning_is_content = False
@@ -60,8 +63,9 @@ class ChoiceAccumulator:
     def feed(self, choice: Mapping[str, Any], raw: dict[str, Any]) -> Chunk | None:
         """Take a choice of an event or of a body, with its delta or message. None: there is nothing to tell."""
         said = choice.get("delta") or choice.get("message")
-        said = said if isinstance(said, Mapping) else _NOTHING_SAID
-        text = content_text(said.get("content"))
+        said = said if isinstance(said, dict) else _NOTHING_SAID
+        text = said.get("content")
+        text = text if isinstance(text, str) else content_text(text)
         reasoning = said.get("reasoning_content") or said.get("reasoning")
         reasoning = reasoning if isinstance(reasoning, str) else ""
         if text:
@@ -69,12 +73,16 @@ class ChoiceAccumulator:
             reasoning += thought
             text = self._text_calls.feed(text) if self._text_calls else text
             text = self._stop.feed(text) if self._stop else text
+        if reasoning and self._reasoning_calls:
+            reasoning = self._reasoning_calls.feed(reasoning)
         pieces = said.get("tool_calls")
         calls = self._calls(pieces) if pieces and not self.stopped else _NO_CALLS
-        refusal = get_text(said, "refusal")
+        refusal = said.get("refusal")
+        refusal = refusal if isinstance(refusal, str) else ""
         logprobs = choice.get("logprobs")
         logprobs = logprobs if logprobs and isinstance(logprobs, dict) else None
-        self.finish_reason = get_text(choice, "finish_reason") or self.finish_reason
+        if choice.get("finish_reason"):
+            self.finish_reason = get_text(choice, "finish_reason") or self.finish_reason
         if not (text or reasoning or calls or refusal or logprobs):
             return None
         return self._keep(Chunk(text, reasoning, calls, refusal, logprobs, raw=raw))
@@ -82,8 +90,9 @@ class ChoiceAccumulator:
     def flush(self) -> Chunk:
         """What was held back until the end, and why the answer ended."""
         reasoning, text = self._think.flush()
-        if self._text_calls:
+        if self._text_calls and self._reasoning_calls:
             text = self._text_calls.feed(text) + self._text_calls.flush()
+            reasoning = self._reasoning_calls.feed(reasoning) + self._reasoning_calls.flush()
         text = self._stopped_text(text)
         chunk = self._keep(Chunk(text, reasoning, self._allowed(self.calls.flush())))
         if calls := self._calls_in_text():
@@ -118,7 +127,8 @@ class ChoiceAccumulator:
 
     def _calls_in_text(self) -> tuple[ToolCall, ...]:
         """The calls that stood in the text, but for those that the service gave as calls, too."""
-        found = self._text_calls.calls() if self._text_calls else []
+        readers = (self._reasoning_calls, self._text_calls)
+        found = [call for reader in readers if reader for call in reader.calls()]
         given = {(call.name, _comparable(call.arguments)) for call in self._answer.tool_calls}
         pieces = [
             _wire_piece(call, None if self.calls.has_id(call.id) else call.id)

@@ -101,6 +101,8 @@ class UnlabelledDecoder:
     def flush(self) -> Iterable[Chunk]:
         """What is left when the body has ended."""
         if not self._decided:
+            if self._options.stream and not self._beginning.strip():
+                self._decoder = EventStreamDecoder(self._response, self._options)
             self._decoder.feed(self._beginning)
         return self._decoder.flush()
 

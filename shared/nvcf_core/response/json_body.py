@@ -83,7 +83,9 @@ class JSONBodyDecoder:
 
     def _decode(self, data: bytes) -> Chunk:
         if not data.strip():
-            raise self._invalid("the service answered 200 with an empty body")
+            error = self._invalid("the service answered 200 with an empty body")
+            error.retryable = True
+            raise error
         try:
             body = parse_json(data)
         except ValueError as error:

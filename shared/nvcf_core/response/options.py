@@ -26,6 +26,8 @@ class DecodeOptions:
 
     model: str | None = None
     """The model that was asked, for answers that do not name it."""
+    stream: bool = False
+    """Whether a stream of events was asked for."""
     stops: Sequence[str] = ()
     """Stop sequences that the client enforces."""
     names: ToolNames = field(default_factory=lambda: ToolNames(()))
@@ -55,6 +57,7 @@ def options_for(spec: ModelSpec, fields: Mapping[str, Any]) -> DecodeOptions:
     tools = get_list(fields, "tools")
     return DecodeOptions(
         model=spec.id,
+        stream=fields.get("stream") is True,
         single_call=fields.get("parallel_tool_calls") is False,
         no_calls=fields.get("tool_choice") == "none",
         schemas={

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,8 +76,11 @@ class ToolCallAssembler:
         self._by_wire_id: dict[str, _PartialCall] = {}
         self._ids: set[str] = set()
 
-    def feed(self, pieces: Iterable[Any]) -> tuple[ToolCall, ...]:
+    def feed(self, pieces: Sequence[Any]) -> tuple[ToolCall, ...]:
         """Take the `tool_calls` of one delta; return what is certain of them."""
+        if (growing := self._continued(pieces)) is not None:
+            arguments = growing.feed(_arguments(pieces[0]["function"].get("arguments")))
+            return (ToolCall(growing.index, "", "", arguments),) if arguments else ()
         fragments: dict[int, list[ToolCall]] = {}
         touched: set[int] = set()
         for piece in pieces:
@@ -106,6 +109,17 @@ class ToolCallAssembler:
     def set_answer_id(self, answer_id: str) -> None:
         """Learn the answer's id."""
         self._answer_id = self._answer_id or answer_id
+
+    def _continued(self, pieces: Sequence[Any]) -> _PartialCall | None:
+        """The call that a delta goes on with, where it is one piece that says nothing else, as most are."""
+        piece = pieces[0] if len(pieces) == 1 else None
+        if not isinstance(piece, dict) or piece.get("id"):
+            return None
+        function, index = piece.get("function"), piece.get("index")
+        if not isinstance(function, dict) or function.get("name") or type(index) is not int:
+            return None
+        growing = self._by_wire_index.get(index)
+        return growing if growing is not None and growing.index >= 0 else None
 
     def _call_of(self, place: _Place, arguments: str, touched: Container[int]) -> _PartialCall:
         """The call that a fragment belongs to, or begins."""
