@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -71,14 +71,15 @@ class LangChainWay:
             stream = chat.stream_events("Hello", version="v3", **keywords)
             for _ in stream:
                 pass
-            return stream.output
+            message: AIMessage = stream.output
+            return message
 
         async def collect() -> AIMessage:
             stream = await chat.astream_events("Hello", version="v3", **keywords)
             try:
                 async for _ in stream:
                     pass
-                return await stream.output
+                return cast(AIMessage, await stream.output)
             finally:
                 producers = asyncio.all_tasks() - {asyncio.current_task()}
                 await asyncio.gather(*producers, return_exceptions=True)
@@ -129,7 +130,7 @@ class LlamaIndexWay:
 
     @staticmethod
     def _said(llm: NVCF, response: ChatResponse) -> Said:
-        thought = [b.content for b in response.message.blocks if b.block_type == "thinking"]
+        thought = [b.content or "" for b in response.message.blocks if b.block_type == "thinking"]
         names = [b.tool_name for b in response.message.blocks if b.block_type == "tool_call"]
         said = Said(
             text=response.message.content or "",

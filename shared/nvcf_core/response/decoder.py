@@ -18,6 +18,8 @@ _BOM = b"\xef\xbb\xbf"
 _EVENT_FIELDS = (b"", b"data", b"event", b"id", b"retry")
 """What a line of events begins with, before its colon; a comment begins with the colon itself."""
 
+__all__ = ["Decoder", "decoder_for"]
+
 
 class Decoder(Protocol):
     """Takes the bytes of an answer's body as they arrive."""
