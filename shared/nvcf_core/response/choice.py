@@ -135,7 +135,10 @@ class ChoiceAccumulator:
             for call in found
             if self._as_given(call) not in given
         ]
-        return self._allowed(self.calls.feed(pieces) + self.calls.flush()) if pieces else _NO_CALLS
+        whole = Accumulator()
+        whole.add(Chunk(tool_calls=self.calls.feed(pieces)))
+        whole.add(Chunk(tool_calls=self.calls.flush()))
+        return self._allowed(whole.tool_calls)
 
     def _as_given(self, call: TextToolCall) -> tuple[str, str]:
         """Name and arguments of a call in the text, as those of the same call are that the service gave."""

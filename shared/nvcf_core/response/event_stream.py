@@ -158,14 +158,14 @@ class EventStreamDecoder:
                 raise self._interrupted(
                     f"the service said: {data.decode(errors='replace')[:500]}"
                 ) from None
-            reason = f"an event of the stream is no JSON ({error}): {data[:200]!r}"
+            reason = f"an event of the stream is not JSON ({error}): {data[:200]!r}"
             raise self._interrupted(reason) from None
         if isinstance(body, dict):
             return body
-        raise self._interrupted(f"an event of the stream is no JSON object: {data[:200]!r}")
+        raise self._interrupted(f"an event of the stream is not a JSON object: {data[:200]!r}")
 
     def _raise_if_error(self, name: bytes, body: dict[str, Any]) -> None:
-        """Raise what an event that is no ordinary piece of an answer says."""
+        """Raise what an event says that is not an ordinary piece of an answer."""
         problem = body.get("object") == "error" or (
             ("title" in body or "detail" in body) and "choices" not in body
         )

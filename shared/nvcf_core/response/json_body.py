@@ -98,9 +98,9 @@ class JSONBodyDecoder:
         try:
             body = parse_json(data)
         except ValueError as error:
-            raise self._invalid(f"the answer is no JSON ({error}): {data[:200]!r}") from None
+            raise self._invalid(f"the answer is not JSON ({error}): {data[:200]!r}") from None
         if not isinstance(body, dict):
-            raise self._invalid(f"the answer is no JSON object: {data[:200]!r}")
+            raise self._invalid(f"the answer is not a JSON object: {data[:200]!r}")
         choices = choices_of(body)
         if not choices:
             status = named_status(body)
