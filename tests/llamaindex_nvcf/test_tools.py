@@ -8,7 +8,6 @@ import warnings
 from typing import Any
 
 import pytest
-from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ToolCallBlock
 from llama_index.core.tools import FunctionTool, ToolMetadata
 from llama_index.core.tools.calling import acall_tool_with_selection, call_tool_with_selection
@@ -284,23 +283,6 @@ async def test_a_call_with_bad_arguments_fails_when_it_is_run_and_says_why(
         assert re.search("arguments are not (a )?JSON", output.content)
     assert RAN == []
     assert json.loads(selection.model_dump_json())["tool_kwargs"]["arguments"] == arguments
-
-
-@pytest.mark.parametrize("stream", [True, False])
-async def test_an_agent_goes_on_after_bad_arguments(make, server: Emulator, stream: bool):
-    RAN.clear()
-    llm = make(KIMI)
-    tools = [FunctionTool.from_defaults(function) for function in (anything, one)]
-    for name in ("anything", "one"):
-        server.reply(tool_calls=[{"name": name, "arguments": '{"city": "Ro'}], unchecked=True)
-    server.reply(text="I give up.")
-    agent = FunctionAgent(tools=tools, llm=llm, streaming=stream)
-    answer = await agent.run("weather?")
-    assert str(answer) == "I give up."
-    assert RAN == []
-    results = [m for m in server.chats[2].body["messages"] if m["role"] == "tool"]
-    assert len(results) == 2
-    assert all("not JSON" in result["content"] for result in results)
 
 
 def test_no_call_is_an_error_only_if_one_was_wanted(llm: NVCF):

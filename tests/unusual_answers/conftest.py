@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+from langchain_core._api import LangChainBetaWarning
 from langchain_core.messages import AIMessage, AIMessageChunk
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 
@@ -67,6 +69,12 @@ class LangChainWay:
         return total
 
     def _events(self, chat: ChatNVCF, keywords: dict[str, Any]) -> AIMessage:
+        with warnings.catch_warnings():
+            # langchain-core still calls its own protocol of events beta.
+            warnings.simplefilter("ignore", LangChainBetaWarning)
+            return self._from_events(chat, keywords)
+
+    def _from_events(self, chat: ChatNVCF, keywords: dict[str, Any]) -> AIMessage:
         if self.colour == "sync":
             stream = chat.stream_events("Hello", version="v3", **keywords)
             for _ in stream:
