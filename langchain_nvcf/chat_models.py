@@ -173,7 +173,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             given["tool_choice"] = chosen_tool(choice, names_of(tools or ()))
         if (wanted := given.get("response_format")) is not None:
             given["response_format"] = openai_response_format(wanted)
-        return self._build_request(to_core_messages(messages), given, stream=stream)
+        return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)
 
     @override
     def bind_tools(

@@ -205,19 +205,21 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
     def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
         return chat_response(
             self._client.complete(
-                self._build_request(to_core_messages(messages), given, stream=False)
+                self._build_request(to_core_messages(messages, self.warn), given, stream=False)
             )
         )
 
     async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
-        call = self._build_request(to_core_messages(messages), given, stream=False)
+        call = self._build_request(to_core_messages(messages, self.warn), given, stream=False)
         return chat_response(await self._client.acomplete(call))
 
     def _stream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseGen:
         return chat_responses(
-            self._client.stream(self._build_request(to_core_messages(messages), given, stream=True))
+            self._client.stream(
+                self._build_request(to_core_messages(messages, self.warn), given, stream=True)
+            )
         )
 
     def _astream_chat(
@@ -225,7 +227,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
     ) -> ChatResponseAsyncGen:
         return achat_responses(
             self._client.astream(
-                self._build_request(to_core_messages(messages), given, stream=True)
+                self._build_request(to_core_messages(messages, self.warn), given, stream=True)
             )
         )
 

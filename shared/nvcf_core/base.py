@@ -30,11 +30,12 @@ from .protocol.call import ChatRequest
 from .protocol.model_list import list_models
 from .protocol.retry import RetryPolicy
 from .protocol.upload_cache import Asset
-from .request.normalize import normalize
+from .request.normalize import normalize, numbered
 from .request.parameters import body_fields, check_client_limits, check_settings
+from .request.past_calls import with_call_reasoning
 from .request.reasoning import without_thinking
 from .request.structured import take_schema_in_prompt
-from .request.tools import tool_names_of, with_wire_names
+from .request.tools import tool_names_of, tools_in_one_form, with_wire_names
 from .response.choice import DecodeOptions
 from .transport.httpx_client import ClientConfig
 
@@ -137,21 +138,22 @@ class BaseNVCF(Settings):
         Raises:
             InvalidRequestError: something in it cannot be sent.
         """
-        messages, given = take_schema_in_prompt(messages, given)
+        messages, given = take_schema_in_prompt(numbered(messages), tools_in_one_form(given))
         values, extra = self.for_call(given)
         check_client_limits(values)
         spec = self._spec(given)
         validator = self._validator(spec, values["validation"])
         streaming = stream or (values["streaming"] and extra.get("n", 1) == 1)
         asked = body_fields(values, extra, validator, stream=streaming)
-        arranged = normalize(messages, validator)
         if values["media_tags"] == "parse":
-            arranged = parse_media_tags(arranged)
+            messages = parse_media_tags(messages)
         else:
-            warn_unparsed_tags(arranged, validator)
+            warn_unparsed_tags(messages, validator)
+        arranged = normalize(messages, validator, tools_as_text=values["tools_as_text"])
         base_url, nvcf_url = self._roots(spec)
         deliveries = plan_delivery(arranged, validator, can_upload=nvcf_url is not None)
         arranged = without_thinking(arranged, asked.body, values["reasoning_effort"], validator)
+        arranged = with_call_reasoning(arranged, asked.body, validator)
         names = tool_names_of(arranged, asked.body)
         about = with_wire_names(asked.body, names)
         return ChatRequest(

@@ -173,6 +173,10 @@ class Settings(BaseModel):
         default="literal",
         description='"literal": a tag such as <img src=…> inside a text stays text. "parse": it is read as media.',
     )
+    tools_as_text: bool = Field(
+        default=False,
+        description="For a model without tools, send the tool calls and results of the history as text.",
+    )
     validation: Literal["error", "warn", "off"] = Field(
         default="error",
         description="What happens when a documented bound of a known model is broken.",

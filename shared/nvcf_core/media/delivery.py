@@ -86,15 +86,23 @@ def plan_delivery(
     """
     deliveries = Deliveries()
     count = 0
-    for number, message in enumerate(messages):
+    for message in messages:
         for part in message.parts:
             if isinstance(part, Media):
                 count += 1
-                deliveries[id(part)] = _deliver(part, f"messages[{number}]", validator)
+                deliveries[id(part)] = _deliver(part, part.place, validator)
     most = validator.spec.max_media
     if most is not None and count > most:
         validator.reject(
             "messages", f"the request has {count} media; the model's documentation allows {most}"
+        )
+    assets = {delivery.media.asset_id for delivery in deliveries.values()} - {None}
+    if (
+        len(assets) > MOST_ASSETS
+    ):  # Known without reading a file. `hash_uploads` counts what is uploaded as well.
+        raise validator.invalid_request(
+            "messages",
+            f"the request references {len(assets)} assets; the service takes {MOST_ASSETS}",
         )
     if can_upload and validator.spec.assets:
         _upload_largest_until_it_fits(deliveries)
@@ -104,7 +112,8 @@ def plan_delivery(
 def _deliver(media: Media, field: str, validator: Validator) -> Delivery:
     if media.kind not in validator.spec.media:
         taken = ", ".join(validator.spec.media) or "no media"
-        validator.reject(field, f"{field} has {media.kind}; the model takes {taken}")
+        sent = "; it is sent all the same" if validator.validation == "warn" else ""
+        validator.reject(field, f"{field} has {media.kind}; the model takes {taken}{sent}")
     if media.detail is not None and validator.spec.documented:
         validator.warn(
             "detail",

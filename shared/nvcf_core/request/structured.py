@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tool_names import safe_name
@@ -72,6 +73,9 @@ def response_format(spec: ModelSpec, wanted: Mapping[str, Any] | AnswerSchema) -
     Args:
         spec: the model's row.
         wanted: a schema, or a format as OpenAI's API has it.
+
+    Raises:
+        InvalidRequestError: the model documents no format, and this one cannot be put into words.
     """
     if isinstance(wanted, AnswerSchema):
         wanted = _json_schema_format(wanted)
@@ -79,6 +83,13 @@ def response_format(spec: ModelSpec, wanted: Mapping[str, Any] | AnswerSchema) -
         return {"response_format": dict(wanted)}
     if wanted["type"] == "text":
         return {}
+    if wanted["type"] not in ("json_schema", "json_object"):
+        raise InvalidRequestError(
+            f"response_format of type {wanted['type']!r} cannot be asked for in the prompt, and the documentation of "
+            f"{spec.id} has no response_format",
+            field="response_format",
+            model=spec.id,
+        )
     return {SCHEMA_IN_PROMPT: wanted.get("json_schema", {}).get("schema", {})}
 
 
