@@ -335,7 +335,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         """What `stream_structured_predict` yields: the object as it grows, at last all of it."""
         question = StructuredRequest(output_cls, self.pydantic_program_mode)
         messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
-        growing = StructuredStream(question, output_cls)
+        growing = StructuredStream(question)
         with closing(self.stream_chat(messages, **keywords)) as responses:
             for response in responses:
                 if (partial := growing.feed(response)) is not None:
@@ -353,7 +353,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         """The same for `astream_structured_predict`."""
         question = StructuredRequest(output_cls, self.pydantic_program_mode)
         messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
-        growing = StructuredStream(question, output_cls)
+        growing = StructuredStream(question)
         stream = await self.astream_chat(messages, **keywords)
 
         async def objects() -> AsyncGenerator[

@@ -169,7 +169,7 @@ def test_an_error_shows_what_came(make, server: Emulator, colour, way: str, repl
     method = "structured_predict" if way == "whole" else "stream_structured_predict"
     with pytest.raises(ValueError, match=said) as caught:
         asking(llm, method, Person, PROMPT, who="x")
-    assert "The answer is no Person" in str(caught.value)
+    assert "The answer is not a Person" in str(caught.value)
     assert len(str(caught.value)) < 3000
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from enum import Enum
+from types import UnionType
+from typing import Any, Literal, TypeAlias, get_origin
+
+from pydantic import BaseModel, create_model
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message
@@ -24,6 +28,7 @@ __all__ = [
     "structured_fields",
     "structured_method",
     "take_schema_in_prompt",
+    "value_model",
 ]
 
 StructuredMethod: TypeAlias = Literal["response_format", "tool", "prompt"]
@@ -32,6 +37,28 @@ SCHEMA_IN_PROMPT = "schema_in_prompt"
 """The keyword of a call that asks for a schema in the prompt; it is not a field of the body."""
 
 _NOTHING_ELSE = "and nothing else: no code fence, no words around it."
+
+
+_PLAIN_TYPES = frozenset((str, int, float, bool, list, dict, set, tuple))
+"""Types that are not described by fields of their own."""
+
+
+def value_model(annotation: Any) -> type[BaseModel] | None:
+    """A class whose only field, `value`, is of a type that is not an object: an Enum, a Literal, a list, a number.
+
+    Args:
+        annotation: a type as it stands in an annotation.
+
+    Returns:
+        The class; None where `annotation` is a class or a schema of an object, which needs none.
+    """
+    described = get_origin(annotation) is not None or isinstance(annotation, UnionType)
+    if isinstance(annotation, type) and not described:
+        described = issubclass(annotation, Enum) or annotation in _PLAIN_TYPES
+    if not described:
+        return None
+    name = getattr(annotation, "__name__", "Answer")
+    return create_model(str(name), value=(annotation, ...))
 
 
 @dataclass(frozen=True, slots=True)
