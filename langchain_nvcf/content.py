@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from nvcf_core.errors import InvalidRequestError as CoreInvalidRequestError
-from nvcf_core.media.formats import kind_of_mime_type
+from nvcf_core.media.formats import MIME_TYPES, kind_of_mime_type, sniff_format
 from nvcf_core.media.references import asset_reference, media_from_url
-from nvcf_core.media.sources import Base64Source, BytesSource
+from nvcf_core.media.sources import Base64Source, BytesSource, first_bytes
 from nvcf_core.messages import Media, MediaKind, Part
 
 from .errors import InvalidRequestError
@@ -191,8 +191,18 @@ def _text(block: Block, place: str) -> str:
 def _file(block: Block, place: str) -> Part:
     """A file of any kind: an image, audio or video, or a document."""
     about = _flat(block)
-    kind = kind_of_mime_type(_mime_of(about))
+    kind = kind_of_mime_type(_mime_of(about)) or _kind_of_data(about, place)
     return _document(block, place) if kind is None else _media(kind, about, place)
+
+
+def _kind_of_data(about: Block, place: str) -> MediaKind | None:
+    """What a file is by its bytes: langchain-core takes every file in OpenAI's form for a PDF."""
+    data = _data_of(about)
+    declared = _mime_of(about) or ""
+    if not isinstance(data, str) or _is_data_url(data) or declared.startswith("text/"):
+        return None
+    found = sniff_format(first_bytes(Base64Source.from_text(data, field=place)))
+    return kind_of_mime_type(MIME_TYPES[found]) if found else None
 
 
 def _document(block: Block, place: str) -> str:
@@ -204,6 +214,8 @@ def _document(block: Block, place: str) -> str:
         text, data = about.get("text"), _data_of(about)
         if isinstance(text, str):
             return text
+        if isinstance(data, str) and _is_data_url(data):
+            data = data.partition(",")[2]
         if isinstance(data, str):
             return data if is_plain else _decoded(data, place)
     of_type = f" of type {mime}" if mime else ""
@@ -238,9 +250,13 @@ def _mime_of(about: Block) -> str | None:
         if isinstance(mime := about.get(key), str) and mime:
             return mime
     url = about.get("file_data") or about.get("url")
-    if isinstance(url, str) and url[:5].lower() == "data:":
+    if isinstance(url, str) and _is_data_url(url):
         return url[5:].partition(",")[0].partition(";")[0] or None
     return None
+
+
+def _is_data_url(text: str) -> bool:
+    return text[:5].lower() == "data:"
 
 
 def _data_of(about: Block) -> Any:
@@ -276,7 +292,7 @@ def _media(kind: MediaKind, about: Block, place: str) -> Media:
     """A medium by its bytes, its url or its id, wherever a dialect keeps them."""
     mime, data = _mime_of(about), _data_of(about)
     url = about.get("url") or about.get("file_uri")
-    if isinstance(data, str) and data[:5].lower() == "data:":
+    if isinstance(data, str) and _is_data_url(data):
         data, url = None, data
     if isinstance(data, bytes):
         return Media(kind=kind, source=BytesSource(data), mime_type=mime)

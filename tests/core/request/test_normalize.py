@@ -459,7 +459,7 @@ def test_a_tool_history_as_text(judge_of: Any) -> None:
     assert said(found) == [
         ("user", ("go",)),
         ("assistant", ('Let me see.\n\nCall of f: {"a": 1}',)),
-        ("user", ("Result of f:", "20 degrees\n\nand?")),
+        ("user", ("Result of f:\n20 degrees\n\nand?",)),
     ]
     assert not any(message.tool_calls for message in found)
 
