@@ -16,7 +16,7 @@ PACKAGES = {"nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf"}
 NAMESPACE = "llama_index"
 """The namespace of LlamaIndex's integrations, in which only our module is ours."""
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,8 @@ from .past_media import describe_unseen_media, move_media_after_results
 
 __all__ = ["normalize", "numbered"]
 
+__all__ = ["normalize"]
+
 _GAP = "\n\n"
 """Between texts that are joined into one message."""
 
