@@ -105,6 +105,7 @@ CORE_FOR_ADAPTERS = {
     "",
     "errors",
     "exchange",
+    "media.formats",
     "media.references",
     "media.sources",
     "messages",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NoReturn, TypeAlias
 
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.messages import Message, ToolCall
+from nvcf_core.messages import Message, Part, ToolCall
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.models.validator import Validator
 
@@ -129,8 +129,8 @@ def calls_as_text(messages: Sequence[Message]) -> list[Message]:
 def _as_text(message: Message, names: Mapping[str, str]) -> Message:
     if message.role == "tool":
         name = names.get(message.tool_call_id or "") or message.name or "a tool"
-        media = (part for part in message.parts if not isinstance(part, str))
-        parts = (f"Result of {name}:\n{message.text}", *media)
+        media = [part for part in message.parts if not isinstance(part, str)]
+        parts: tuple[Part, ...] = (f"Result of {name}:\n{message.text}", *media)
         return replace(message, role="user", parts=parts, name=None, tool_call_id=None)
     if message.tool_calls:
         calls = "\n".join(f"Call of {call.name}: {call.arguments}" for call in message.tool_calls)
