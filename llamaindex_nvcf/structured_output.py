@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from typing import Any, Generic
+from typing import Any, Generic, get_origin
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
@@ -40,6 +40,7 @@ class StructuredRequest(Generic[Model]):
         wrapper = value_model(output_cls)
         self.output_cls: type[Any] = wrapper or output_cls
         self._value_only = wrapper is not None
+        self.is_list = output_cls is list or get_origin(output_cls) is list
         self._mode = mode
         self._schema = _schema(self.output_cls)
 
@@ -140,9 +141,18 @@ class StructuredRequest(Generic[Model]):
 
 
 class StructuredStream(Generic[Model]):
-    """The object of an answer that is still arriving."""
+    """The object of an answer that is still arriving.
+
+    Raises:
+        InvalidRequestError: the answer is a list, which LlamaIndex's streams cannot hand out.
+    """
 
     def __init__(self, question: StructuredRequest[Model]) -> None:
+        if question.is_list:
+            raise InvalidRequestError(
+                "LlamaIndex streams objects, not lists: put the list into a field of a class",
+                field="output_cls",
+            )
         self._question = question
         self._text = ""
         self._data: Any = None

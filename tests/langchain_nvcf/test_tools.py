@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict
@@ -72,8 +73,10 @@ FORMS: dict[str, Any] = {
         "cache_control": {"type": "ephemeral"},
     },
     "bedrock": {"toolSpec": {"name": "weather", "inputSchema": {"json": PARAMETERS}}},
-    "runnable": tool(weather).as_tool(name="weather", description="It."),
 }
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # langchain-core calls `as_tool` beta.
+    FORMS["runnable"] = tool(weather).as_tool(name="weather", description="It.")
 
 
 @pytest.mark.parametrize("form", FORMS)
