@@ -40,7 +40,7 @@ class StructuredRequest(Generic[Model]):
         wrapper = value_model(output_cls)
         self.output_cls: type[Any] = wrapper or output_cls
         self._value_only = wrapper is not None
-        self.is_list = output_cls is list or get_origin(output_cls) is list
+        self.is_list = list in (output_cls, get_origin(output_cls))
         self._mode = mode
         self._schema = _schema(self.output_cls)
 

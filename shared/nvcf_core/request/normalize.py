@@ -75,6 +75,8 @@ def normalize(
 def _check(message: Message, validator: Validator) -> None:
     field, spec = message.place, validator.spec
     roles = None if spec.single_message else spec.roles  # A single message is folded first.
+    if message.role == "tool" and spec.supports_tools:
+        roles = None
     if roles is not None and message.role not in roles:
         allowed = ", ".join(sorted(roles))
         hint = f". {_AS_TEXT}" if message.role == "tool" else ""
