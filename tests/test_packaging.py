@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf"}
+NAMESPACE = "llama_index"
+"""The namespace of LlamaIndex's integrations, in which only our module is ours."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -81,8 +83,10 @@ def extra(
 def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES
-    assert len(tops) == len(PACKAGES) + 1
+    assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES | {NAMESPACE}
+    assert len(tops) == len(PACKAGES) + 2
+    shared = [name for name in names if name.startswith(f"{NAMESPACE}/")]
+    assert shared == ["llama_index/llms/nvcf/__init__.py"]
     for package in PACKAGES:
         assert f"{package}/py.typed" in names
         assert f"{package}/__init__.py" in names
