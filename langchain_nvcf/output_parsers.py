@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from nvcf_core.messages import Chunk, ToolCall
 from nvcf_core.response.accumulator import Accumulator
-from nvcf_core.response.json_text import find_json, partial_json
+from nvcf_core.response.json_text import find_answer, partial_answer
 from nvcf_core.response.tool_arguments import shorten
 
 from .errors import RefusalError
@@ -74,7 +74,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     def read_partial(self, grown: str) -> Any | None:
         """The object in as much of a JSON text as has arrived, None while there is none that fits."""
-        found = partial_json(grown, objects_only=True)
+        found = partial_answer(grown, objects_only=True)
         try:
             return None if found is None else self._instance(found)
         except (ValueError, RecursionError):  # It does not fit yet.
@@ -86,9 +86,9 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     def _found(self, message: BaseMessage) -> Iterator[dict[str, Any]]:
         if self.tool is None and self.value_only:
-            yield from map(_with_value, find_json(message.text))
+            yield from map(_with_value, find_answer(message.text))
         elif self.tool is None:
-            yield from find_json(message.text, objects_only=True)
+            yield from find_answer(message.text, objects_only=True)
         elif isinstance(message, AIMessage):
             yield from (call["args"] for call in message.tool_calls if call["name"] == self.tool)
 
