@@ -45,6 +45,10 @@ test-lowest: $(LOWEST)/made ## the fast tests with the oldest versions that pypr
 downstream: $(DOWNSTREAM)/made ## agents, guardrails, evaluations and traces of others, with their newest versions
 	$(DOWNSTREAM)/bin/pytest -m downstream tests/downstream $(OTHERS_WARN)
 
+.PHONY: examples
+examples: $(VENV)/examples.stamp ## every example, each with exactly what it says it needs
+	$(BIN)/python tests/examples/run_all.py
+
 .PHONY: emulator
 emulator: $(VENV)/emulator.stamp ## a stand-in for the service on port 8000, until interrupted
 	$(BIN)/nvcf-emulator --port 8000
@@ -76,6 +80,7 @@ clean: ## remove all that was made, .venv included
 
 demo_needs := --editable '.[all]' rich
 test_needs := --editable '.[test]'
+examples_needs := uv
 check_needs := --editable '.[test,peers]'
 emulator_needs := --editable '.[emulator]'
 
