@@ -28,11 +28,14 @@ demo: $(VENV)/demo.stamp ## both adapters at work, on one screen; the emulator a
 test: $(VENV)/test.stamp ## the fast tests, on two cores, in about two minutes
 	$(BIN)/pytest -m "$(FAST)" -n 2 --dist worksteal
 
-.PHONY: check
-check: $(VENV)/check.stamp test-lowest ## all that a change must pass: lint, types, every test, coverage, oldest versions
+.PHONY: lint
+lint: $(VENV)/check.stamp ## style, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+.PHONY: check
+check: $(VENV)/check.stamp lint test-lowest ## all that a change must pass: lint, types, every test, coverage, oldest versions
 	$(BIN)/pytest -m "not slow and not downstream" -n 2 --dist worksteal --hypothesis-profile full --cov --cov-report= --cov-fail-under=0
 	$(BIN)/pytest -m slow --hypothesis-profile full
 	$(BIN)/coverage report
@@ -71,6 +74,17 @@ fuzz: $(VENV)/test.stamp ## ten minutes of bad input for each decoder
 soak: $(VENV)/test.stamp ## ten minutes of load with faults; memory and descriptors must stay flat
 	$(BIN)/python -m tests.soak --minutes 10
 
+.PHONY: dist
+dist: $(VENV)/dist.stamp ## both distributions, their metadata checked, the wheel installed into an empty environment
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/uv run --no-project --isolated --with dist/*.whl python -c 'import nvcf_core; print(*nvcf_core.__all__)'
+
+.PHONY: release
+release: ## all checks, both distributions, and a tag: see RELEASING.md
+	.ci/release
+
 .PHONY: clean
 clean: ## remove all that was made, .venv included
 	rm -rf $(VENV) $(LOWEST) $(DOWNSTREAM) build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
@@ -81,6 +95,7 @@ clean: ## remove all that was made, .venv included
 demo_needs := --editable '.[all]' rich
 test_needs := --editable '.[test]'
 examples_needs := uv
+dist_needs := build twine uv
 check_needs := --editable '.[test,peers]'
 emulator_needs := --editable '.[emulator]'
 
