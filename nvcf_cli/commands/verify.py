@@ -1,0 +1,163 @@
+"""`nvcf verify`: hold a server against the models' documentation and the emulator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nvcf_cli.chat_model import ChatModel
+from nvcf_cli.options import (
+    AsJSON,
+    BaseURL,
+    MoreModels,
+    NVCFURL,
+    chosen_models,
+    service_settings,
+)
+from nvcf_cli.output import CommandError, Output
+from nvcf_cli.recording import recorder
+from nvcf_cli.verification.comparison import Result, compare, estimated_cost
+from nvcf_cli.verification.exchange import Connection
+from nvcf_cli.verification.probes import Probe, probes_for
+from nvcf_core.config.endpoints import is_nvidia
+from nvcf_core.models.catalog import known_models
+
+__all__ = ["verify"]
+
+_WIDTHS = (30, 28, 28)
+"""Columns of a line: probe, documented, emulator. What was observed has the rest."""
+
+
+def verify(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MODEL]…", help="Default: every documented model."),
+    ] = None,
+    model: MoreModels = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            metavar="FILE",
+            help="Also write every exchange with the server there, as JSON lines, without the key.",
+        ),
+    ] = None,
+    base_url: BaseURL = None,
+    nvcf_url: NVCFURL = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Probe models at a server, and compare: documented, emulator, observed. It costs tokens.
+
+    The exit status is 1 where something deviates: from the documentation, or where that says
+    nothing, from the emulator.
+    """
+    output = Output(as_json=as_json)
+    names = chosen_models(models, model) or [spec.id for spec in known_models()]
+    results: list[Result] = []
+    with output.failures(), _recorded(record, base_url, nvcf_url) as settings:
+        asked = [ChatModel(model=name, **settings) for name in names]
+        probes = {chat.model: _probes(chat) for chat in asked}
+        cost = {name: _cost(found) for name, found in probes.items()}
+        _announce(cost, output)
+        for result in _results(asked, probes):
+            results.append(result)
+            _show(result, output)
+    _conclude(results, cost, output)
+
+
+def _probes(model: ChatModel) -> list[Probe]:
+    return probes_for(model.spec, assets=model.roots[1] is not None)
+
+
+def _cost(probes: Sequence[Probe]) -> dict[str, int]:
+    return {"requests": len(probes), "tokens_at_most": estimated_cost(probes)}
+
+
+def _announce(cost: dict[str, dict[str, int]], output: Output) -> None:
+    for name, part in cost.items():
+        output.line(
+            f"{name}: {part['requests']} requests, at most about {part['tokens_at_most']:,} tokens"
+        )
+    output.line()
+    output.line(_columns("", "documented", "emulator", "observed"), "bold")
+
+
+def _results(models: Sequence[ChatModel], probes: dict[str, list[Probe]]) -> Iterator[Result]:
+    try:
+        from nvcf_emulator import Emulator  # It comes with an extra of its own.
+    except ImportError as error:
+        raise CommandError(str(error)) from None
+    undocumented = [model.model for model in models if not model.spec.documented]
+    with Emulator(models=undocumented) as reference:
+        for model in models:
+            base_url, root = model.roots
+            with Connection(base_url, root, _key(base_url)) as server:
+                yield from compare(model.spec, probes[model.model], server, reference)
+
+
+def _key(base_url: str) -> str:
+    key = os.environ.get("NVIDIA_API_KEY", "").strip()
+    if not key and is_nvidia(base_url):
+        raise CommandError(
+            "there is no API key: set NVIDIA_API_KEY (keys are made at https://build.nvidia.com)"
+        )
+    return key
+
+
+@contextmanager
+def _recorded(
+    path: Path | None, base_url: str | None, nvcf_url: str | None
+) -> Iterator[dict[str, Any]]:
+    """The settings that lead to the server, or to the recording proxy before it."""
+    if path is None:
+        yield service_settings(base_url, nvcf_url)
+        return
+    with recorder(path, base_url, nvcf_url) as proxy:
+        yield service_settings(proxy.base_url, proxy.nvcf_url)
+
+
+def _columns(*cells: str) -> str:
+    *fixed, last = cells
+    padded = [f"{cell:<{width}}" for cell, width in zip(fixed, _WIDTHS, strict=True)]
+    return "  ".join([*padded, last])
+
+
+def _show(result: Result, output: Output) -> None:
+    if result.probe == "text":
+        output.line(result.model, "bold")
+    line = _columns(
+        f"  {result.probe}", result.documented or "–", result.emulator, result.observed
+    )
+    output.line(f"{line}  ← deviates" if result.deviates else line, _style(result))
+    if result.deviates and result.detail:
+        output.line(f"    {result.detail}", "dim")
+
+
+def _style(result: Result) -> str:
+    return "bold red" if result.deviates else ""
+
+
+def _conclude(
+    results: Sequence[Result], cost: dict[str, dict[str, int]], output: Output
+) -> None:
+    deviating = [result for result in results if result.deviates]
+    output.document(
+        {
+            "ok": not deviating,
+            "cost": cost,
+            "probes": [asdict(result) for result in results],
+        }
+    )
+    output.line()
+    output.line(f"{len(results)} probes, {len(deviating)} deviate")
+    if deviating:
+        for result in deviating:
+            wanted = result.documented or f"as the emulator: {result.emulator}"
+            output.complain(f"{result.model}: {result.probe}: {result.observed}, not {wanted}")
+        raise typer.Exit(1)

@@ -1,0 +1,323 @@
+"""The probes of one model, made from its row: what is sent, and what the documentation says comes of it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from nvcf_cli.samples import AUDIO, IMAGE, VIDEO
+from nvcf_core import MediaKind, ModelSpec
+from nvcf_core.models.spec import Range
+
+from . import outcomes
+from .exchange import Connection, JSONObject, Observation
+from .outcomes import BUDGET, TOOL
+
+__all__ = ["Probe", "probes_for"]
+
+_SHORT, _LONG = 64, 512
+"""Tokens of an answer: without and with reasoning."""
+
+_UNKNOWN = "no-such-model"
+_UNKNOWN_FIELD = "field_that_does_not_exist"
+
+_TOOL: JSONObject = {
+    "type": "function",
+    "function": {
+        "name": TOOL,
+        "description": "Tell the weather of a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+
+_MEDIA: Mapping[MediaKind, tuple[str, bytes]] = {
+    "image": ("image/png", IMAGE),
+    "audio": ("audio/wav", AUDIO),
+    "video": ("video/mp4", VIDEO),
+}
+
+_TAGS: Mapping[MediaKind, str] = {"image": "img", "audio": "audio", "video": "video"}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One request and what is known of its outcome.
+
+    Attributes:
+        name: what is asked about.
+        documented: the outcome that the model's documentation promises; None where it says nothing.
+        send: makes the request.
+        outcome: puts what came back into words.
+        tokens: most tokens that the answer may cost.
+        accepted: whether a reference may answer with a 202 first.
+    """
+
+    name: str
+    documented: str | None
+    send: Callable[[Connection], Observation]
+    outcome: Callable[[Observation], str]
+    tokens: int = 0
+    polled: bool = False
+
+
+def probes_for(spec: ModelSpec, *, assets: bool) -> list[Probe]:
+    """Return the probes of a model.
+
+    Args:
+        spec: its row. Of a model without documentation nothing is promised.
+        assets: whether the service has an asset API.
+    """
+    found = [
+        *_answers(spec),
+        *_thinking(spec),
+        *_tools(spec),
+        *_histories(spec),
+        *_media(spec, assets=assets),
+        *_limits(spec),
+        *_refusals(spec),
+    ]
+    return found if spec.documented else [replace(probe, documented=None) for probe in found]
+
+
+def _answers(spec: ModelSpec) -> Iterator[Probe]:
+    short = {"max_tokens": _SHORT, **_quiet(spec)}
+    # The documentation of the other path does not promise OpenAI's form of an answer.
+    usage = outcomes.USAGE if spec.model_in_body else None
+    yield _probe("text", outcomes.ANSWERED, _ask(spec, **short), outcomes.answered, _SHORT)
+    yield _probe(
+        "stream", outcomes.STREAMED, _ask(spec, stream=True, **short), outcomes.streamed, _SHORT
+    )
+    yield _probe("usage", usage, _ask(spec, **short), outcomes.usage_told, _SHORT)
+    if spec.documents("stream_options"):
+        asked = _ask(spec, stream=True, stream_options={"include_usage": True}, **short)
+        yield _probe("usage in a stream", outcomes.USAGE, asked, outcomes.usage_told, _SHORT)
+    patient = _ask(spec, headers={"nvcf-poll-seconds": "1"}, **short)
+    yield replace(
+        _probe("202 and polling", outcomes.ANSWERED, patient, outcomes.answered, _SHORT),
+        polled=True,
+    )
+
+
+def _thinking(spec: ModelSpec) -> Iterator[Probe]:
+    if spec.reasoning_efforts is None:
+        return
+    on, off = spec.reasoning_efforts["high"], spec.reasoning_efforts["none"]
+    yield _probe(
+        "thinking on",
+        outcomes.REASONED,
+        _ask(spec, max_tokens=_LONG, **on),
+        outcomes.reasoned,
+        _LONG,
+    )
+    yield _probe(
+        "thinking off",
+        outcomes.UNREASONED,
+        _ask(spec, max_tokens=_SHORT, **off),
+        outcomes.reasoned,
+        _SHORT,
+    )
+    if spec.parameters is not None and "reasoning_budget" in spec.parameters:
+        asked = _ask(spec, max_tokens=_LONG, reasoning_budget=BUDGET, **on)
+        yield _probe(
+            "reasoning_budget", outcomes.WITHIN_BUDGET, asked, outcomes.within_budget, _LONG
+        )
+
+
+def _tools(spec: ModelSpec) -> Iterator[Probe]:
+    if not spec.supports_tools:
+        return
+    offered = {"tools": [_TOOL], "max_tokens": _SHORT, **_quiet(spec)}
+    text = f"Call {TOOL} for the city 'Rome'."
+    yield _probe(
+        "tool call", outcomes.CALLED, _ask(spec, text, **offered), outcomes.called, _SHORT
+    )
+    yield _probe(
+        "tool call, streamed",
+        outcomes.CALLED,
+        _ask(spec, text, stream=True, **offered),
+        outcomes.called,
+        _SHORT,
+    )
+    if spec.reasoning_efforts is not None:
+        forced = {
+            "tools": [_TOOL],
+            "tool_choice": {"type": "function", "function": {"name": TOOL}},
+            "max_tokens": _LONG,
+            **spec.reasoning_efforts["high"],
+        }
+        yield _probe(
+            "forced tool while thinking", None, _ask(spec, text, **forced), outcomes.called, _LONG
+        )
+
+
+def _histories(spec: ModelSpec) -> Iterator[Probe]:
+    short = {"max_tokens": _SHORT, **_quiet(spec)}
+    if spec.supports_tools:
+        for name, content, documented in (
+            ("content null beside a call", None, outcomes.ANSWERED),
+            ('content "" beside a call', "", None),
+        ):
+            asked = _ask(spec, messages=_after_a_call(content), tools=[_TOOL], **short)
+            yield _probe(name, documented, asked, outcomes.answered, _SHORT)
+    if spec.supports_reasoning:
+        documented = outcomes.ANSWERED if "reasoning_content" in spec.message_keys else None
+        thought = {
+            "role": "assistant",
+            "content": "Four.",
+            "reasoning_content": "Two and two are four.",
+        }
+        conversation = [_user("What is 2 + 2?"), thought, _user("And 3 + 3?")]
+        yield _probe(
+            "reasoning in the history",
+            documented,
+            _ask(spec, messages=conversation, **short),
+            outcomes.answered,
+            _SHORT,
+        )
+
+
+def _media(spec: ModelSpec, *, assets: bool) -> Iterator[Probe]:
+    short = {"max_tokens": _SHORT, **_quiet(spec)}
+    for kind in ("image", "audio", "video"):
+        documented = outcomes.ANSWERED if kind in spec.media else None
+        asked = _ask(spec, content=[_text("Describe it."), _part(kind, spec)], **short)
+        yield _probe(f"inline {kind}", documented, asked, outcomes.answered, _SHORT)
+    taken = [kind for kind in spec.html_tags if kind in spec.media]
+    if assets and spec.assets and taken:
+        kind = "image" if "image" in taken else taken[0]
+        yield _probe("asset", outcomes.DELETED, _asset(spec, kind), _with_asset, _SHORT)
+
+
+def _limits(spec: ModelSpec) -> Iterator[Probe]:
+    """The values next to the documented range: above each, and below where a count begins at 1."""
+    for name, bound in sorted(spec.bounds.items()):
+        for value in _outside(name, bound):
+            asked = _ask(spec, **{"max_tokens": _SHORT, **_quiet(spec), name: value})
+            yield _probe(f"{name} {value}", outcomes.REFUSED, asked, outcomes.refused, _SHORT)
+
+
+def _outside(name: str, bound: Range) -> list[float]:
+    whole = isinstance(bound.high, int) and name not in ("temperature", "top_p")
+    step = 1 if whole and "penalty" not in name else 0.01
+    above = bound.high + step
+    return [bound.low - step, above] if name == "max_tokens" else [above]
+
+
+def _refusals(spec: ModelSpec) -> Iterator[Probe]:
+    short = {"max_tokens": _SHORT, **_quiet(spec)}
+    unknown = _ask(spec, **short, **{_UNKNOWN_FIELD: True})
+    yield _probe("unknown field", None, unknown, outcomes.refused, _SHORT)
+    yield _probe(
+        "wrong model id",
+        outcomes.REFUSED,
+        _ask(_other(spec), **short),
+        outcomes.refused,
+        _SHORT,
+    )
+    if spec.alternating or spec.single_message:
+        twice = [_user("Say hello."), _user("Say hello again.")]
+        asked = _ask(spec, messages=twice, **short)
+        yield _probe(
+            "two user messages in a row", outcomes.REFUSED, asked, outcomes.refused, _SHORT
+        )
+
+
+def _probe(
+    name: str,
+    documented: str | None,
+    send: Callable[[Connection], Observation],
+    outcome: Callable[[Observation], str],
+    tokens: int,
+) -> Probe:
+    return Probe(name, documented, send, outcome, tokens)
+
+
+def _ask(
+    spec: ModelSpec, text: str = "Say hello.", *, headers: Mapping[str, str] | None = None, **body: Any
+) -> Callable[[Connection], Observation]:
+    """A request with further fields of the body; `content` or `messages` take the place of the text."""
+    content = body.pop("content", None) or _question(spec, text)
+    fields = {"messages": [_user(content)], "stream": False, **body}
+    if spec.model_in_body:
+        fields["model"] = spec.id
+    return lambda connection: connection.ask(spec.path, fields, headers)
+
+
+def _question(spec: ModelSpec, text: str) -> Any:
+    """The content of a question: a model that takes one image and nothing else is not asked without it."""
+    return [_text(text), _part("image", spec)] if spec.max_media == 1 else text
+
+
+def _asset(spec: ModelSpec, kind: MediaKind) -> Callable[[Connection], Observation]:
+    media_type, data = _MEDIA[kind]
+
+    def send(connection: Connection) -> Observation:
+        try:
+            asset = connection.upload(data, media_type)
+            content = f'Describe it. <{_TAGS[kind]} src="data:{media_type};asset_id,{asset}" />'
+            headers = {"nvcf-input-asset-references": asset}
+            fields = {"content": content, "max_tokens": _SHORT, **_quiet(spec)}
+            observed = _ask(spec, headers=headers, **fields)(connection)
+            connection.delete(asset)
+        except (httpx.HTTPError, KeyError, ValueError) as error:
+            return Observation(problem=f"the asset API: {type(error).__name__}: {error}")
+        return observed
+
+    return send
+
+
+def _with_asset(observed: Observation) -> str:
+    """The outcome of a question about an asset, which was deleted where there is one at all."""
+    outcome = outcomes.answered(observed)
+    if observed.problem:
+        return "the asset API failed"
+    return outcomes.DELETED if outcome == outcomes.ANSWERED else outcome
+
+
+def _quiet(spec: ModelSpec) -> JSONObject:
+    """The fields that switch thinking off, where it can be."""
+    return dict(spec.reasoning_efforts["none"]) if spec.reasoning_efforts else {}
+
+
+def _other(spec: ModelSpec) -> ModelSpec:
+    """The same endpoint with an id that nobody serves."""
+    path = spec.path if spec.model_in_body else f"{spec.path}-{_UNKNOWN}"
+    return replace(spec, id=f"{spec.id}-{_UNKNOWN}", path=path)
+
+
+def _after_a_call(content: str | None) -> list[JSONObject]:
+    call = {
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": TOOL, "arguments": '{"city": "Rome"}'},
+    }
+    return [
+        _user("What is the weather in Rome?"),
+        {"role": "assistant", "content": content, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "21 degrees, sunny"},
+    ]
+
+
+def _user(content: Any) -> JSONObject:
+    return {"role": "user", "content": content}
+
+
+def _text(text: str) -> JSONObject:
+    return {"type": "text", "text": text}
+
+
+def _part(kind: str, spec: ModelSpec) -> JSONObject:
+    """Inline media in the part that the documentation has for its kind."""
+    media_type, data = next(sample for name, sample in _MEDIA.items() if name == kind)
+    encoded = base64.b64encode(data).decode()
+    if kind == "audio" and spec.audio_part == "input_audio":
+        return {"type": "input_audio", "input_audio": {"data": encoded, "format": "wav"}}
+    return {"type": f"{kind}_url", f"{kind}_url": {"url": f"data:{media_type};base64,{encoded}"}}
