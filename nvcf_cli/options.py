@@ -6,11 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["AsJSON", "BaseURL", "MoreModels", "NVCFURL", "chosen_models", "service_settings"]
+__all__ = ["NVCFURL", "AsJSON", "BaseURL", "MoreModels", "chosen_models", "service_settings"]
 
-AsJSON = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document and nothing else.")
-]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 BaseURL = Annotated[
     str | None,
     typer.Option(

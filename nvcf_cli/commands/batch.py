@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nvcf_cli.options import AsJSON, BaseURL, NVCFURL, service_settings
+from nvcf_cli.options import NVCFURL, AsJSON, BaseURL, service_settings
 from nvcf_cli.output import CommandError, Output
 
 __all__ = ["batch", "missing_batch"]

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from nvcf_cli.chat_model import ChatModel
-from nvcf_cli.options import AsJSON, BaseURL, NVCFURL, service_settings
+from nvcf_cli.options import NVCFURL, AsJSON, BaseURL, service_settings
 from nvcf_cli.output import CommandError, Output
 from nvcf_core import Chunk, Media, MediaKind, Message, Part
 from nvcf_core.errors import InvalidRequestError, NVCFError
@@ -27,7 +27,7 @@ __all__ = ["Conversation", "Effort", "chat"]
 _STANDARD_INPUT = "-"
 
 
-class Effort(str, Enum):
+class Effort(StrEnum):
     """How much a model thinks before it answers."""
 
     none = "none"
@@ -202,7 +202,9 @@ def _tools_of(path: Path) -> list[dict[str, Any]]:
                 f"{path} is not a tool's definition: a JSON object with name, description and parameters",
                 param_hint="--tool",
             )
-    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]
+    return [
+        tool if "function" in tool else {"type": "function", "function": tool} for tool in tools
+    ]
 
 
 def _media(
@@ -270,9 +272,7 @@ def _tool_results(answer: Chunk) -> list[Message]:
             result = input(f"result of {call.name}: ")
         except EOFError:
             raise CommandError(f"no result was given for the call of {call.name}") from None
-        results.append(
-            Message(role="tool", parts=(result,), tool_call_id=call.id, name=call.name)
-        )
+        results.append(Message(role="tool", parts=(result,), tool_call_id=call.id, name=call.name))
     return results
 
 

@@ -17,10 +17,10 @@ from nvcf_cli.diagnosis.environment import check_address, check_key, check_packa
 from nvcf_cli.diagnosis.network import check_certificates, check_host
 from nvcf_cli.diagnosis.service import check_assets, check_listing, check_model
 from nvcf_cli.options import (
+    NVCFURL,
     AsJSON,
     BaseURL,
     MoreModels,
-    NVCFURL,
     chosen_models,
     service_settings,
 )

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from nvcf_cli.chat_model import ChatModel
-from nvcf_cli.options import AsJSON, BaseURL, NVCFURL, service_settings
+from nvcf_cli.options import NVCFURL, AsJSON, BaseURL, service_settings
 from nvcf_cli.output import Output, error_document
 from nvcf_core import ModelSpec
 from nvcf_core.errors import NVCFError

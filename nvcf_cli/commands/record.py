@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from nvcf_cli.options import BaseURL, NVCFURL
+from nvcf_cli.options import NVCFURL, BaseURL
 from nvcf_cli.output import CommandError, Output
 from nvcf_cli.recording import recorder
 

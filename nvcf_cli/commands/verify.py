@@ -13,10 +13,10 @@ import typer
 
 from nvcf_cli.chat_model import ChatModel
 from nvcf_cli.options import (
+    NVCFURL,
     AsJSON,
     BaseURL,
     MoreModels,
-    NVCFURL,
     chosen_models,
     service_settings,
 )
@@ -131,9 +131,7 @@ def _columns(*cells: str) -> str:
 def _show(result: Result, output: Output) -> None:
     if result.probe == "text":
         output.line(result.model, "bold")
-    line = _columns(
-        f"  {result.probe}", result.documented or "–", result.emulator, result.observed
-    )
+    line = _columns(f"  {result.probe}", result.documented or "–", result.emulator, result.observed)
     output.line(f"{line}  ← deviates" if result.deviates else line, _style(result))
     if result.deviates and result.detail:
         output.line(f"    {result.detail}", "dim")
@@ -143,9 +141,7 @@ def _style(result: Result) -> str:
     return "bold red" if result.deviates else ""
 
 
-def _conclude(
-    results: Sequence[Result], cost: dict[str, dict[str, int]], output: Output
-) -> None:
+def _conclude(results: Sequence[Result], cost: dict[str, dict[str, int]], output: Output) -> None:
     deviating = [result for result in results if result.deviates]
     output.document(
         {

@@ -95,15 +95,11 @@ def _requirements() -> dict[str, Requirement]:
     return {wanted.name: wanted for wanted in map(Requirement, declared)}
 
 
-def _check_package(
-    name: str, wanted: Requirement | None, found: str | None, command: str
-) -> Check:
+def _check_package(name: str, wanted: Requirement | None, found: str | None, command: str) -> Check:
     if found is None:
         return Check(name, "failed", "not installed", command)
     if wanted is not None and not wanted.specifier.contains(found, prereleases=True):
-        return Check(
-            name, "failed", f"{found} does not fit: {wanted.specifier} is needed", command
-        )
+        return Check(name, "failed", f"{found} does not fit: {wanted.specifier} is needed", command)
     return Check(name, "ok", found)
 
 
@@ -154,7 +150,9 @@ def check_address(name: str, url: str, *, suffix: str = "") -> Check:
     try:
         root = checked_root(url, name)
     except InvalidRequestError as error:
-        return Check(name, "failed", str(error), f"set {name} to a url such as https://host{suffix}")
+        return Check(
+            name, "failed", str(error), f"set {name} to a url such as https://host{suffix}"
+        )
     if not root.endswith(suffix):
         return Check(
             name,

@@ -136,9 +136,7 @@ def _tools(spec: ModelSpec) -> Iterator[Probe]:
         return
     offered = {"tools": [_TOOL], "max_tokens": _SHORT, **_quiet(spec)}
     text = f"Call {TOOL} for the city 'Rome'."
-    yield _probe(
-        "tool call", outcomes.CALLED, _ask(spec, text, **offered), outcomes.called, _SHORT
-    )
+    yield _probe("tool call", outcomes.CALLED, _ask(spec, text, **offered), outcomes.called, _SHORT)
     yield _probe(
         "tool call, streamed",
         outcomes.CALLED,
@@ -241,7 +239,11 @@ def _probe(
 
 
 def _ask(
-    spec: ModelSpec, text: str = "Say hello.", *, headers: Mapping[str, str] | None = None, **body: Any
+    spec: ModelSpec,
+    text: str = "Say hello.",
+    *,
+    headers: Mapping[str, str] | None = None,
+    **body: Any,
 ) -> Callable[[Connection], Observation]:
     """A request with further fields of the body; `content` or `messages` take the place of the text."""
     content = body.pop("content", None) or _question(spec, text)
