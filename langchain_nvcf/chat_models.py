@@ -18,6 +18,8 @@ from pydantic import model_validator
 from typing_extensions import override
 
 from nvcf_core import ChatRequest, Media
+from nvcf_core.request.structured import response_format as response_format_fields
+from nvcf_core.request.tools import tool_choice as chosen_tool
 
 from .base import BaseLangChainNVCF
 from .errors import translating_errors
@@ -25,15 +27,8 @@ from .messages import to_core_messages
 from .outputs import ChunkConverter, to_chat_result
 from .profiles import profile_of
 from .stream_events import Event, EventConverter
-from .structured_output import (
-    IN_PROMPT,
-    TRACED,
-    Method,
-    response_format,
-    structured,
-    with_instruction,
-)
-from .tools import Tool, ToolChoice, openai_response_format, openai_tool_choice, openai_tools
+from .structured_output import TRACED, Method, StructuredOutput, default_method
+from .tools import Tool, ToolChoice, names_of, openai_response_format, openai_tools
 
 Progress = Callable[[int, int], None]
 """Told (bytes sent, bytes in all)."""
@@ -169,21 +164,16 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         stream: bool,
     ) -> ChatRequest:
         """One call, of what LangChain hands over: messages, and keywords bound or given at the call."""
-        given = {
-            key: value for key, value in kwargs.items() if key not in ("stream", TRACED, IN_PROMPT)
-        }
+        given = {key: value for key, value in kwargs.items() if key not in ("stream", TRACED)}
         if stop is not None:
             given["stop"] = stop
         if (tools := given.get("tools")) is not None:
             given["tools"] = tools = openai_tools(tools)
         if (choice := given.get("tool_choice")) is not None:
-            given["tool_choice"] = openai_tool_choice(choice, tools or ())
+            given["tool_choice"] = chosen_tool(choice, names_of(tools or ()))
         if (wanted := given.get("response_format")) is not None:
             given["response_format"] = openai_response_format(wanted)
-        conversation = to_core_messages(messages)
-        if (schema := kwargs.get(IN_PROMPT)) is not None:
-            conversation = with_instruction(conversation, schema)
-        return self._build_request(conversation, given, stream=stream)
+        return self._build_request(to_core_messages(messages), given, stream=stream)
 
     @override
     def bind_tools(
@@ -213,9 +203,10 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """
         with translating_errors:
             bound = openai_tools(tools, strict)
-            choice = openai_tool_choice(tool_choice, bound)
+            choice = chosen_tool(tool_choice, names_of(bound))
             if response_format is not None:
-                kwargs |= self._answer_format(openai_response_format(response_format), kwargs)
+                wanted = openai_response_format(response_format)
+                kwargs |= response_format_fields(self._spec(kwargs), wanted)
         asked = {
             "tools": bound or None,
             "tool_choice": choice,
@@ -224,9 +215,6 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         return self.bind(
             **{key: value for key, value in asked.items() if value is not None}, **kwargs
         )
-
-    def _answer_format(self, wanted: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-        return response_format(self._spec(given), wanted)
 
     @override
     def with_structured_output(
@@ -252,9 +240,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             InvalidRequestError: the method is unknown, or the schema is none.
         """
         with translating_errors:
-            return structured(
-                self, schema, method=method, include_raw=include_raw, strict=strict, settings=kwargs
-            )
+            spec = self._spec(kwargs)
+            wanted = StructuredOutput(schema, method or default_method(spec), include_raw, strict)
+            return wanted.bound_to(self, spec, kwargs)
 
     def upload(
         self,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
@@ -16,15 +15,13 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from nvcf_core.messages import Message, Part, ToolCall
+from nvcf_core.messages import Message, Part
+from nvcf_core.request.past_calls import PastCall, past_calls
 
 from .content import Block, blocks_of, invalid_block, part_of, parts_of, reasoning_of, type_of
 
 _ROLES = {"human": "user", "ai": "assistant", "developer": "system", "function": "tool"}
 """What other frameworks and providers call a role, and what the service calls it."""
-
-_Call: TypeAlias = tuple[str | None, str | None, str]
-"""Id, name and arguments, as JSON text, of a call."""
 
 _CALL_BLOCKS = frozenset(
     (
@@ -111,11 +108,7 @@ def _from_ai(message: AIMessage, place: str, number: int) -> Message:
         role="assistant",
         parts=tuple(parts),
         name=message.name,
-        tool_calls=tuple(
-            # A call that has no id gets one by its place, the same at every turn.
-            ToolCall(index, call_id or f"call_{number}_{index}", name or "", arguments)
-            for index, (call_id, name, arguments) in enumerate(_calls(message, blocks, place))
-        ),
+        tool_calls=past_calls(_calls(message, blocks), number),
         reasoning="\n\n".join(filter(None, reasonings)) or _kept_reasoning(message),
     )
 
@@ -128,60 +121,34 @@ def _kept_reasoning(message: AIMessage) -> str | None:
     return kept if isinstance(kept, str) and kept else None
 
 
-def _calls(message: AIMessage, blocks: list[tuple[str, Block]], place: str) -> list[_Call]:
+def _calls(message: AIMessage, blocks: list[tuple[str, Block]]) -> list[PastCall]:
     """The calls of a message. `tool_calls` says what they are; only where it is silent do other places count."""
-    calls: list[_Call] = [
-        (call["id"], call["name"], _arguments(call["args"], f"{place}.tool_calls"))
-        for call in message.tool_calls
+    calls: list[PastCall] = [
+        (call["id"], call["name"], call["args"]) for call in message.tool_calls
     ]
-    calls += [
-        (bad["id"], bad["name"], _arguments_text(bad["args"])) for bad in message.invalid_tool_calls
-    ]
+    calls += [(bad["id"], bad["name"], bad["args"]) for bad in message.invalid_tool_calls]
     if calls:
         return calls
-    if calls := [call for where, block in blocks if (call := _call_in_block(block, where))]:
+    if calls := [call for _, block in blocks if (call := _call_in_block(block))]:
         return calls
     legacy = message.additional_kwargs.get("function_call")
     if isinstance(legacy, dict):
-        return [
-            (
-                _legacy_id(legacy.get("name")),
-                legacy.get("name"),
-                _arguments_text(legacy.get("arguments")),
-            )
-        ]
+        name = legacy.get("name")
+        return [(_legacy_id(name), name, legacy.get("arguments"))]
     return []
 
 
-def _call_in_block(block: Block, place: str) -> _Call | None:
+def _call_in_block(block: Block) -> PastCall | None:
     """A call that a message has in its content alone, as other providers' messages written by hand do."""
     match type_of(block):
         case "tool_use":
-            return block.get("id"), block.get("name"), _arguments(block.get("input"), place)
+            return block.get("id"), block.get("name"), block.get("input")
         case "tool_call":
-            return block.get("id"), block.get("name"), _arguments(block.get("args"), place)
+            return block.get("id"), block.get("name"), block.get("args")
         case "function_call":
             call_id = block.get("call_id") or block.get("id")
-            return call_id, block.get("name"), _arguments_text(block.get("arguments"))
+            return call_id, block.get("name"), block.get("arguments")
     return None
-
-
-def _arguments(arguments: object, place: str) -> str:
-    try:
-        return json.dumps(arguments or {}, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise invalid_block(place, f"the arguments of a tool call are no JSON: {error}") from None
-
-
-def _arguments_text(text: str | None) -> str:
-    """Arguments as the model wrote them. The service reads them as a JSON object, so what is none is put into one."""
-    if not text:
-        return "{}"
-    try:
-        valid = isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        valid = False
-    return text if valid else json.dumps({"INVALID_JSON": text}, ensure_ascii=False)
 
 
 def _legacy_id(name: Any) -> str:

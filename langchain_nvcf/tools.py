@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
-from nvcf_core.tool_names import ToolNames
+from nvcf_core.tool_names import safe_name
 
 from .errors import InvalidRequestError
 
@@ -20,7 +20,6 @@ ToolChoice: TypeAlias = str | bool | Mapping[str, Any]
 
 Json: TypeAlias = dict[str, Any]
 
-_WORDS = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
 _FORMATS = frozenset(("json_schema", "json_object", "text"))
 
 
@@ -61,48 +60,9 @@ def _openai_tool(tool: Tool, strict: bool | None, field: str) -> Json:
     return converted
 
 
-def openai_tool_choice(choice: ToolChoice | None, tools: Sequence[Json]) -> str | Json | None:
-    """The choice in OpenAI's form, None where there is nothing to choose.
-
-    Args:
-        choice: what the user gave. None and False leave the choice to the service.
-        tools: the tools to choose from, in OpenAI's form.
-
-    Raises:
-        InvalidRequestError: a tool is to be called that is not among them.
-    """
-    if choice is None or choice is False:
-        return None
-    names = [tool["function"].get("name") for tool in tools]
-    if isinstance(choice, Mapping):
-        choice = _from_dict(choice)
-    if choice is True:
-        choice = "required"
-    if choice in names:
-        return {"type": "function", "function": {"name": choice}}
-    word = _WORDS.get(choice)
-    if word is None:
-        raise InvalidRequestError(
-            f"tool_choice={choice!r} is none of the tools: {', '.join(map(str, names)) or 'there are none'}",
-            field="tool_choice",
-        )
-    if not tools and word == "required":
-        raise InvalidRequestError(
-            f"tool_choice={choice!r}, and there are no tools", field="tool_choice"
-        )
-    return word if tools else None
-
-
-def _from_dict(choice: Mapping[str, Any]) -> str:
-    """The name or word in OpenAI's `{"function": {"name": …}}`, Anthropic's `{"type": "tool", "name": …}`, …"""
-    function = choice.get("function")
-    name = function.get("name") if isinstance(function, Mapping) else choice.get("name")
-    word = choice.get("type")
-    if isinstance(name, str):
-        return name
-    if isinstance(word, str) and word in _WORDS:
-        return word
-    raise InvalidRequestError(f"tool_choice={dict(choice)!r} names no tool", field="tool_choice")
+def names_of(tools: Sequence[Json]) -> list[str]:
+    """The names of tools in OpenAI's form."""
+    return [str(tool["function"].get("name")) for tool in tools]
 
 
 def openai_response_format(schema: Any, strict: bool | None = None) -> Json:
@@ -115,7 +75,7 @@ def openai_response_format(schema: Any, strict: bool | None = None) -> Json:
         return dict(schema)
     described = json_schema(schema, strict)
     name = str(described.get("title") or "answer")
-    about: Json = {"name": ToolNames([name]).to_wire(name), "schema": described}
+    about: Json = {"name": safe_name(name), "schema": described}
     if strict is not None:
         about["strict"] = strict
     return {"type": "json_schema", "json_schema": about}

@@ -301,8 +301,9 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
             ValueError: the model answered with something else; the message shows it.
         """
         _announce(output_cls, prompt, prompt_args)
-        question = StructuredRequest(self, output_cls, prompt, llm_kwargs, prompt_args)
-        result = question.read(self.chat(question.messages, **question.keywords))
+        question = StructuredRequest(output_cls, self.pydantic_program_mode)
+        messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
+        result = question.read(self.chat(messages, **keywords))
         dispatcher.event(LLMStructuredPredictEndEvent(output=result))
         return result
 
@@ -316,8 +317,9 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
     ) -> Model:
         """The same as `structured_predict`, async."""
         _announce(output_cls, prompt, prompt_args)
-        question = StructuredRequest(self, output_cls, prompt, llm_kwargs, prompt_args)
-        result = question.read(await self.achat(question.messages, **question.keywords))
+        question = StructuredRequest(output_cls, self.pydantic_program_mode)
+        messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
+        result = question.read(await self.achat(messages, **keywords))
         dispatcher.event(LLMStructuredPredictEndEvent(output=result))
         return result
 
@@ -329,9 +331,10 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         **prompt_args: Any,
     ) -> Generator[Model | list[Model] | FlexibleModel | list[FlexibleModel]]:
         """What `stream_structured_predict` yields: the object as it grows, at last all of it."""
-        question = StructuredRequest(self, output_cls, prompt, llm_kwargs, prompt_args)
+        question = StructuredRequest(output_cls, self.pydantic_program_mode)
+        messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
         growing = StructuredStream(question, output_cls)
-        with closing(self.stream_chat(question.messages, **question.keywords)) as responses:
+        with closing(self.stream_chat(messages, **keywords)) as responses:
             for response in responses:
                 if (partial := growing.feed(response)) is not None:
                     yield partial
@@ -346,9 +349,10 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         **prompt_args: Any,
     ) -> AsyncGenerator[Model | list[Model] | FlexibleModel | list[FlexibleModel]]:
         """The same for `astream_structured_predict`."""
-        question = StructuredRequest(self, output_cls, prompt, llm_kwargs, prompt_args)
+        question = StructuredRequest(output_cls, self.pydantic_program_mode)
+        messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
         growing = StructuredStream(question, output_cls)
-        stream = await self.astream_chat(question.messages, **question.keywords)
+        stream = await self.astream_chat(messages, **keywords)
 
         async def objects() -> AsyncGenerator[
             Model | list[Model] | FlexibleModel | list[FlexibleModel]
@@ -361,6 +365,19 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
                 yield whole
 
         return objects()
+
+    def _asked(
+        self,
+        question: StructuredRequest[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None,
+        prompt_args: dict[str, Any],
+    ) -> tuple[list[ChatMessage], dict[str, Any]]:
+        """The messages and keywords of the chat that asks for an object."""
+        given = llm_kwargs or {}
+        calls_tools = self.metadata.is_function_calling_model
+        keywords = question.keywords(given, self._spec(given), calls_tools)
+        return self._extend_messages(prompt.format_messages(llm=self, **prompt_args)), keywords
 
     # Media
 

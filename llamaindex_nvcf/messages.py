@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO, IOBase
 from typing import Any, BinaryIO, TypeAlias, cast
@@ -24,11 +23,12 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from nvcf_core import Media, MediaKind, Message, Part, ToolCall
+from nvcf_core import Media, MediaKind, Message, Part
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import ByteSource
 from nvcf_core.media.references import media_from_url
 from nvcf_core.media.sources import Base64Source, BytesSource, FileSource, PathSource
+from nvcf_core.request.past_calls import past_calls
 
 MediaBlock: TypeAlias = ImageBlock | AudioBlock | VideoBlock
 """The blocks that carry a picture, a sound or a film."""
@@ -55,10 +55,11 @@ def to_core_messages(messages: Sequence[ChatMessage]) -> list[Message]:
         InvalidRequestError: a message is no `ChatMessage`; or a block cannot be sent: it is empty,
             of no known class, or a document that is no text.
     """
-    return [_message(message, f"messages[{place}]") for place, message in enumerate(messages)]
+    return [_message(message, number) for number, message in enumerate(messages)]
 
 
-def _message(message: ChatMessage, field: str) -> Message:
+def _message(message: ChatMessage, number: int) -> Message:
+    field = f"messages[{number}]"
     if not isinstance(message, ChatMessage):
         raise InvalidRequestError(
             f"{field} is no ChatMessage, but {type(message).__name__}", field=field
@@ -69,7 +70,7 @@ def _message(message: ChatMessage, field: str) -> Message:
         role=role,
         parts=tuple(_parts(message.blocks, role, f"{field}.blocks")),
         name=_text(extra.get("name")),
-        tool_calls=_tool_calls(message, field),
+        tool_calls=past_calls(_tool_calls(message), number),
         tool_call_id=_text(extra.get("tool_call_id")) if role == "tool" else None,
         reasoning=_reasoning(message) if role == "assistant" else None,
     )
@@ -203,35 +204,32 @@ def _reasoning(message: ChatMessage) -> str | None:
     return _text(extra.get("reasoning_content")) or _text(extra.get("thinking"))
 
 
-def _tool_calls(message: ChatMessage, field: str) -> tuple[ToolCall, ...]:
-    """The calls of an answer, whoever's model gave it."""
-    return tuple(
-        ToolCall(place, call_id, name, _arguments(arguments, f"{field}.tool_calls[{place}]"))
-        for place, (call_id, name, arguments) in enumerate(tool_calls_of(message))
-    )
-
-
 def tool_calls_of(message: ChatMessage) -> list[tuple[str, str, Any]]:
-    """Id, name and arguments (JSON text or an object) of every tool call in a message.
+    """Id, name and arguments (JSON text or an object) of every tool call in an answer.
 
-    They are in its blocks, or, in answers of some other models, in `additional_kwargs` alone.
     A call without an id gets one by its place, the same at every reading.
 
     Raises:
-        InvalidRequestError: `additional_kwargs["tool_calls"]` holds something that is no tool call.
+        InvalidRequestError: `additional_kwargs["tool_calls"]` holds something that is not a tool call.
+    """
+    return [
+        (call_id or f"call_{place}", name, arguments)
+        for place, (call_id, name, arguments) in enumerate(_tool_calls(message))
+    ]
+
+
+def _tool_calls(message: ChatMessage) -> list[tuple[str | None, str, Any]]:
+    """The calls of an answer, whoever's model gave it.
+
+    They are in its blocks, or, in answers of some other models, in `additional_kwargs` alone.
     """
     blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     if blocks:
-        calls = [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
-    else:
-        foreign = message.additional_kwargs.get("tool_calls") or []
-        if not isinstance(foreign, Sequence):
-            raise InvalidRequestError("additional_kwargs: tool_calls is no list", field="messages")
-        calls = [_foreign_call(call) for call in foreign]
-    return [
-        (call_id or f"call_{place}", name, given)
-        for place, (call_id, name, given) in enumerate(calls)
-    ]
+        return [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
+    foreign = message.additional_kwargs.get("tool_calls") or []
+    if not isinstance(foreign, Sequence):
+        raise InvalidRequestError("additional_kwargs: tool_calls is not a list", field="messages")
+    return [_foreign_call(call) for call in foreign]
 
 
 def _foreign_call(call: object) -> tuple[str | None, str, Any]:
@@ -241,22 +239,10 @@ def _foreign_call(call: object) -> tuple[str | None, str, Any]:
     if name is None:
         kind = type(call).__name__
         raise InvalidRequestError(
-            f"additional_kwargs: {kind} in tool_calls is no tool call", field="messages"
+            f"additional_kwargs: {kind} in tool_calls is not a tool call", field="messages"
         )
     return _text(_attribute(call, "id")), name, _attribute(function, "arguments")
 
 
 def _attribute(value: object, name: str) -> Any:
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-
-
-def _arguments(arguments: Any, field: str) -> str:
-    """Arguments as JSON text. Text stays as the model wrote it."""
-    if isinstance(arguments, str):
-        return arguments or "{}"
-    try:
-        return json.dumps(arguments or {}, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(
-            f"{field}: the arguments are no JSON: {error}", field=field
-        ) from None

@@ -3,67 +3,72 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Generic
 
-from llama_index.core.base.llms.types import (
-    ChatMessage,
-    ChatResponse,
-    MessageRole,
-    TextBlock,
-    ToolCallBlock,
-)
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
-from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import Model, PydanticProgramMode
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 
 from nvcf_core.errors import InvalidRequestError
+from nvcf_core.models.spec import ModelSpec
+from nvcf_core.request.structured import (
+    AnswerSchema,
+    StructuredMethod,
+    structured_fields,
+    structured_method,
+)
+from nvcf_core.response.json_text import find_json, partial_json
 
-if TYPE_CHECKING:
-    from .base import NVCF
-
-Method: TypeAlias = Literal["json_schema", "tool", "prompt"]
-
-_REFUSED = re.compile(r"[^a-zA-Z0-9_-]")
-_JSON_START = re.compile(r"[{\[]")
 _OWN_KEYWORDS = frozenset(
     ("tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "response_format")
 )
 """Per-call keywords that structured output sets itself."""
-_INSTRUCTION = """Answer with one JSON value that follows this JSON schema, and with nothing else. \
-Do not repeat the schema.
-{schema}"""
 _LONGEST_SHOWN = 1_000
 
 
 class StructuredRequest(Generic[Model]):
-    """What is asked of the model, and how the object is read out of its answer.
+    """How an object of a class is asked for, and how it is read out of the answer."""
 
-    Attributes:
-        messages: the conversation to send.
-        keywords: the keywords of the chat.
-    """
-
-    def __init__(
-        self,
-        llm: NVCF,
-        output_cls: type[Model],
-        prompt: BasePromptTemplate,
-        llm_kwargs: Mapping[str, Any] | None,
-        prompt_args: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, output_cls: type[Model], mode: PydanticProgramMode) -> None:
         self._output_cls = output_cls
-        given = {
-            name: value for name, value in (llm_kwargs or {}).items() if name not in _OWN_KEYWORDS
-        }
-        schema = _schema(output_cls)
-        method = _method(llm, given, schema)
-        messages = llm._extend_messages(prompt.format_messages(llm=llm, **prompt_args))
-        self.messages = _instructed(messages, schema) if method == "prompt" else messages
-        self.keywords = {**given, **_keywords(method, output_cls, schema)}
+        self._mode = mode
+        self._schema = _schema(output_cls)
+
+    def keywords(
+        self, given: Mapping[str, Any], spec: ModelSpec, calls_tools: bool
+    ) -> dict[str, Any]:
+        """The keywords of the chat.
+
+        Args:
+            given: the caller's own.
+            spec: the row of the model that is asked.
+            calls_tools: whether it may be given tools.
+
+        Raises:
+            InvalidRequestError: the mode is one of those that are made for other models.
+        """
+        kept = {name: value for name, value in given.items() if name not in _OWN_KEYWORDS}
+        name = str(self._schema.get("title") or self._output_cls.__name__)
+        method = self._method(spec, calls_tools)
+        return {**kept, **structured_fields(method, AnswerSchema(name, self._schema))}
+
+    def _method(self, spec: ModelSpec, calls_tools: bool) -> StructuredMethod:
+        # The arguments of a tool are an object; anything else is asked for in the prompt.
+        is_object = self._schema.get("type") == "object"
+        if self._mode == PydanticProgramMode.LLM:
+            return "prompt"
+        if self._mode == PydanticProgramMode.FUNCTION:
+            return "tool" if is_object else "prompt"
+        if self._mode != PydanticProgramMode.DEFAULT:
+            raise InvalidRequestError(
+                f"pydantic_program_mode {self._mode.value!r} is made for other models; "
+                "here there are default, function and llm",
+                field="pydantic_program_mode",
+            )
+        method = structured_method(spec, calls_tools)
+        return "prompt" if method == "tool" and not is_object else method
 
     def read(self, response: ChatResponse) -> Model:
         """The object in a whole answer.
@@ -79,9 +84,9 @@ class StructuredRequest(Generic[Model]):
             )
         text = (response.message.content or "") if call is None else _arguments(call)
         problem: Exception | None = None
-        for candidate in _candidates(text):
+        for candidate in find_json(text):
             try:
-                return self._output_cls.model_validate_json(candidate)
+                return self._output_cls.model_validate_json(json.dumps(candidate))
             except ValidationError as error:
                 problem = problem or error
         reason = "it holds no JSON" if problem is None else str(problem)[:_LONGEST_SHOWN]
@@ -119,14 +124,10 @@ class StructuredStream(Generic[Model]):
         self._last = response
         call = _first_call(response.message)
         text = (response.message.content or "") if call is None else _arguments(call)
-        start = _JSON_START.search(text)
-        if text == self._text or start is None:
+        if text == self._text:
             return None
         self._text = text
-        try:
-            data = from_json(text[start.start() :], allow_partial="trailing-strings")
-        except ValueError:
-            return None
+        data = partial_json(text)
         if not isinstance(data, dict) or not data or data == self._data:
             return None
         self._data = data
@@ -158,59 +159,6 @@ def _schema(output_cls: type[BaseModel]) -> dict[str, Any]:
     return {**schema["$defs"][reference.rpartition("/")[2]], **schema}
 
 
-def _method(llm: NVCF, given: Mapping[str, Any], schema: Mapping[str, Any]) -> Method:
-    """How the object is asked for.
-
-    Raises:
-        InvalidRequestError: the mode is one of those that are made for other models.
-    """
-    mode = llm.pydantic_program_mode
-    tools: Method = "tool" if schema.get("type") == "object" else "prompt"
-    if mode == PydanticProgramMode.LLM:
-        return "prompt"
-    if mode == PydanticProgramMode.FUNCTION:
-        return tools
-    if mode != PydanticProgramMode.DEFAULT:
-        raise InvalidRequestError(
-            f"pydantic_program_mode {mode.value!r} is made for other models; "
-            "here there are default, function and llm",
-            field="pydantic_program_mode",
-        )
-    if llm._spec(given).documents("response_format"):
-        return "json_schema"
-    return tools if llm.metadata.is_function_calling_model else "prompt"
-
-
-def _keywords(
-    method: Method, output_cls: type[BaseModel], schema: dict[str, Any]
-) -> dict[str, Any]:
-    name = str(schema.get("title") or output_cls.__name__)
-    if method == "json_schema":
-        wanted = {"name": _REFUSED.sub("_", name)[:64], "schema": schema}
-        return {"response_format": {"type": "json_schema", "json_schema": wanted}}
-    if method == "tool":
-        function = {
-            "name": name,
-            "description": schema.get("description", ""),
-            "parameters": schema,
-        }
-        return {
-            "tools": [{"type": "function", "function": function}],
-            "tool_choice": "required",
-            "parallel_tool_calls": False,
-        }
-    return {}
-
-
-def _instructed(messages: list[ChatMessage], schema: dict[str, Any]) -> list[ChatMessage]:
-    """The messages, with the schema at the end of what the user says last."""
-    block = TextBlock(text=_INSTRUCTION.format(schema=json.dumps(schema, ensure_ascii=False)))
-    if not messages or messages[-1].role != MessageRole.USER:
-        return [*messages, ChatMessage(role=MessageRole.USER, blocks=[block])]
-    last = messages[-1].model_copy(update={"blocks": [*messages[-1].blocks, block]})
-    return [*messages[:-1], last]
-
-
 def _first_call(message: ChatMessage) -> ToolCallBlock | None:
     return next((block for block in message.blocks if isinstance(block, ToolCallBlock)), None)
 
@@ -218,22 +166,3 @@ def _first_call(message: ChatMessage) -> ToolCallBlock | None:
 def _arguments(call: ToolCallBlock) -> str:
     given = call.tool_kwargs
     return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-
-
-def _candidates(text: str) -> Iterator[str]:
-    """The JSON values in a text, each as it stands there: alone, in a code fence, or among words.
-
-    One pass: after a place that is no JSON, the search goes on where reading it failed.
-    """
-    decoder = json.JSONDecoder()
-    place = 0
-    while start := _JSON_START.search(text, place):
-        try:
-            _, end = decoder.raw_decode(text, start.start())
-        except json.JSONDecodeError as error:
-            place = max(error.pos, start.end())
-        except RecursionError:
-            return
-        else:
-            yield text[start.start() : end]
-            place = end

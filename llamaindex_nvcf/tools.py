@@ -8,14 +8,13 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatResponse, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
-from pydantic_core import from_json
 
-from nvcf_core.errors import InvalidRequestError
+from nvcf_core import ToolCall
+from nvcf_core.request.tools import tool_choice as chosen_tool
+from nvcf_core.response.json_text import partial_json
+from nvcf_core.response.tool_arguments import parse_tool_calls, shorten
 
 from .messages import tool_calls_of
-
-_MODES = frozenset(("auto", "none", "required"))
-_LONGEST_SHOWN = 500
 
 
 def tool_arguments(
@@ -43,7 +42,8 @@ def tool_arguments(
     if choice is None and required:
         choice = "required"
     if choice is not None:
-        arguments["tool_choice"] = _choice(choice, tools)
+        names = [tool.metadata.get_name() for tool in tools]
+        arguments["tool_choice"] = chosen_tool(choice, names)
     if not parallel:
         arguments["parallel_tool_calls"] = False
     return arguments
@@ -55,20 +55,6 @@ def _specification(tool: BaseTool) -> dict[str, Any]:
     specification = tool.metadata.to_openai_tool(skip_length_check=True)
     specification["function"]["name"] = tool.metadata.get_name()
     return specification
-
-
-def _choice(choice: str | dict[str, Any], tools: Sequence[BaseTool]) -> str | dict[str, Any]:
-    if isinstance(choice, dict) or choice in _MODES:
-        return choice
-    if choice == "any":
-        return "required"
-    names = [tool.metadata.get_name() for tool in tools]
-    if choice not in names:
-        known = ", ".join(names)
-        raise InvalidRequestError(
-            f"tool_choice names {choice!r}; the tools are {known}", field="tool_choice"
-        )
-    return {"type": "function", "function": {"name": choice}}
 
 
 def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> list[ToolSelection]:
@@ -85,13 +71,13 @@ def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> l
     if not calls and error_on_no_tool_call:
         raise ValueError(
             "Expected at least one tool call, but the model answered: "
-            f"{_shown(response.message.content or '')}"
+            f"{shorten(response.message.content or '')!r}"
         )
     finish_reason = response.additional_kwargs.get("finish_reason")
     if calls and finish_reason == "length":
         raise ValueError(
             "The answer was cut by its length (finish_reason 'length', see max_tokens) in a call "
-            f"of {calls[-1][1]!r}, whose arguments may be incomplete: {_shown(calls[-1][2])}"
+            f"of {calls[-1][1]!r}, whose arguments may be incomplete: {shorten(str(calls[-1][2]))!r}"
         )
     return [
         ToolSelection(
@@ -106,26 +92,14 @@ def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> l
 def _parsed(name: str, arguments: Any, *, complete: bool) -> dict[str, Any]:
     if isinstance(arguments, dict):
         return arguments
-    if not arguments:
-        return {}
-    try:
-        parsed = from_json(arguments, allow_partial=False if complete else "trailing-strings")
-    except ValueError:
-        parsed = arguments
-    if parsed is None:
-        return {}
-    if isinstance(parsed, dict):
-        return parsed
-    if complete:
+    if not complete:
+        return partial_json(arguments, objects_only=True) or {}
+    [parsed] = parse_tool_calls([ToolCall(0, "", name, arguments)], None)
+    if parsed.arguments is None:
         raise ValueError(
-            f"The arguments of a call of {name!r} are no JSON object: {_shown(arguments)}"
+            f"The call of {name!r} is not valid: {parsed.error}: {shorten(arguments)!r}"
         )
-    return {}
-
-
-def _shown(value: object) -> str:
-    text = str(value)
-    return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
+    return parsed.arguments
 
 
 def keep_first_tool_call(response: ChatResponse) -> ChatResponse:

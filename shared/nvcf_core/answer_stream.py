@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
 
 from .errors import APIConnectionError, NVCFError, StreamInterruptedError
@@ -12,9 +12,11 @@ from .exchange import Flow, Response
 from .messages import Chunk
 from .protocol.call import ChatRequest
 from .response.decoder import Decoder, decoder_for
-from .transport.bodies import Outcome, pause_too_long
-from .transport.driver import AsyncDriver, Driver
-from .transport.redaction import redact
+from .transport.backends import AsyncBackend, SyncBackend, run_sync
+from .transport.bodies import pause_too_long
+from .transport.driver import Conversation
+
+__all__ = ["AnswerStream", "AsyncAnswerStream"]
 
 _KEEPALIVE_LIMIT = 300.0
 """Seconds that a stream may consist of comments alone, which say only that the service is alive."""
@@ -23,9 +25,9 @@ _KEEPALIVE_LIMIT = 300.0
 class _AnswerReader:
     """What reading an answer has in common, sync and async."""
 
-    def __init__(self, call: ChatRequest, outcome: Outcome[Response]) -> None:
-        self.call, self.outcome = call, outcome
-        self.decoder: Decoder = decoder_for(outcome.result, call.reading)
+    def __init__(self, call: ChatRequest, response: Response) -> None:
+        self.call, self.response = call, response
+        self.decoder: Decoder = decoder_for(response, call.reading)
         self._heard = time.monotonic()
 
     def feed(self, data: bytes) -> list[Chunk]:
@@ -39,7 +41,7 @@ class _AnswerReader:
 
     def body_ends_by_itself(self) -> bool:
         """Whether a body is framed, so that reading on after the answer frees the connection for the next."""
-        headers = self.outcome.result.headers
+        headers = self.response.headers
         return (
             "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
         )
@@ -62,99 +64,108 @@ class _AnswerReader:
         interrupted = StreamInterruptedError(
             f"the answer broke off: {error}",
             partial=self.decoder.snapshot(),
-            request_id=self.outcome.result.headers.get("nvcf-reqid"),
+            request_id=self.response.headers.get("nvcf-reqid"),
         )
         interrupted.__cause__ = error
         return interrupted
 
-    def mask(self, error: NVCFError) -> None:
-        """Take the key out of an error, should the service have echoed it."""
-        if self.outcome.key is not None:
-            redact(error, self.outcome.key.get_secret_value())
-
 
 class AnswerStream:
-    """One answer being read. Leaving it closes the response."""
+    """One answer being read.
 
-    def __init__(self, driver: Driver, flow: Flow[Response], call: ChatRequest) -> None:
-        self._driver, self._flow, self._call = driver, flow, call
+    Args:
+        backend: what the conversation is held over.
+        flow: the conversation that leads to the answer.
+        call: what is asked.
+    """
 
-    def __enter__(self) -> AnswerStream:
-        call = self._call
-        call.hash_uploads()
-        self._outcome = self._driver.run(self._flow, call.options)
-        self._watch = _AnswerReader(call, self._outcome)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._driver.leave(self._outcome)
+    def __init__(self, backend: SyncBackend, flow: Flow[Response], call: ChatRequest) -> None:
+        self._backend, self._flow, self._call = backend, flow, call
+        self._reader: _AnswerReader | None = None
 
     def answer(self) -> Chunk:
-        """All of it."""
-        return self._watch.decoder.snapshot()
+        """All of it, once `chunks` has ended."""
+        return _snapshot(self._reader)
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Its pieces, as they arrive."""
-        watch = self._watch
+    def chunks(self) -> Generator[Chunk]:
+        """Its pieces, as they arrive. Closing the generator closes the response.
+
+        Raises:
+            NVCFError: whatever goes wrong.
+        """
+        call = self._call
+        call.hash_uploads()
+        conversation = Conversation(self._backend, call.options)
+        response = run_sync(conversation.run(self._flow))
         try:
+            reader = self._reader = _AnswerReader(call, response)
             try:
-                if self._outcome.response is None:
-                    yield from watch.feed(self._outcome.result.body)
+                if conversation.answer is None:
+                    yield from reader.feed(response.body)
                 else:
-                    for data in self._driver.read(self._outcome):
-                        yield from watch.feed(data)
-                        if watch.done():
+                    for data in self._backend.read(conversation.answer):
+                        yield from reader.feed(data)
+                        if reader.done():
                             break
             except APIConnectionError as error:
-                if broken := watch.broken(error):
+                if broken := reader.broken(error):
                     raise broken from error
-            yield from watch.decoder.flush()
+            yield from reader.decoder.flush()
         except NVCFError as error:
-            watch.mask(error)
+            conversation.redact(error)
             raise
+        finally:
+            run_sync(conversation.leave())
 
 
 class AsyncAnswerStream:
-    """One answer being read, asynchronously."""
+    """One answer being read, asynchronously. See `AnswerStream`."""
 
-    def __init__(self, driver: AsyncDriver, flow: Flow[Response], call: ChatRequest) -> None:
-        self._driver, self._flow, self._call = driver, flow, call
+    def __init__(self, backend: AsyncBackend, flow: Flow[Response], call: ChatRequest) -> None:
+        self._backend, self._flow, self._call = backend, flow, call
+        self._reader: _AnswerReader | None = None
 
-    async def __aenter__(self) -> AsyncAnswerStream:
+    def answer(self) -> Chunk:
+        """All of it, once `chunks` has ended."""
+        return _snapshot(self._reader)
+
+    async def chunks(self) -> AsyncGenerator[Chunk]:
+        """Its pieces, as they arrive. Closing the generator closes the response.
+
+        Raises:
+            NVCFError: whatever goes wrong.
+        """
         call = self._call
         if call.deliveries.uploads():
             await asyncio.to_thread(call.hash_uploads)
-        self._outcome = await self._driver.run(self._flow, call.options)
-        self._watch = _AnswerReader(call, self._outcome)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._driver.leave(self._outcome)
-
-    def answer(self) -> Chunk:
-        """All of it."""
-        return self._watch.decoder.snapshot()
-
-    async def chunks(self) -> AsyncGenerator[Chunk]:
-        """Its pieces, as they arrive."""
-        watch = self._watch
+        conversation = Conversation(self._backend, call.options)
+        response = await conversation.run(self._flow)
         try:
+            reader = self._reader = _AnswerReader(call, response)
             try:
-                if self._outcome.response is None:
-                    for chunk in watch.feed(self._outcome.result.body):
+                if conversation.answer is None:
+                    for chunk in reader.feed(response.body):
                         yield chunk
                 else:
-                    async with aclosing(self._driver.read(self._outcome)) as body:
+                    async with aclosing(self._backend.read(conversation.answer)) as body:
                         async for data in body:
-                            for chunk in watch.feed(data):
+                            for chunk in reader.feed(data):
                                 yield chunk
-                            if watch.done():
+                            if reader.done():
                                 break
             except APIConnectionError as error:
-                if broken := watch.broken(error):
+                if broken := reader.broken(error):
                     raise broken from error
-            for chunk in watch.decoder.flush():
+            for chunk in reader.decoder.flush():
                 yield chunk
         except NVCFError as error:
-            watch.mask(error)
+            conversation.redact(error)
             raise
+        finally:
+            await conversation.leave()
+
+
+def _snapshot(reader: _AnswerReader | None) -> Chunk:
+    if reader is None:
+        raise RuntimeError("the answer was not read yet")
+    return reader.decoder.snapshot()

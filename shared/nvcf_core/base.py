@@ -33,6 +33,7 @@ from .protocol.upload_cache import Asset
 from .request.normalize import normalize
 from .request.parameters import body_fields, check_client_limits, check_settings
 from .request.reasoning import without_thinking
+from .request.structured import take_schema_in_prompt
 from .request.tools import tool_names_of, with_wire_names
 from .response.choice import DecodeOptions
 from .transport.httpx_client import ClientConfig
@@ -136,6 +137,7 @@ class BaseNVCF(Settings):
         Raises:
             InvalidRequestError: something in it cannot be sent.
         """
+        messages, given = take_schema_in_prompt(messages, given)
         values, extra = self.for_call(given)
         check_client_limits(values)
         spec = self._spec(given)

@@ -1,4 +1,4 @@
-"""A client: flows, their drivers, and the assets it uploaded, behind plain calls."""
+"""A client: flows, how they are held, and the assets it uploaded, behind plain calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import atexit
 import time
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -20,7 +19,8 @@ from .protocol.call import ChatRequest
 from .protocol.chat import chat
 from .protocol.retry import RetryPolicy
 from .protocol.upload_cache import Asset, UploadCache
-from .transport.driver import AsyncDriver, Driver
+from .transport.backends import AsyncBackend, SyncBackend, run_sync
+from .transport.driver import Conversation
 from .transport.httpx_client import ClientConfig
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Client:
 
     def __init__(self, config: ClientConfig, options: RequestOptions) -> None:
         self._config, self._options = config, options
-        self._driver, self._async_driver = Driver(config), AsyncDriver(config)
+        self._backend, self._async_backend = SyncBackend(config), AsyncBackend(config)
         self._uploads = UploadCache()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Client:
@@ -52,35 +52,29 @@ class Client:
         Raises:
             NVCFError: whatever goes wrong.
         """
-        with AnswerStream(self._driver, self._flow(call), call) as reading:
-            for _ in reading.chunks():
-                pass  # The decoder keeps what it reads.
-            return reading.answer()
+        reading = AnswerStream(self._backend, self._flow(call), call)
+        for _ in reading.chunks():
+            pass  # The decoder keeps what it reads.
+        return reading.answer()
 
     def stream(self, call: ChatRequest) -> Generator[Chunk]:
-        """One answer as it arrives. Closing the iterator closes the connection.
+        """One answer as it arrives. Closing the generator closes the connection.
 
         Raises:
             NVCFError: whatever goes wrong; `StreamInterruptedError` once the answer has begun.
         """
-        with AnswerStream(self._driver, self._flow(call), call) as reading:
-            yield from reading.chunks()
+        return AnswerStream(self._backend, self._flow(call), call).chunks()
 
     async def acomplete(self, call: ChatRequest) -> Chunk:
         """As `complete`."""
-        async with AsyncAnswerStream(self._async_driver, self._flow(call), call) as reading:
-            async for _ in reading.chunks():
-                pass  # The decoder keeps what it reads.
-            return reading.answer()
+        reading = AsyncAnswerStream(self._async_backend, self._flow(call), call)
+        async for _ in reading.chunks():
+            pass  # The decoder keeps what it reads.
+        return reading.answer()
 
-    async def astream(self, call: ChatRequest) -> AsyncGenerator[Chunk]:
+    def astream(self, call: ChatRequest) -> AsyncGenerator[Chunk]:
         """As `stream`."""
-        async with (
-            AsyncAnswerStream(self._async_driver, self._flow(call), call) as reading,
-            aclosing(reading.chunks()) as chunks,
-        ):
-            async for chunk in chunks:
-                yield chunk
+        return AsyncAnswerStream(self._async_backend, self._flow(call), call).chunks()
 
     def run(self, flow: Flow[T], options: RequestOptions) -> T:
         """Hold any other conversation.
@@ -88,11 +82,11 @@ class Client:
         Raises:
             NVCFError: what the conversation raises.
         """
-        return self._driver.run(flow, options).result
+        return run_sync(Conversation(self._backend, options).run(flow))
 
     async def arun(self, flow: Flow[T], options: RequestOptions) -> T:
         """As `run`."""
-        return (await self._async_driver.run(flow, options)).result
+        return await Conversation(self._async_backend, options).run(flow)
 
     def uploading(
         self,
@@ -113,8 +107,8 @@ class Client:
                 _warn_of_left(self.run(_delete_all(assets, self._uploads), self._options))
         finally:
             self._remember()
-            self._driver.close()
-            self._async_driver.close()
+            self._backend.pool.close()
+            self._async_backend.pools.close()
 
     async def aclose(self) -> None:
         """As `close`."""
@@ -124,8 +118,8 @@ class Client:
                 _warn_of_left(await self.arun(_delete_all(assets, self._uploads), self._options))
         finally:
             self._remember()
-            await self._async_driver.aclose()
-            self._driver.close()
+            await self._async_backend.pools.aclose()
+            self._backend.pool.close()
 
     def _remembering(self, flow: Flow[T]) -> Flow[T]:
         """A conversation that may upload: what it leaves is remembered until it is deleted, or the process ends."""
@@ -175,9 +169,9 @@ def _delete_at_exit() -> None:
         if time.monotonic() > deadline:  # The process must end.
             _warn_of_left([f"no time to delete asset {asset.id}" for asset in assets])
         elif assets:
-            driver = Driver(config)
+            backend = SyncBackend(config)
             soon = replace(options, timeout=_AT_EXIT)
             try:
-                _warn_of_left(driver.run(_delete_all(assets, cache), soon).result)
+                _warn_of_left(run_sync(Conversation(backend, soon).run(_delete_all(assets, cache))))
             finally:
-                driver.close()
+                backend.pool.close()

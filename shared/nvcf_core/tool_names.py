@@ -10,6 +10,8 @@ _REFUSED = re.compile(r"[^a-zA-Z0-9_-]")
 
 _LONGEST_NAME = 64
 
+__all__ = ["ToolNames", "safe_name"]
+
 
 class ToolNames:
     """Names as the service accepts them (`[a-zA-Z0-9_-]`, 64 at most), and the way back."""
@@ -23,7 +25,7 @@ class ToolNames:
         taken = set(self._safe)
         for name in wanted:
             if name not in self._safe:
-                safe = _safe_name(name, taken)
+                safe = _free_name(name, taken)
                 taken.add(safe)
                 self._safe[name] = safe
         self._original = {safe: name for name, safe in self._safe.items() if safe != name}
@@ -37,12 +39,17 @@ class ToolNames:
         return self._original.get(name, name)
 
 
+def safe_name(name: str) -> str:
+    """A name as the service accepts it: what it refuses becomes `_`, and no more than 64 characters stay."""
+    return _REFUSED.sub("_", name)[:_LONGEST_NAME] or "tool"
+
+
 def _is_safe(name: str) -> bool:
     return 0 < len(name) <= _LONGEST_NAME and not _REFUSED.search(name)
 
 
-def _safe_name(name: str, taken: set[str]) -> str:
-    safe = _REFUSED.sub("_", name)[:_LONGEST_NAME] or "tool"
+def _free_name(name: str, taken: set[str]) -> str:
+    safe = safe_name(name)
     if safe not in taken:
         return safe
     mark = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]

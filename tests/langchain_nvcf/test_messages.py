@@ -316,7 +316,7 @@ def test_a_call_without_an_id_gets_the_same_one_every_time() -> None:
 def test_arguments_that_are_no_json_are_refused() -> None:
     for value in (float("nan"), object()):
         message = AIMessage("", tool_calls=[{**CALL, "args": {"a": value}}])
-        with pytest.raises(InvalidRequestError, match=r"messages\[0\].tool_calls"):
+        with pytest.raises(CoreInvalidRequestError, match=r"messages\[0\].tool_calls\[0\]"):
             to_core_messages([message])
 
 

@@ -283,7 +283,7 @@ def test_tool_calls_by_text_stay_as_they_are_and_objects_become_text():
 def test_tool_calls_without_an_id_get_one_that_stays():
     block = ToolCallBlock(tool_name="f")
     assert calls(block, block) == calls(block, block)
-    assert [call.id for call in calls(block, block)] == ["call_0", "call_1"]
+    assert [call.id for call in calls(block, block)] == ["call_0_0", "call_0_1"]
 
 
 OPENAI = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}
@@ -309,9 +309,11 @@ def test_blocks_win_over_additional_kwargs_and_nothing_is_said_twice():
 
 
 def test_what_is_no_call_and_what_is_no_json_are_refused():
-    with pytest.raises(InvalidRequestError, match="dict in tool_calls is no tool call"):
+    with pytest.raises(InvalidRequestError, match="dict in tool_calls is not a tool call"):
         calls(tool_calls=[{"id": "a"}])
-    with pytest.raises(InvalidRequestError, match="tool_calls is no list"):
+    with pytest.raises(InvalidRequestError, match="tool_calls is not a list"):
         calls(tool_calls=5)
-    with pytest.raises(InvalidRequestError, match=r"tool_calls\[0\]: the arguments are no JSON"):
+    with pytest.raises(
+        InvalidRequestError, match=r"tool_calls\[0\]: the arguments of a tool call cannot be JSON"
+    ):
         calls(ToolCallBlock(tool_name="f", tool_kwargs={"x": object()}))

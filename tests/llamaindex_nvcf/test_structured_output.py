@@ -46,7 +46,7 @@ PROMPT = PromptTemplate("Who is {who}?")
 
 
 def call(name: str, arguments: str) -> dict[str, Any]:
-    return {"tool_calls": [{"name": name, "arguments": arguments}]}
+    return {"tool_calls": [{"name": name, "arguments": arguments}], "unchecked": True}
 
 
 @pytest.mark.parametrize(
@@ -81,16 +81,13 @@ def test_an_object_by_every_road(make, server: Emulator, colour, model: str, mod
     elif "tool_calls" in reply:
         function = {"name": "Person", "description": "Somebody.", "parameters": schema}
         assert body["tools"] == [{"type": "function", "function": function}]
-        assert body["tool_choice"] == "required"
+        assert body["tool_choice"] == {"type": "function", "function": {"name": "Person"}}
         assert body.get("parallel_tool_calls") == (False if model == SUPER else None)
     else:
         assert not {"tools", "tool_choice", "response_format"} & set(body)
-        assert json.dumps(schema) in json.loads(json.dumps(text_of(body)))
-
-
-def text_of(body: dict[str, Any]) -> str:
-    content = body["messages"][-1]["content"]
-    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+        content = body["messages"][0]["content"]  # The system message, or the only one.
+        assert content.startswith("Be exact.\nAnswer with one JSON object and nothing else")
+        assert json.dumps(schema) in content
 
 
 def objects_of(colour: Any, llm: Any, output_cls: Any = Person, **given: Any) -> list[Any]:
@@ -214,13 +211,13 @@ def test_modes_made_for_other_models_are_refused(make, server: Emulator):
     assert server.requests == []
 
 
-def test_the_schema_is_the_users_last_word(make, server: Emulator):
+def test_the_schema_is_a_system_message_where_there_is_none(make, server: Emulator):
     server.reply(text=ANN)
     history = [ChatMessage(content="who?"), ChatMessage(role="assistant", content="Ann.")]
     make(GEMMA).structured_predict(Person, ChatPromptTemplate(history))
     messages = server.chats[0].body["messages"]
-    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
-    assert "JSON schema" in messages[2]["content"]
+    assert [message["role"] for message in messages] == ["system", "user", "assistant"]
+    assert "JSON schema" in messages[0]["content"]
 
 
 def test_the_model_of_the_call_decides(make, server: Emulator):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nvcf_core.transport import driver, rate_limiter
+from nvcf_core.transport import backends, driver, rate_limiter
 from nvcf_emulator import Emulator
 
 
@@ -53,8 +53,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
         def __getattr__(self, name: str) -> Any:
             return sleep if name == "sleep" else getattr(asyncio, name)
 
-    monkeypatch.setattr(driver, "time", clock)
-    monkeypatch.setattr(driver, "asyncio", Loop())
+    monkeypatch.setattr(backends, "time", clock)
+    monkeypatch.setattr(backends, "asyncio", Loop())
     return clock
 
 

@@ -1,12 +1,67 @@
-"""The tools of a body under names that the service accepts."""
+"""The tools of a body under names that the service accepts, and `tool_choice` in one form."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message
 from nvcf_core.tool_names import ToolNames
+
+__all__ = ["named_tool", "tool_choice", "tool_names_of", "with_wire_names"]
+
+_WORDS = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
+"""What a choice may say beside a name, and what the service calls it."""
+
+
+def named_tool(name: str) -> dict[str, Any]:
+    """The choice of one tool, as the service has it."""
+    return {"type": "function", "function": {"name": name}}
+
+
+def tool_choice(choice: object, names: Sequence[str]) -> str | dict[str, Any] | None:
+    """A choice as the service has it, None where it is left to the service or there is nothing to choose from.
+
+    Args:
+        choice: `"auto"`, `"none"`, `"any"` or `"required"`, a tool's name, a mapping in OpenAI's or Anthropic's form,
+            True (any); None and False leave it to the service.
+        names: the names of the tools to choose from.
+
+    Raises:
+        InvalidRequestError: a tool is to be called that is not among them, or one of none.
+    """
+    if choice is None or choice is False:
+        return None
+    wanted = _name_or_word(choice)
+    if wanted in names:
+        return named_tool(wanted)
+    word = _WORDS.get(wanted)
+    if word is None:
+        there = ", ".join(names) or "there are none"
+        raise InvalidRequestError(
+            f"tool_choice={wanted!r} is not one of the tools: {there}", field="tool_choice"
+        )
+    if not names and word == "required":
+        raise InvalidRequestError(
+            f"tool_choice={wanted!r}, and there are no tools", field="tool_choice"
+        )
+    return word if names else None
+
+
+def _name_or_word(choice: object) -> str:
+    """What a choice says: `{"function": {"name": …}}` of OpenAI, `{"type": "tool", "name": …}` of Anthropic, …"""
+    if choice is True:
+        return "required"
+    if isinstance(choice, str):
+        return choice
+    if isinstance(choice, Mapping):
+        name = _function_name(choice) or choice.get("name")
+        if isinstance(name, str):
+            return name
+        if choice.get("type") in _WORDS:
+            return str(choice["type"])
+    raise InvalidRequestError(f"tool_choice={choice!r} does not name a tool", field="tool_choice")
 
 
 def tool_names_of(messages: Sequence[Message], body: Mapping[str, Any]) -> ToolNames:

@@ -3,50 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
 
-from pydantic import SecretStr
-
-from nvcf_core.errors import (
-    APIConnectionError,
-    APITimeoutError,
-    InvalidRequestError,
-    InvalidResponseError,
-    NVCFError,
-)
+from nvcf_core.errors import APITimeoutError, InvalidRequestError, InvalidResponseError
 from nvcf_core.exchange import Request
 
-from .httpx_client import HTTPClient, Limits
-
-T = TypeVar("T")
+__all__ = ["BoundedBody", "LengthGuard", "pause_too_long"]
 
 _LONGEST_PROBLEM = 1 << 20
 """Bytes of an error's body that are read."""
 
 _LONGEST_BODY = 256 << 20
 """Bytes of any other body that is read at once."""
-
-
-@dataclass(slots=True)
-class Outcome(Generic[T]):
-    """The end of a conversation: what it returned, and the response that was left open for reading."""
-
-    result: T
-    response: Any = None
-    http: HTTPClient | None = None
-    limits: Limits = field(default_factory=dict[str, "float | None"])
-    limit_name: str = "timeout"
-    """The keyword that set how long the body may stand still."""
-    key: SecretStr | None = None
-
-    def translate_error(self, error: Exception) -> NVCFError:
-        """Our name for what went wrong while the body was read."""
-        if self.http is not None and isinstance(error, self.http.library.TimeoutException):
-            return pause_too_long(self.limits.get("read"), self.limit_name)
-        return APIConnectionError(
-            f"the connection failed: {type(error).__name__}: {error}", failed_at=time.monotonic()
-        )
 
 
 def pause_too_long(limit: float | None, name: str) -> APITimeoutError:

@@ -1,14 +1,10 @@
-"""Two thin drivers that send what a flow yields, one sync and one async. They alone wait and do I/O."""
+"""Sends what a flow yields until it returns. Written once: all that waits is the backend's."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import time
-import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import aclosing, closing
 from typing import Any, TypeVar
 
 from pydantic import SecretStr
@@ -16,395 +12,173 @@ from pydantic import SecretStr
 from nvcf_core.config.auth import key_fingerprint
 from nvcf_core.config.endpoints import origin
 from nvcf_core.config.options import RequestOptions
-from nvcf_core.errors import InvalidRequestError, NVCFError
+from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Flow, Request, Response, Step
-from nvcf_core.locks import Lock
 
-from .bodies import BoundedBody, LengthGuard, Outcome
-from .httpx_client import ClientConfig, HTTPClient
-from .pools import LoopPool
+from .backends import Backend, OpenResponse
+from .bodies import BoundedBody, LengthGuard
+from .interface import Content, HTTPClient, HTTPResponse, Limits, PreparedRequest
 from .rate_limiter import RateLimiter, shared_rate_limiter
-from .redaction import redact_response
+from .redaction import redact, redact_response
+
+__all__ = ["Conversation"]
 
 T = TypeVar("T")
 
 
-def _refused(error: Exception, request: Request) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"{request.stage}: the request cannot be sent: {error}", field="http_client"
-    )
+class Conversation:
+    """One flow, being held, and what it left open.
 
+    Args:
+        backend: sends and waits, sync or async.
+        options: how requests are made.
+    """
 
-def _reply(request: Request, response: Any, body: bytes, key: SecretStr | None) -> Response:
-    reply = Response(response.status_code, dict(response.headers.items()), body, time.monotonic())
-    if key and (body or reply.status >= 300):
-        reply = redact_response(reply, key.get_secret_value())
-    if request.on_response is not None:
-        request.on_response(reply)
-    return reply
+    def __init__(self, backend: Backend, options: RequestOptions) -> None:
+        self.backend = backend
+        self.options = options
+        self.answer: OpenResponse | None = None
+        """The response that was left open, once there is one."""
+        self.key: SecretStr | None = None
+        """The API key that was sent last."""
 
-
-def _stays_open(request: Request, response: Any) -> bool:
-    return request.stream and bool(response.status_code == 200)
-
-
-def _await_chunks(built: Any, chunk_timeout: float | None, outcome: Outcome[Any]) -> None:
-    """From the headers on, the wait is for chunks: httpx reads the limit anew when the body begins."""
-    outcome.limits = built.extensions.get("timeout", {})
-    if chunk_timeout is not None and "read" in outcome.limits:
-        outcome.limits["read"] = chunk_timeout
-        outcome.limit_name = "stream_chunk_timeout"
-
-
-def _pace(request: Request, options: RequestOptions, key: SecretStr | None) -> RateLimiter | None:
-    if options.requests_per_minute is None or request.stage != "ask":
-        return None
-    return shared_rate_limiter(key_fingerprint(key), origin(request.url)[1])
-
-
-def _note(limiter: RateLimiter | None, status: int) -> None:
-    if limiter is not None and status == 429:
-        limiter.on_rate_limited()
-    elif limiter is not None and status < 400:
-        limiter.on_success()
-
-
-class Driver:
-    """Pumps conversations for synchronous callers. Safe to share between threads, and across forks."""
-
-    def __init__(self, config: ClientConfig) -> None:
-        self._config = config
-        self._lock = Lock()
-        self._http: HTTPClient | None = None
-        self._pid = os.getpid()
-        self._finalizer: weakref.finalize[..., Driver] | None = None
-
-    def run(self, flow: Flow[T], options: RequestOptions) -> Outcome[T]:
-        """Send what the conversation yields until it returns.
+    async def run(self, flow: Flow[T]) -> T:
+        """Send what the flow yields until it returns.
 
         Raises:
-            NVCFError: what the conversation raises.
+            NVCFError: what the flow raises.
         """
-        outcome: Outcome[Any] = Outcome(None)
         resume: Callable[[Any], Step] = flow.send
         value: Any = None
         try:
             while True:
                 step = resume(value)
                 try:
-                    value, resume = self._take(step, options, outcome), flow.send
+                    value, resume = await self._take(step), flow.send
                 except NVCFError as error:
                     value, resume = error, flow.throw
         except StopIteration as stop:
-            outcome.result = stop.value
-            return outcome
+            result: T = stop.value
+            return result
         except BaseException:
-            self.leave(outcome)
+            await self.leave()
             raise
         finally:
             flow.close()
 
-    def read(self, outcome: Outcome[Any]) -> Iterator[bytes]:
-        """The body of a response that was left open.
+    async def leave(self) -> None:
+        """Close what was left open, and with it a connection whose body was not read to its end."""
+        answer, self.answer = self.answer, None
+        if answer is not None:
+            await self.backend.close_response(answer.response)
 
-        Raises:
-            APIConnectionError: it broke off, or stood still for too long.
-        """
-        http = outcome.http
-        if http is None:
-            return
-        try:
-            yield from outcome.response.iter_bytes()
-        except http.transport_errors() as error:
-            raise outcome.translate_error(error) from error
+    def redact(self, error: NVCFError) -> None:
+        """Take the key out of an error, should the service have echoed it."""
+        if self.key is not None:
+            redact(error, self.key.get_secret_value())
 
-    def leave(self, outcome: Outcome[Any]) -> None:
-        """Close the response, and with it a connection whose body was not read to its end."""
-        if outcome.response is not None:
-            outcome.response.close()
-
-    def close(self) -> None:
-        """Close the pool. The next request opens another."""
-        with self._lock:
-            finalizer, self._finalizer, self._http = self._finalizer, None, None
-        if finalizer is not None:
-            finalizer()
-
-    def _open(self) -> HTTPClient:
-        with self._lock:
-            if self._pid != os.getpid():
-                # The parent's connections are the parent's: they are neither used nor closed here.
-                self._pid, self._http = os.getpid(), None
-                if self._finalizer is not None:
-                    self._finalizer.detach()
-            if self._http is None:
-                self._http = self._config.client()
-                if self._http.owned:
-                    self._finalizer = weakref.finalize(self, self._http.client.close)
-            return self._http
-
-    def _take(self, step: Step, options: RequestOptions, outcome: Outcome[Any]) -> Any:
+    async def _take(self, step: Step) -> Any:
         if isinstance(step, Request):
-            return self._send(step, options, outcome)
+            return await _Sending(self, step).response()
         if isinstance(step, Future):
-            return step.result()
-        return tuple(self._try(request, options, outcome) for request in step)
+            return await self.backend.wait(step)
+        return await self.backend.gather(self._try, step)
 
-    def _try(self, step: Any, options: RequestOptions, outcome: Outcome[Any]) -> Any:
+    async def _try(self, step: Step) -> Any:
         try:
-            return self._take(step, options, outcome)
+            return await self._take(step)
         except NVCFError as error:
             return error
 
-    def _send(self, request: Request, options: RequestOptions, outcome: Outcome[Any]) -> Response:
-        if request.delay > 0:
-            time.sleep(request.delay)
-        key = options.auth.resolve_key() if options.auth.applies_to(request) else None
-        limiter = _pace(request, options, key)
-        if limiter is not None and options.requests_per_minute is not None:
-            self._queue(limiter, options.requests_per_minute)
-        http = self._open()
-        built: Any = None
-        response: Any = None
-        try:
-            built = http.build(request, self._content(request), key, options)
-            auth = http.auth(request, key)
-            response = http.client.send(built, stream=True, auth=auth, follow_redirects=False)
-            return self._received(request, response, built, options, outcome, http, key, limiter)
-        except http.transport_errors() as error:
-            raise http.translate_error(
-                error, request, built.extensions.get("timeout", {})
-            ) from error
-        except http.request_errors() as error:
-            raise _refused(error, request) from error
-        finally:
-            if built is not None:
-                built.headers.pop("authorization", None)
-            if response is not None and response is not outcome.response:
-                response.close()
 
-    @staticmethod
-    def _queue(limiter: RateLimiter, per_minute: int) -> None:
+class _Sending:
+    """One request under way."""
+
+    def __init__(self, conversation: Conversation, request: Request) -> None:
+        self._conversation, self._request = conversation, request
+        self._backend, self._options = conversation.backend, conversation.options
+        self._key: SecretStr | None = None
+        self._limiter: RateLimiter | None = None
+        self._kept_open = False
+
+    async def response(self) -> Response:
+        """Send it when its time has come, and read what has to be read of the response.
+
+        Raises:
+            NVCFError: there is no response.
+        """
+        await self._wait_turn()
+        http = await self._backend.open()
+        limits: Limits = {}
+        prepared: PreparedRequest | None = None
+        response: HTTPResponse | None = None
+        try:
+            prepared = http.prepare(self._request, self._content(), self._key, self._options)
+            limits = prepared.limits
+            response = await self._backend.send(prepared)
+            return await self._received(http, response, limits)
+        except http.errors as error:
+            raise http.translate_error(error, self._request, limits) from error
+        finally:
+            if prepared is not None:
+                prepared.forget_key()
+            if response is not None and not self._kept_open:
+                await self._backend.close_response(response)
+
+    async def _wait_turn(self) -> None:
+        """Wait for the request's own time, and for a place under the limit of requests per minute."""
+        request, auth = self._request, self._options.auth
+        if request.delay > 0:
+            await self._backend.sleep(request.delay)
+        if auth.applies_to(request):
+            self._key = self._conversation.key = await self._backend.resolve_key(auth)
+        per_minute = self._options.requests_per_minute
+        if per_minute is not None and request.stage == "ask":
+            self._limiter = shared_rate_limiter(key_fingerprint(self._key), origin(request.url)[1])
+            await self._queue(self._limiter, per_minute)
+
+    async def _queue(self, limiter: RateLimiter, per_minute: int) -> None:
         """Wait for a place under the limit. Who leaves gives it back."""
         reservation = limiter.reserve(per_minute)
         try:
             while (wait := limiter.wait(reservation)) > 0:
-                time.sleep(wait)
+                await self._backend.sleep(wait)
         except BaseException:
             limiter.cancel(reservation)
             raise
 
-    def _received(
-        self, request: Request, response: Any, built: Any, options: RequestOptions, outcome: Outcome[Any],
-        http: HTTPClient, key: SecretStr | None, limiter: RateLimiter | None,
-    ) -> Response:  # fmt: skip
-        _note(limiter, response.status_code)
-        outcome.key = key or outcome.key
-        if _stays_open(request, response):
-            outcome.response, outcome.http = response, http
-            _await_chunks(built, options.chunk_timeout, outcome)
-            return _reply(request, response, b"", key)
-        collector = BoundedBody(response.status_code)
-        for data in response.iter_bytes():
-            if collector.add(data):
-                break
-        return _reply(request, response, collector.body(), key)
-
-    @classmethod
-    def _content(cls, request: Request) -> Any:
-        body = request.body
+    def _content(self) -> Content:
+        body = self._request.body
         if body is None or isinstance(body, bytes):
             return body
-        return cls._pieces(body.chunks(), LengthGuard(request, body.length))
+        return self._backend.content(body.chunks(), LengthGuard(self._request, body.length))
 
-    @staticmethod
-    def _pieces(pieces: Generator[bytes], meter: LengthGuard) -> Iterator[bytes]:
-        with closing(pieces):
-            for piece in pieces:
-                yield meter.count(piece)
-                meter.report_progress()
-        meter.end()
+    async def _received(self, http: HTTPClient, response: HTTPResponse, limits: Limits) -> Response:
+        status = response.status_code
+        if self._limiter is not None:
+            self._limiter.on_response(status)
+        if self._request.stream and status == 200:
+            self._keep_open(http, response, limits)
+            return self._as_response(response, b"")
+        body = BoundedBody(status)
+        await self._backend.read_into(body, response)
+        return self._as_response(response, body.body())
 
+    def _keep_open(self, http: HTTPClient, response: HTTPResponse, limits: Limits) -> None:
+        """Leave the body to be read by the caller. From here on the wait is for chunks."""
+        self._kept_open = True
+        name = "timeout"
+        if self._options.chunk_timeout is not None and "read" in limits:
+            limits["read"] = self._options.chunk_timeout
+            name = "stream_chunk_timeout"
+        self._conversation.answer = OpenResponse(http, response, limits, name)
 
-class AsyncDriver:
-    """Pumps conversations for asynchronous callers, with one pool for each running event loop."""
-
-    def __init__(self, config: ClientConfig) -> None:
-        self._config = config
-        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPool]
-        self._pools = weakref.WeakKeyDictionary()
-        self._lock = Lock()
-        self._pid = os.getpid()
-
-    async def run(self, flow: Flow[T], options: RequestOptions) -> Outcome[T]:
-        """Send what the conversation yields until it returns.
-
-        Raises:
-            NVCFError: what the conversation raises.
-        """
-        outcome: Outcome[Any] = Outcome(None)
-        resume: Callable[[Any], Step] = flow.send
-        value: Any = None
-        try:
-            while True:
-                step = resume(value)
-                try:
-                    value, resume = await self._take(step, options, outcome), flow.send
-                except NVCFError as error:
-                    value, resume = error, flow.throw
-        except StopIteration as stop:
-            outcome.result = stop.value
-            return outcome
-        except BaseException:
-            await self.leave(outcome)
-            raise
-        finally:
-            flow.close()
-
-    async def read(self, outcome: Outcome[Any]) -> AsyncGenerator[bytes, None]:
-        """The body of a response that was left open.
-
-        Raises:
-            APIConnectionError: it broke off, or stood still for too long.
-        """
-        http = outcome.http
-        if http is None:
-            return
-        try:
-            async with aclosing(outcome.response.aiter_bytes()) as body:
-                async for data in body:
-                    yield data
-        except http.transport_errors() as error:
-            raise outcome.translate_error(error) from error
-
-    async def leave(self, outcome: Outcome[Any]) -> None:
-        """Close the response, and with it a connection whose body was not read to its end."""
-        if outcome.response is not None:
-            await outcome.response.aclose()
-
-    async def aclose(self) -> None:
-        """Close the pools: this loop's now, those of other running loops over there."""
-        running = asyncio.get_running_loop()
-        with self._lock:
-            pool = self._pools.pop(running, None)
-        if pool is not None:
-            await pool.keeper.aclose()
-        self.close()
-
-    def close(self) -> None:
-        """Have every pool closed by its own loop. One whose loop does not run closes with that loop."""
-        with self._lock:
-            pools = list(self._pools.items())
-            self._pools.clear()
-        for loop, pool in pools:
-            if loop.is_running():
-                loop.call_soon_threadsafe(pool.close_soon, loop)
-
-    async def _open(self) -> HTTPClient:
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            if self._pid != os.getpid():
-                self._pid = os.getpid()
-                self._pools.clear()
-            pool = self._pools.get(loop)
-            if pool is not None:
-                return pool.http
-            for other in [other for other in self._pools if other.is_closed()]:
-                del self._pools[other]
-            http = self._config.async_client()
-            pool = self._pools[loop] = LoopPool(http)
-        await anext(pool.keeper)
-        return http
-
-    async def _take(self, step: Step, options: RequestOptions, outcome: Outcome[Any]) -> Any:
-        if isinstance(step, Request):
-            return await self._send(step, options, outcome)
-        if isinstance(step, Future):
-            # Shielded: who leaves must not cancel what others wait for, too.
-            return await asyncio.shield(asyncio.wrap_future(step))
-        return tuple(
-            await asyncio.gather(*(self._try(request, options, outcome) for request in step))
+    def _as_response(self, response: HTTPResponse, body: bytes) -> Response:
+        result = Response(
+            response.status_code, dict(response.headers.items()), body, time.monotonic()
         )
-
-    async def _try(self, step: Any, options: RequestOptions, outcome: Outcome[Any]) -> Any:
-        try:
-            return await self._take(step, options, outcome)
-        except NVCFError as error:
-            return error
-
-    async def _send(
-        self, request: Request, options: RequestOptions, outcome: Outcome[Any]
-    ) -> Response:
-        if request.delay > 0:
-            await asyncio.sleep(request.delay)
-        key = await options.auth.aresolve_key() if options.auth.applies_to(request) else None
-        limiter = _pace(request, options, key)
-        if limiter is not None and options.requests_per_minute is not None:
-            await self._queue(limiter, options.requests_per_minute)
-        http = await self._open()
-        built: Any = None
-        response: Any = None
-        try:
-            built = http.build(request, self._content(request), key, options)
-            auth = http.auth(request, key)
-            response = await http.client.send(built, stream=True, auth=auth, follow_redirects=False)
-            return await self._received(
-                request, response, built, options, outcome, http, key, limiter
-            )
-        except http.transport_errors() as error:
-            raise http.translate_error(
-                error, request, built.extensions.get("timeout", {})
-            ) from error
-        except http.request_errors() as error:
-            raise _refused(error, request) from error
-        finally:
-            if built is not None:
-                built.headers.pop("authorization", None)
-            if response is not None and response is not outcome.response:
-                await response.aclose()
-
-    @staticmethod
-    async def _queue(limiter: RateLimiter, per_minute: int) -> None:
-        """Wait for a place under the limit. Who leaves gives it back."""
-        reservation = limiter.reserve(per_minute)
-        try:
-            while (wait := limiter.wait(reservation)) > 0:
-                await asyncio.sleep(wait)
-        except BaseException:
-            limiter.cancel(reservation)
-            raise
-
-    async def _received(
-        self, request: Request, response: Any, built: Any, options: RequestOptions, outcome: Outcome[Any],
-        http: HTTPClient, key: SecretStr | None, limiter: RateLimiter | None,
-    ) -> Response:  # fmt: skip
-        _note(limiter, response.status_code)
-        outcome.key = key or outcome.key
-        if _stays_open(request, response):
-            outcome.response, outcome.http = response, http
-            _await_chunks(built, options.chunk_timeout, outcome)
-            return _reply(request, response, b"", key)
-        collector = BoundedBody(response.status_code)
-        async for data in response.aiter_bytes():
-            if collector.add(data):
-                break
-        return _reply(request, response, collector.body(), key)
-
-    @classmethod
-    def _content(cls, request: Request) -> Any:
-        body = request.body
-        if body is None or isinstance(body, bytes):
-            return body
-        return cls._pieces(body.chunks(), LengthGuard(request, body.length))
-
-    @staticmethod
-    async def _pieces(pieces: Generator[bytes], meter: LengthGuard) -> AsyncIterator[bytes]:
-        # They may have to be read from a disk, which must not hold up the loop.
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            try:
-                yield meter.count(piece)
-                meter.report_progress()
-            except BaseException:
-                pieces.close()  # Not while a thread reads: then it ends with that.
-                raise
-        meter.end()
+        if self._key and (body or result.status >= 300):
+            result = redact_response(result, self._key.get_secret_value())
+        if self._request.on_response is not None:
+            self._request.on_response(result)
+        return result

@@ -6,9 +6,10 @@ import importlib
 import os
 import ssl
 import time
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 from pydantic import SecretStr
@@ -18,7 +19,10 @@ from nvcf_core.config.options import RequestOptions
 from nvcf_core.errors import APIConnectionError, APITimeoutError, InvalidRequestError, NVCFError
 from nvcf_core.exchange import Request
 
-Limits = dict[str, float | None]
+from .bodies import pause_too_long
+from .interface import Content, HTTPClient, HTTPResponse, Limits
+
+__all__ = ["ClientConfig", "HTTPXClient"]
 
 _CONNECT, _READ = 10.0, 300.0
 """Seconds, where the user gave no `timeout`."""
@@ -42,14 +46,14 @@ class ClientConfig:
     def client(self) -> HTTPClient:
         """The user's synchronous client, or a new one of our own."""
         if self.http_client is not None:
-            return HTTPClient(self.http_client, owned=False)
-        return HTTPClient(httpx.Client(**self._options()), owned=True)
+            return HTTPXClient(self.http_client, owned=False)
+        return HTTPXClient(httpx.Client(**self._options()), owned=True)
 
     def async_client(self) -> HTTPClient:
         """The user's asynchronous client, or a new one of our own."""
         if self.http_async_client is not None:
-            return HTTPClient(self.http_async_client, owned=False)
-        return HTTPClient(httpx.AsyncClient(**self._options()), owned=True)
+            return HTTPXClient(self.http_async_client, owned=False)
+        return HTTPXClient(httpx.AsyncClient(**self._options()), owned=True)
 
     def _options(self) -> dict[str, Any]:
         limits = httpx.Limits(
@@ -86,8 +90,45 @@ def _context(verify: Any) -> Any:
         ) from None
 
 
-class HTTPClient:
-    """One httpx client, sync or async, and what is to be known of it."""
+class _NativeRequest(Protocol):
+    """A request as httpx and httpx2 have it."""
+
+    headers: MutableMapping[str, str]
+    extensions: dict[str, Any]
+
+
+class _Prepared:
+    """A request of httpx's, and the client to send it."""
+
+    __slots__ = ("_auth", "_client", "_native", "limits")
+
+    def __init__(self, client: Any, native: _NativeRequest, auth: Any) -> None:
+        self._client, self._native = client, native
+        self._auth = auth
+        self.limits: Limits = native.extensions.get("timeout", {})
+        """httpx reads it at the start of each phase, the body's included."""
+
+    def send(self) -> HTTPResponse:
+        """Send it, and wait for the head of the response."""
+        response: HTTPResponse = self._client.send(
+            self._native, stream=True, auth=self._auth, follow_redirects=False
+        )
+        return response
+
+    async def asend(self) -> HTTPResponse:
+        """As `send`."""
+        response: HTTPResponse = await self._client.send(
+            self._native, stream=True, auth=self._auth, follow_redirects=False
+        )
+        return response
+
+    def forget_key(self) -> None:
+        """Drop the API key, which errors and tracebacks must not hold."""
+        self._native.headers.pop("authorization", None)
+
+
+class HTTPXClient:
+    """One client of httpx or httpx2, sync or async, and what is to be known of it."""
 
     def __init__(self, client: Any, *, owned: bool) -> None:
         self.client = client
@@ -96,9 +137,9 @@ class HTTPClient:
         self.library = _library(client)
         """httpx, or httpx2 where the user brought a client of that."""
 
-    def build(
-        self, request: Request, content: Any, key: SecretStr | None, options: RequestOptions
-    ) -> Any:
+    def prepare(
+        self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
+    ) -> _Prepared:
         """httpx's request. To a foreign host none of the client's own headers and cookies go along.
 
         Args:
@@ -114,50 +155,65 @@ class HTTPClient:
                 request.method, request.url, headers=headers, content=content
             )
             built.extensions["timeout"] = (timeout or self.client.timeout).as_dict()
-            return built
-        given = self.library.USE_CLIENT_DEFAULT if timeout is None else timeout
+            return _Prepared(self.client, built, None)
+        default = self.library.USE_CLIENT_DEFAULT
         built = self.client.build_request(
-            request.method, request.url, headers=headers, content=content, timeout=given
+            request.method,
+            request.url,
+            headers=headers,
+            content=content,
+            timeout=default if timeout is None else timeout,
         )
-        if key is not None:
-            built.headers["authorization"] = f"Bearer {key.get_secret_value()}"
-        return built
+        # No credentials but the key: not the client's, nor a netrc's. Without a key, the client's own.
+        if key is None:
+            return _Prepared(self.client, built, default)
+        built.headers["authorization"] = f"Bearer {key.get_secret_value()}"
+        return _Prepared(self.client, built, None)
 
-    def auth(self, request: Request, key: SecretStr | None) -> Any:
-        """No credentials but the key: not the client's, nor a netrc's. Without a key, the client's own."""
-        return self.library.USE_CLIENT_DEFAULT if request.authorized and key is None else None
+    def close(self) -> None:
+        """Close every connection."""
+        self.client.close()
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        await self.client.aclose()
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What httpx raises where something fails, and what it forgets to translate."""
+        library = self.library
+        closed = (RuntimeError,) if self.client.is_closed else ()
+        return (
+            library.RequestError, library.StreamError, ssl.SSLError, library.InvalidURL, *closed
+        )  # fmt: skip
 
     def translate_error(self, error: Exception, request: Request, limits: Limits) -> NVCFError:
         """Our name for what went wrong before there was a response, and which limit it was."""
-        now, library = time.monotonic(), self.library
+        library = self.library
         where = f"{request.stage} ({origin(request.url)[1]})"
-        if isinstance(error, library.ConnectTimeout):
-            return APITimeoutError(
-                f"{where}: no connection within {limits.get('connect')} s (timeout)", failed_at=now
+        if isinstance(error, library.InvalidURL) or type(error) is RuntimeError:
+            return InvalidRequestError(
+                f"{request.stage}: the request cannot be sent: {error}", field="http_client"
             )
-        if isinstance(error, library.WriteTimeout):
-            return APITimeoutError(
-                f"{where}: sending stood still for {limits.get('write')} s (timeout)", failed_at=now
-            )
-        if isinstance(error, library.PoolTimeout):
-            return APITimeoutError(
-                f"{where}: no free connection within {limits.get('pool')} s (timeout)",
-                failed_at=now,
-            )
-        if isinstance(error, library.TimeoutException):
-            return APITimeoutError(
-                f"{where}: no response within {limits.get('read')} s (timeout)", failed_at=now
-            )
-        return APIConnectionError(f"{where}: {type(error).__name__}: {error}", failed_at=now)
+        for kind, said in (
+            (library.ConnectTimeout, f"no connection within {limits.get('connect')} s"),
+            (library.WriteTimeout, f"sending stood still for {limits.get('write')} s"),
+            (library.PoolTimeout, f"no free connection within {limits.get('pool')} s"),
+            (library.TimeoutException, f"no response within {limits.get('read')} s"),
+        ):
+            if isinstance(error, kind):
+                return APITimeoutError(f"{where}: {said} (timeout)", failed_at=time.monotonic())
+        return APIConnectionError(
+            f"{where}: {type(error).__name__}: {error}", failed_at=time.monotonic()
+        )
 
-    def transport_errors(self) -> tuple[type[Exception], ...]:
-        """What httpx raises for a connection that fails, and what it forgets to translate."""
-        return (self.library.RequestError, self.library.StreamError, ssl.SSLError)
-
-    def request_errors(self) -> tuple[type[Exception], ...]:
-        """What httpx raises for a request that it cannot even begin."""
-        closed = (RuntimeError,) if self.client.is_closed else ()
-        return (self.library.InvalidURL, *closed)
+    def translate_body_error(self, error: Exception, limits: Limits, name: str) -> NVCFError:
+        """Our name for what went wrong while the body arrived."""
+        if isinstance(error, self.library.TimeoutException):
+            return pause_too_long(limits.get("read"), name)
+        return APIConnectionError(
+            f"the connection failed: {type(error).__name__}: {error}", failed_at=time.monotonic()
+        )
 
     def _timeout(self, timeout: Any, patience: float | None) -> Any:
         """The limits of one request; None: as the client has them."""

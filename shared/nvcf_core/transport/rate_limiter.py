@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from nvcf_core.locks import Lock
 
+__all__ = ["RateLimiter", "Reservation", "shared_rate_limiter"]
+
 _WINDOW = 60.05
 """Seconds in which the limit holds. A little over a minute, for what the network adds."""
 
@@ -35,7 +37,7 @@ class RateLimiter:
         self._lock = Lock()
         self._reservations: deque[Reservation] = deque()
         self._used: deque[float] = deque()
-        """When tickets were used, within the last window."""
+        """When places were used, within the last window."""
         self._share = 1.0
 
     def reserve(self, per_minute: int) -> Reservation:
@@ -75,13 +77,20 @@ class RateLimiter:
             if reservation in self._reservations:
                 self._reservations.remove(reservation)
 
+    def on_response(self, status: int) -> None:
+        """Take the status of a response into account: slower after a 429, faster after each success."""
+        if status == 429:
+            self.on_rate_limited()
+        elif status < 400:
+            self.on_success()
+
     def on_rate_limited(self) -> None:
         """The service said 429."""
         with self._lock:
             self._share = max(self._share / 2, 0.05)
 
     def on_success(self) -> None:
-        """The service outcome."""
+        """The service answered."""
         if self._share < 1.0:
             with self._lock:
                 self._share = min(1.0, self._share + 0.05)

@@ -7,6 +7,8 @@ from typing import Any
 from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Response
 
+__all__ = ["redact", "redact_response"]
+
 
 def redact(error: BaseException, secret: str) -> None:
     """Take a key that the service echoed out of an error, its response, and what caused it."""

@@ -139,7 +139,7 @@ async def test_the_pace_is_kept_and_the_queue_is_waited_in(
 async def test_who_leaves_the_queue_gives_the_place_back(
     adapter: Any, server: Any, say: Any, monkeypatch: Any
 ) -> None:
-    from nvcf_core.transport import driver as drivers
+    from nvcf_core.transport import backends
     from nvcf_core.transport import rate_limiter as pace
 
     monkeypatch.setattr(pace, "_limiters", {})
@@ -158,7 +158,7 @@ async def test_who_leaves_the_queue_gives_the_place_back(
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(drivers.time, "sleep", interrupt)
+    monkeypatch.setattr(backends.time, "sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model._client.complete(call)
     assert len(kept._reservations) == 1

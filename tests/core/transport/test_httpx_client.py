@@ -1,4 +1,4 @@
-"""The room that knows httpx: limits of time, names for failures, headers to hosts that are not the service's."""
+"""The module that knows httpx: limits of time, names for failures, headers to hosts that are not the service's."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from pydantic import SecretStr
 
 from nvcf_core.config.auth import Auth
 from nvcf_core.config.options import RequestOptions
-from nvcf_core.errors import APIConnectionError, APITimeoutError
+from nvcf_core.errors import APIConnectionError, APITimeoutError, InvalidRequestError
 from nvcf_core.exchange import Request
-from nvcf_core.transport.bodies import Outcome
-from nvcf_core.transport.driver import AsyncDriver, Driver
-from nvcf_core.transport.httpx_client import ClientConfig, HTTPClient
+from nvcf_core.transport.httpx_client import ClientConfig, HTTPXClient
 
 ROOT = "https://integrate.api.nvidia.com/v1"
 ASK = Request("ask", "POST", f"{ROOT}/chat/completions", {"accept": "application/json"})
@@ -28,64 +26,99 @@ def terms(timeout: Any = None, **headers: str) -> RequestOptions:
     return RequestOptions(auth=Auth(KEY, (ROOT,)), headers=headers, timeout=timeout)
 
 
+class Sent:
+    """What reaches a client of the user's own, and with which credentials."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return httpx.Response(200)
+
+    @property
+    def headers(self) -> httpx.Headers:
+        return self.requests[-1].headers
+
+
 @pytest.fixture
-def http() -> Any:
-    with httpx.Client(headers={"x-client": "1"}, cookies={"a": "b"}, timeout=7) as client:
-        yield HTTPClient(client, owned=False)
+def sent() -> Sent:
+    return Sent()
+
+
+@pytest.fixture
+def http(sent: Sent) -> Any:
+    with httpx.Client(
+        headers={"x-client": "1"},
+        cookies={"a": "b"},
+        auth=("user", "password"),
+        timeout=7,
+        transport=httpx.MockTransport(sent),
+    ) as client:
+        yield HTTPXClient(client, owned=False)
 
 
 @pytest.fixture
 def own() -> Any:
     with httpx.Client() as client:
-        yield HTTPClient(client, owned=True)
+        yield HTTPXClient(client, owned=True)
 
 
-def limits(http: HTTPClient, timeout: Any = None, patience: float | None = None) -> Any:
+def limits(http: HTTPXClient, timeout: Any = None, patience: float | None = None) -> Any:
     request = Request("poll", "GET", ASK.url, read_timeout=patience)
-    return http.build(request, None, None, terms(timeout)).extensions["timeout"]
+    return http.prepare(request, None, None, terms(timeout)).limits
 
 
 def each(connect: Any, read: Any, write: Any, pool: Any) -> dict[str, Any]:
     return {"connect": connect, "read": read, "write": write, "pool": pool}
 
 
-def test_limits_of_our_own_client(own: HTTPClient) -> None:
+def test_limits_of_our_own_client(own: HTTPXClient) -> None:
     assert limits(own) == each(10, 300, 300, None)
     assert limits(own, 5) == each(5, 5, 5, None)
     assert limits(own, httpx.Timeout(5, read=None)) == each(5, None, 5, 5)
     assert limits(own, httpx2.Timeout(3)) == each(3, 3, 3, 3)
 
 
-def test_limits_of_an_injected_client(http: HTTPClient) -> None:
+def test_limits_of_an_injected_client(http: HTTPXClient) -> None:
     assert limits(http) == each(7, 7, 7, 7)
     assert limits(http, 5) == each(5, 5, 5, None)
     assert limits(http, patience=2) == each(7, 2, 7, 7)
 
 
-def test_patience_only_shortens(own: HTTPClient) -> None:
+def test_patience_only_shortens(own: HTTPXClient) -> None:
     assert limits(own, patience=900)["read"] == 300
     assert limits(own, patience=20)["read"] == 20
     assert limits(own, httpx.Timeout(None), patience=20) == each(None, 20, None, None)
 
 
-def test_the_service_gets_the_clients_own_headers_and_the_key(http: HTTPClient) -> None:
-    built = http.build(ASK, b"{}", KEY, terms(**{"x-user": "1", "accept": "text/html"}))
-    assert built.headers["authorization"] == "Bearer nvapi-x"
-    assert (built.headers["x-client"], built.headers["x-user"]) == ("1", "1")
-    assert built.headers["accept"] == "application/json"
-    assert built.headers["cookie"] == "a=b"
+def test_the_service_gets_the_clients_own_headers_and_the_key(
+    http: HTTPXClient, sent: Sent
+) -> None:
+    http.prepare(ASK, b"{}", KEY, terms(**{"x-user": "1", "accept": "text/html"})).send()
+    assert sent.headers["authorization"] == "Bearer nvapi-x"
+    assert (sent.headers["x-client"], sent.headers["x-user"]) == ("1", "1")
+    assert sent.headers["accept"] == "application/json"
+    assert sent.headers["cookie"] == "a=b"
 
 
-def test_a_foreign_host_gets_none_of_them(http: HTTPClient) -> None:
-    built = http.build(PUT, b"data", KEY, terms(**{"x-user": "1"}))
-    assert set(built.headers) == {"host", "content-length"}
-    assert built.extensions["timeout"] == each(7, 7, 7, 7)
+def test_a_foreign_host_gets_none_of_them(http: HTTPXClient, sent: Sent) -> None:
+    prepared = http.prepare(PUT, b"data", KEY, terms(**{"x-user": "1"}))
+    prepared.send()
+    assert set(sent.headers) == {"host", "content-length"}
+    assert prepared.limits == each(7, 7, 7, 7)
 
 
-def test_no_credentials_but_the_key(http: HTTPClient) -> None:
-    assert http.auth(ASK, KEY) is None
-    assert http.auth(PUT, None) is None
-    assert http.auth(ASK, None) is httpx.USE_CLIENT_DEFAULT
+def test_without_a_key_the_clients_own_credentials_count(http: HTTPXClient, sent: Sent) -> None:
+    http.prepare(ASK, b"{}", None, terms()).send()
+    assert sent.headers["authorization"].startswith("Basic ")
+
+
+def test_a_request_that_was_sent_holds_no_key(http: HTTPXClient, sent: Sent) -> None:
+    prepared = http.prepare(ASK, b"{}", KEY, terms())
+    prepared.send()
+    prepared.forget_key()
+    assert "authorization" not in sent.headers
 
 
 @pytest.mark.parametrize(
@@ -97,24 +130,43 @@ def test_no_credentials_but_the_key(http: HTTPClient) -> None:
         (httpx.ReadTimeout("x"), "no response within 2 s (timeout)"),
     ],
 )
-def test_every_limit_is_named(error: Exception, said: str, own: HTTPClient) -> None:
+def test_every_limit_is_named(error: Exception, said: str, own: HTTPXClient) -> None:
     failure = own.translate_error(error, ASK, each(1, 2, 3, 4))
     assert type(failure) is APITimeoutError
     assert str(failure) == f"ask (integrate.api.nvidia.com): {said}"
     assert failure.failed_at > 0
 
 
-def test_other_failures_are_connections_that_failed(own: HTTPClient) -> None:
+def test_other_failures_are_connections_that_failed(own: HTTPXClient) -> None:
     failure = own.translate_error(httpx.ConnectError("refused"), PUT, {})
     assert type(failure) is APIConnectionError
     assert str(failure) == "put (s3.example.org): ConnectError: refused"
-    assert own.transport_errors() == (httpx.RequestError, httpx.StreamError, ssl.SSLError)
+    assert own.errors == (httpx.RequestError, httpx.StreamError, ssl.SSLError, httpx.InvalidURL)
+
+
+def test_a_request_that_cannot_be_sent(own: HTTPXClient) -> None:
+    failure = own.translate_error(httpx.InvalidURL("no host"), PUT, {})
+    assert type(failure) is InvalidRequestError
+    assert str(failure) == "put: the request cannot be sent: no host"
+    own.close()
+    assert RuntimeError in own.errors
+    assert isinstance(own.translate_error(RuntimeError("closed"), PUT, {}), InvalidRequestError)
+
+
+def test_what_goes_wrong_in_a_body(own: HTTPXClient) -> None:
+    late = own.translate_body_error(httpx.ReadTimeout("x"), each(1, 2, 3, 4), "timeout")
+    assert (type(late), str(late)) == (APITimeoutError, "nothing arrived for 2 s (timeout)")
+    broken = own.translate_body_error(httpx.ReadError("reset"), {}, "timeout")
+    assert (type(broken), str(broken)) == (
+        APIConnectionError,
+        "the connection failed: ReadError: reset",
+    )
 
 
 def test_clients_of_httpx2_are_known() -> None:
     with httpx2.Client() as client:
-        assert HTTPClient(client, owned=False).library is httpx2
-    assert HTTPClient(object(), owned=False).library is httpx
+        assert HTTPXClient(client, owned=False).library is httpx2
+    assert HTTPXClient(object(), owned=False).library is httpx
 
 
 def test_a_client_of_ones_own_is_found() -> None:
@@ -122,7 +174,7 @@ def test_a_client_of_ones_own_is_found() -> None:
         pass
 
     with Mine() as client:
-        assert HTTPClient(client, owned=False).library is httpx
+        assert HTTPXClient(client, owned=False).library is httpx
         assert ClientConfig(http_client=client).client().client is client
         assert not ClientConfig(http_client=client).client().owned
 
@@ -131,9 +183,3 @@ def test_certificates_may_be_switched_off() -> None:
     made = ClientConfig(verify=False).client()
     assert made.owned
     made.client.close()
-
-
-async def test_an_answer_without_a_response_has_nothing_to_be_read() -> None:
-    assert list(Driver(ClientConfig()).read(Outcome(None))) == []
-    assert [piece async for piece in AsyncDriver(ClientConfig()).read(Outcome(None))] == []
-    assert isinstance(Outcome(None).translate_error(ValueError("x")), APIConnectionError)

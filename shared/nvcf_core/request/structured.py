@@ -1,0 +1,142 @@
+"""How an object of a schema is asked for: by response format, by a forced tool, or in the prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from nvcf_core.messages import Message
+from nvcf_core.models.spec import ModelSpec
+from nvcf_core.tool_names import safe_name
+
+from .tools import named_tool
+
+__all__ = [
+    "SCHEMA_IN_PROMPT",
+    "AnswerSchema",
+    "StructuredMethod",
+    "forced_tool",
+    "response_format",
+    "schema_prompt",
+    "structured_fields",
+    "structured_method",
+    "take_schema_in_prompt",
+]
+
+StructuredMethod: TypeAlias = Literal["response_format", "tool", "prompt"]
+
+SCHEMA_IN_PROMPT = "schema_in_prompt"
+"""The keyword of a call that asks for a schema in the prompt; it is not a field of the body."""
+
+_NOTHING_ELSE = "and nothing else: no code fence, no words around it."
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSchema:
+    """What an answer is to look like."""
+
+    name: str
+    """Any text: the service gets it as a name that it accepts."""
+    schema: Mapping[str, Any]
+    """A JSON schema."""
+    strict: bool | None = None
+    """Whether the answer must fit exactly; None: the service's own default."""
+
+
+def structured_method(spec: ModelSpec, calls_tools: bool | None = None) -> StructuredMethod:
+    """The best way to ask a model for an object: its response format, else a tool, else the prompt.
+
+    Args:
+        spec: the model's row.
+        calls_tools: whether it may be given tools; None: what its row says.
+    """
+    if spec.documents("response_format"):
+        return "response_format"
+    return "tool" if (spec.supports_tools if calls_tools is None else calls_tools) else "prompt"
+
+
+def structured_fields(method: StructuredMethod, answer: AnswerSchema) -> dict[str, Any]:
+    """The keywords of a call that is to be answered with an object of a schema."""
+    if method == "response_format":
+        return {"response_format": _json_schema_format(answer)}
+    if method == "tool":
+        return forced_tool(_schema_tool(answer))
+    return {SCHEMA_IN_PROMPT: dict(answer.schema)}
+
+
+def response_format(spec: ModelSpec, wanted: Mapping[str, Any] | AnswerSchema) -> dict[str, Any]:
+    """The keywords that ask for a format: of the body where the model documents one, else of the prompt.
+
+    Args:
+        spec: the model's row.
+        wanted: a schema, or a format as OpenAI's API has it.
+    """
+    if isinstance(wanted, AnswerSchema):
+        wanted = _json_schema_format(wanted)
+    if spec.documents("response_format"):
+        return {"response_format": dict(wanted)}
+    if wanted["type"] == "text":
+        return {}
+    return {SCHEMA_IN_PROMPT: wanted.get("json_schema", {}).get("schema", {})}
+
+
+def forced_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a call that is to be answered with one call of this tool."""
+    return {
+        "tools": [tool],
+        "tool_choice": named_tool(tool["function"]["name"]),
+        "parallel_tool_calls": False,
+    }
+
+
+def _json_schema_format(answer: AnswerSchema) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": safe_name(answer.name), "schema": dict(answer.schema)}
+    if answer.strict is not None:
+        described["strict"] = answer.strict
+    return {"type": "json_schema", "json_schema": described}
+
+
+def _schema_tool(answer: AnswerSchema) -> dict[str, Any]:
+    function: dict[str, Any] = {
+        "name": answer.name,
+        "description": answer.schema.get("description", ""),
+        "parameters": dict(answer.schema),
+    }
+    if answer.strict is not None:
+        function["strict"] = answer.strict
+    return {"type": "function", "function": function}
+
+
+def schema_prompt(schema: Mapping[str, Any]) -> str:
+    """The words that ask for one JSON value of a schema; of the empty schema: for any JSON object."""
+    if not schema:
+        return f"Answer with one JSON object {_NOTHING_ELSE}"
+    value = "object" if schema.get("type", "object") == "object" else "value"
+    described = json.dumps(schema, ensure_ascii=False)
+    return (
+        f"Answer with one JSON {value} {_NOTHING_ELSE} "
+        f"It must fit this JSON schema, which is not to be repeated:\n{described}"
+    )
+
+
+def take_schema_in_prompt(
+    messages: Sequence[Message], given: Mapping[str, Any]
+) -> tuple[Sequence[Message], Mapping[str, Any]]:
+    """The conversation with the schema that its keywords ask for in the prompt, and the other keywords.
+
+    The words stand at the end of the first system message, which is made where there is none: there they stay the
+    same from turn to turn, and what the user said is left as it is.
+    """
+    if SCHEMA_IN_PROMPT not in given:
+        return messages, given
+    rest = {name: value for name, value in given.items() if name != SCHEMA_IN_PROMPT}
+    schema = given[SCHEMA_IN_PROMPT]
+    if schema is None or not messages:
+        return messages, rest
+    text = schema_prompt(schema)
+    if messages[0].role == "system":
+        first = replace(messages[0], parts=(*messages[0].parts, text))
+        return [first, *messages[1:]], rest
+    return [Message(role="system", parts=(text,)), *messages], rest

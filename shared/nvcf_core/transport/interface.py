@@ -1,0 +1,114 @@
+"""What the driver needs of an HTTP client, whichever library it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from typing import Protocol, TypeAlias
+
+from pydantic import SecretStr
+
+from nvcf_core.config.options import RequestOptions
+from nvcf_core.errors import NVCFError
+from nvcf_core.exchange import Request
+
+__all__ = ["Content", "HTTPClient", "HTTPResponse", "Limits", "PreparedRequest"]
+
+Limits: TypeAlias = "dict[str, float | None]"
+"""Seconds for `connect`, `read`, `write` and `pool`. None: no limit."""
+
+Content: TypeAlias = "bytes | Iterator[bytes] | AsyncIterator[bytes] | None"
+"""The body of a request, as a client sends it."""
+
+
+class PreparedRequest(Protocol):
+    """A request that is ready to be sent, under its limits."""
+
+    @property
+    def limits(self) -> Limits:
+        """How long each phase may take. What changes here counts from the next phase on."""
+        ...
+
+    def send(self) -> HTTPResponse:
+        """Send it over a sync client, and wait for the head of the response."""
+        ...
+
+    async def asend(self) -> HTTPResponse:
+        """As `send`, over an async client."""
+        ...
+
+    def forget_key(self) -> None:
+        """Drop the API key, which errors and tracebacks must not hold."""
+        ...
+
+
+class HTTPResponse(Protocol):
+    """A response whose body may still be arriving."""
+
+    @property
+    def status_code(self) -> int:
+        """The status, e.g. 200."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers. Names are in lower case."""
+        ...
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        """The decoded body, in the pieces in which it arrives."""
+        ...
+
+    def aiter_bytes(self) -> AsyncGenerator[bytes]:
+        """As `iter_bytes`, of an asynchronous client."""
+        ...
+
+    def close(self) -> None:
+        """Be done with it: a body that was not read to its end is given up, and its connection with it."""
+        ...
+
+    async def aclose(self) -> None:
+        """As `close`, of an asynchronous client."""
+        ...
+
+
+class HTTPClient(Protocol):
+    """Prepares requests to be sent over its connections. `close` is of sync clients, `aclose` of async ones."""
+
+    @property
+    def owned(self) -> bool:
+        """Whether we made it. The user's own is used as it is, and never closed."""
+        ...
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What it raises where something fails."""
+        ...
+
+    def prepare(
+        self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
+    ) -> PreparedRequest:
+        """Make a request ready.
+
+        Args:
+            request: what is to be sent.
+            content: its body.
+            key: added as a bearer token.
+            options: the user's own headers, and limits of time.
+        """
+        ...
+
+    def translate_error(self, error: Exception, request: Request, limits: Limits) -> NVCFError:
+        """Our name for what went wrong before the response was there."""
+        ...
+
+    def translate_body_error(self, error: Exception, limits: Limits, name: str) -> NVCFError:
+        """Our name for what went wrong while the body arrived; `name` is the keyword that set `limits["read"]`."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        ...
