@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from nvcf_emulator.script.script import Pending
     from nvcf_emulator.script.shapes import SHAPES
     from nvcf_emulator.script.steps import FaultKind, Place, StreamError
-    from nvcf_emulator.server import API_KEY, Emulator
-    from nvcf_emulator.state import Received
+    from nvcf_emulator.server import Emulator
+    from nvcf_emulator.state import API_KEY, Received
 
 __all__ = [
     "API_KEY",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "API_KEY": "server",
+    "API_KEY": "state",
     "SHAPES": "script.shapes",
     "AssetState": "media.assets",
     "ChatRequest": "script.chat_request",

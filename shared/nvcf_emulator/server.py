@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from nvcf_emulator.app import BASE, NVCF, build
+from nvcf_emulator.endpoints.recorder import Recorder
+from nvcf_emulator.endpoints.replayer import Replayer
 from nvcf_emulator.http.background_server import BackgroundServer
 from nvcf_emulator.media.assets import AssetState
 from nvcf_emulator.script.chat_request import ChatRequest
 from nvcf_emulator.script.script import Pending, Script
-from nvcf_emulator.state import Received, State
+from nvcf_emulator.state import API_KEY, Received, State
 
-__all__ = ["API_KEY", "Emulator"]
-
-API_KEY = "nvapi-emulator-0123456789abcdefghijklmnopqrstuvwxyz"
+__all__ = ["Emulator"]
 
 T = TypeVar("T")
 
@@ -164,6 +165,28 @@ class Emulator:
     def open_connections(self) -> int:
         """How many TCP connections are open."""
         return self._server.open_connections
+
+    @staticmethod
+    def record(path: str | Path, upstream: str, **options: Any) -> Recorder:
+        """Return a recorder: a server that passes requests on to a real one and writes a file.
+
+        Args:
+            path: The file to write; one that exists is replaced.
+            upstream: Root of the real server; ends in `/v1`. The client's key goes to it, and
+                not into the file.
+            options: `nvcf_upstream`, `redact`, `port`, `host`; see `Recorder`.
+        """
+        return Recorder(path, upstream, **options)
+
+    @staticmethod
+    def replay(path: str | Path, **options: Any) -> Replayer:
+        """Return a server that answers from a recording, and accepts any key.
+
+        Args:
+            path: The recording.
+            options: `pauses`, `port`, `host`; see `Replayer`.
+        """
+        return Replayer(path, **options)
 
     def reset(self) -> None:
         """Make it as new: forget everything a test did to it, and drop every connection."""

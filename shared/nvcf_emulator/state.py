@@ -15,9 +15,12 @@ from nvcf_emulator.script.script import Script
 from nvcf_emulator.script.steps import Place
 from nvcf_emulator.specs.models import Dialect
 
-__all__ = ["Function", "Received", "State"]
+__all__ = ["API_KEY", "Function", "Received", "State"]
 
-MINUTE = 60.0
+API_KEY = "nvapi-emulator-0123456789abcdefghijklmnopqrstuvwxyz"
+"""The key that the emulator accepts where none is chosen."""
+
+_MINUTE = 60.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class State:
         requests_per_minute: Beyond this many requests for an answer in a minute, an account is
             answered 429; None for no limit.
         assets: The assets of all accounts.
+        on_request: Is called with each request that arrives; None for nothing.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class State:
         self.assets = Assets()
         self.dialect = Dialect()
         self.requests_per_minute: int | None = None
+        self.on_request: Callable[[Received], None] | None = None
         self._remembered = _Remembered()
         self._accounts: dict[str, str] = {}
         self._producing = 0
@@ -178,6 +183,8 @@ class State:
         with self.script.changed:
             self._remembered.requests.append(request)
             self.script.changed.notify_all()
+        if self.on_request:
+            self.on_request(request)
 
     def note_unexpected(self, request: Received) -> None:
         """Remember a request that nothing was scripted for."""
@@ -192,7 +199,7 @@ class State:
             return True
         now = time.monotonic()
         times = self._remembered.asked_at.setdefault(account, deque())
-        while times and times[0] <= now - MINUTE:
+        while times and times[0] <= now - _MINUTE:
             times.popleft()
         if len(times) >= limit:
             return False

@@ -210,9 +210,9 @@ def said(ask):
     """The text that answers a question that must be accepted."""
 
     def run(model: str, content: Any = "Hello there", /, **fields: Any) -> str:
-        reply = ask(model, content, **fields)
-        assert reply.status_code == 200, reply.text
-        return reply.json()["choices"][0]["message"]["content"]
+        response = ask(model, content, **fields)
+        assert response.status_code == 200, response.text
+        return response.json()["choices"][0]["message"]["content"]
 
     return run
 

@@ -108,7 +108,7 @@ class Storage:
         """Take the bytes of an asset, unless its url or its headers say otherwise."""
         arriving = _Arriving()
         try:
-            response = self._refused(request)
+            response = self._rejected(request)
             if response is None:
                 response = await self._taken(request, arriving)
         finally:
@@ -116,7 +116,7 @@ class Storage:
             self._state.note(replace(noted, length=arriving.length, sha256=arriving.sha256))
         return Delivery(response, self._state)
 
-    def _refused(self, request: Request) -> HTTPResponse | None:
+    def _rejected(self, request: Request) -> HTTPResponse | None:
         headers = request.headers
         if "authorization" in headers:
             return two_authorizations()
@@ -133,9 +133,9 @@ class Storage:
             )
         if int(headers["content-length"]) > LARGEST_ASSET:
             return xml_error(400, "EntityTooLarge", "Your proposed upload exceeds the maximum size")
-        return self._signature_refused(request)
+        return self._signature_rejected(request)
 
-    def _signature_refused(self, request: Request) -> HTTPResponse | None:
+    def _signature_rejected(self, request: Request) -> HTTPResponse | None:
         asset = self._state.assets.any(str(request.path_params["id"]))
         if asset is None:
             return xml_error(403, "AccessDenied", "Access Denied")
