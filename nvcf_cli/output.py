@@ -56,7 +56,7 @@ class Output:
     @property
     def is_terminal(self) -> bool:
         """Whether a person reads the standard output as it comes."""
-        return self._out.is_terminal
+        return self._out.is_terminal and not self.as_json
 
     @property
     def progress_console(self) -> Console:

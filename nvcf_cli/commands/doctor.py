@@ -176,9 +176,16 @@ def doctor(
     failed = [check for check in checks if check.status == "failed"]
     output.document({"ok": not failed, "checks": [asdict(check) for check in checks]})
     if failed:
-        for check in failed:
-            output.complain(f"{check.name}: {check.detail}")
+        _complain(failed, output)
         raise typer.Exit(1)
+
+
+def _complain(failed: Sequence[Check], output: Output) -> None:
+    if output.is_terminal:  # The lines above say the rest.
+        output.complain("failed: " + ", ".join(check.name for check in failed))
+        return
+    for check in failed:
+        output.complain(f"{check.name}: {check.detail}")
 
 
 def _show(check: Check, output: Output) -> None:

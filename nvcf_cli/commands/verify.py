@@ -30,7 +30,7 @@ from nvcf_core.models.catalog import known_models
 
 __all__ = ["verify"]
 
-_WIDTHS = (30, 28, 28)
+_WIDTHS = (33, 28, 28)
 """Columns of a line: probe, documented, emulator. What was observed has the rest."""
 
 
@@ -153,7 +153,14 @@ def _conclude(results: Sequence[Result], cost: dict[str, dict[str, int]], output
     output.line()
     output.line(f"{len(results)} probes, {len(deviating)} deviate")
     if deviating:
-        for result in deviating:
-            wanted = result.documented or f"as the emulator: {result.emulator}"
-            output.complain(f"{result.model}: {result.probe}: {result.observed}, not {wanted}")
+        _complain(deviating, output)
         raise typer.Exit(1)
+
+
+def _complain(deviating: Sequence[Result], output: Output) -> None:
+    if output.is_terminal:  # The lines above say the rest.
+        output.complain("deviating: " + ", ".join(result.probe for result in deviating))
+        return
+    for result in deviating:
+        wanted = result.documented or f"{result.emulator}, as the emulator"
+        output.complain(f"{result.model}: {result.probe}: {result.observed}, not {wanted}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,12 +24,21 @@ _STOPPING = (401, 402, 403, 404, 410)
 class Reference(Protocol):
     """The emulator, as far as it is needed here."""
 
-    base_url: str
-    nvcf_url: str
-    api_key: str
+    @property
+    def base_url(self) -> str:
+        """The root that ends in `/v1`."""
 
-    def accept(self, polls: int = ...) -> None:
-        """Answer the next request with a 202 first."""
+    @property
+    def nvcf_url(self) -> str:
+        """The root of the asset API."""
+
+    @property
+    def api_key(self) -> str:
+        """The key that it accepts."""
+
+    @property
+    def accept(self) -> Callable[..., None]:
+        """Make it answer the next request with a 202 first."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,9 @@ _LONGEST_WAIT = 60.0
 
 _MOST_POLLS = 60
 
+_SHORTEST_SECRET = 8
+"""Characters from which on a key is kept out of what is shown."""
+
 _BUSY = (429, 502, 503, 504)
 
 
@@ -95,6 +98,7 @@ class Connection:
     ) -> None:
         self.base_url, self.nvcf_url = base_url, nvcf_url
         self._sleep = sleep
+        self._key = key
         self._authorization = {"authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.Client(timeout=httpx.Timeout(120.0, connect=20.0))
 
@@ -126,7 +130,7 @@ class Connection:
                 response = self._http.get(response.headers["location"])
         except (httpx.HTTPError, KeyError) as error:
             return Observation(problem=f"{type(error).__name__}: {error}")
-        return _observed(response, polls)
+        return _observed(response, polls, self._key)
 
     def upload(self, data: bytes, media_type: str) -> str:
         """Create and put an asset, and return its id.
@@ -185,8 +189,11 @@ def _pause(response: httpx.Response, number: int) -> float:
     return min(wanted, _LONGEST_WAIT)
 
 
-def _observed(response: httpx.Response, polls: int) -> Observation:
-    observed = Observation(status=response.status_code, text=_text(response), polls=polls)
+def _observed(response: httpx.Response, polls: int, key: str) -> Observation:
+    text = _text(response)
+    if len(key) >= _SHORTEST_SECRET:  # A service may repeat the key in an error.
+        text = text.replace(key, "[key]")
+    observed = Observation(status=response.status_code, text=text, polls=polls)
     if "data:" in observed.text and not observed.text.lstrip().startswith("{"):
         _read_events(observed)
     else:
@@ -239,12 +246,9 @@ def _gathered(events: list[JSONObject]) -> JSONObject:
 
 
 def _deltas(events: list[JSONObject]) -> list[JSONObject]:
-    found = []
-    for event in events:
-        for choice in event.get("choices") or ():
-            if isinstance(choice, dict) and isinstance(choice.get("delta"), dict):
-                found.append(choice["delta"])
-    return found
+    choices = [choice for event in events for choice in event.get("choices") or ()]
+    deltas = [choice.get("delta") for choice in choices if isinstance(choice, dict)]
+    return [delta for delta in deltas if isinstance(delta, dict)]
 
 
 def _add_call(calls: dict[Any, JSONObject], piece: object) -> None:

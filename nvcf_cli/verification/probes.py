@@ -57,7 +57,7 @@ class Probe:
         send: makes the request.
         outcome: puts what came back into words.
         tokens: most tokens that the answer may cost.
-        accepted: whether a reference may answer with a 202 first.
+        polled: whether the emulator is to answer with a 202 first.
     """
 
     name: str
@@ -109,26 +109,35 @@ def _answers(spec: ModelSpec) -> Iterator[Probe]:
 def _thinking(spec: ModelSpec) -> Iterator[Probe]:
     if spec.reasoning_efforts is None:
         return
-    on, off = spec.reasoning_efforts["high"], spec.reasoning_efforts["none"]
-    yield _probe(
-        "thinking on",
-        outcomes.REASONED,
-        _ask(spec, max_tokens=_LONG, **on),
-        outcomes.reasoned,
-        _LONG,
-    )
-    yield _probe(
-        "thinking off",
-        outcomes.UNREASONED,
-        _ask(spec, max_tokens=_SHORT, **off),
-        outcomes.reasoned,
-        _SHORT,
-    )
+    for name, body, wanted, tokens in _switches(spec):
+        asked = _ask(spec, max_tokens=tokens, **body)
+        yield _probe(name, wanted, asked, outcomes.reasoned, tokens)
     if spec.parameters is not None and "reasoning_budget" in spec.parameters:
-        asked = _ask(spec, max_tokens=_LONG, reasoning_budget=BUDGET, **on)
+        body = {"reasoning_budget": BUDGET, **spec.reasoning_efforts["high"]}
+        asked = _ask(spec, max_tokens=_LONG, **body)
         yield _probe(
             "reasoning_budget", outcomes.WITHIN_BUDGET, asked, outcomes.within_budget, _LONG
         )
+
+
+def _switches(spec: ModelSpec) -> Iterator[tuple[str, JSONObject, str, int]]:
+    """Every way to switch thinking on and off: name, fields, wanted outcome, most tokens."""
+    efforts = spec.reasoning_efforts or {}
+    yield "thinking on", dict(efforts["high"]), outcomes.REASONED, _LONG
+    yield "thinking off", dict(efforts["none"]), outcomes.UNREASONED, _SHORT
+    if spec.parameters is not None and "reasoning_effort" in spec.parameters:
+        for effort, wanted, tokens in (
+            ("high", outcomes.REASONED, _LONG),
+            ("none", outcomes.UNREASONED, _SHORT),
+        ):
+            yield f"reasoning_effort {effort}", {"reasoning_effort": effort}, wanted, tokens
+    for token, wanted, tokens in (
+        (spec.think_token, outcomes.REASONED, _LONG),
+        (spec.no_think_token, outcomes.UNREASONED, _SHORT),
+    ):
+        if token is not None:
+            said = [{"role": "system", "content": token}, _user("Say hello.")]
+            yield f"{token} in the system message", {"messages": said}, wanted, tokens
 
 
 def _tools(spec: ModelSpec) -> Iterator[Probe]:
@@ -211,7 +220,7 @@ def _outside(name: str, bound: Range) -> list[float]:
 
 def _refusals(spec: ModelSpec) -> Iterator[Probe]:
     short = {"max_tokens": _SHORT, **_quiet(spec)}
-    unknown = _ask(spec, **short, **{_UNKNOWN_FIELD: True})
+    unknown = _ask(spec, **{**short, _UNKNOWN_FIELD: True})
     yield _probe("unknown field", None, unknown, outcomes.refused, _SHORT)
     yield _probe(
         "wrong model id",
