@@ -6,7 +6,24 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["NVCFURL", "AsJSON", "BaseURL", "MoreModels", "chosen_models", "service_settings"]
+from nvcf_core.models.catalog import known_models
+
+__all__ = [
+    "NVCFURL",
+    "AsJSON",
+    "BaseURL",
+    "Models",
+    "MoreModels",
+    "chosen_models",
+    "complete_model",
+    "service_settings",
+]
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """The ids of documented models that begin like this, for the shell's completion."""
+    return [spec.id for spec in known_models() if spec.id.startswith(incomplete)]
+
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 BaseURL = Annotated[
@@ -25,9 +42,18 @@ NVCFURL = Annotated[
         help="Root of the asset and polling API. Default: NVCF_URL, else NVIDIA's beside NVIDIA's models.",
     ),
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[MODEL]…", autocompletion=complete_model),
+]
 MoreModels = Annotated[
     list[str] | None,
-    typer.Option("--model", metavar="MODEL", help="The same as the argument; may be repeated."),
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="The same as the argument; may be repeated.",
+        autocompletion=complete_model,
+    ),
 ]
 
 

@@ -69,10 +69,13 @@ class Output:
 
     def piece(self, text: str, style: str = "") -> None:
         """Print a part of a line for a person, at once; nothing where a JSON document is wanted."""
-        if not self.as_json:
-            shown = printable(text) if self.is_terminal else text
-            self._out.print(Text(shown, style=style), end="", soft_wrap=True)
-            self._out.file.flush()
+        if self.as_json:
+            return
+        if style and self.is_terminal:
+            self._out.print(Text(printable(text), style=style), end="", soft_wrap=True)
+        else:  # Past rich, which would make spaces of tabs.
+            self._out.file.write(printable(text) if self.is_terminal else text)
+        self._out.file.flush()
 
     def render(self, renderable: Any) -> None:
         """Print a table for a person; nothing where a JSON document is wanted."""

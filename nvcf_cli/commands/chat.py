@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +16,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from nvcf_cli.chat_model import ChatModel
-from nvcf_cli.options import NVCFURL, AsJSON, BaseURL, service_settings
+from nvcf_cli.options import NVCFURL, AsJSON, BaseURL, complete_model, service_settings
 from nvcf_cli.output import CommandError, Output
 from nvcf_core import Chunk, Media, MediaKind, Message, Part
 from nvcf_core.errors import InvalidRequestError, NVCFError
@@ -101,7 +103,10 @@ class Conversation:
 
 
 def chat(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Id of the model.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="Id of the model.", autocompletion=complete_model),
+    ],
     text: Annotated[
         str | None,
         typer.Argument(metavar="[TEXT|-]", help="What to ask; - reads the standard input."),
@@ -168,8 +173,10 @@ def _question(text: str | None, *, as_json: bool) -> str | None:
     """What is asked; None for a conversation."""
     if text == _STANDARD_INPUT or (text is None and not sys.stdin.isatty()):
         return sys.stdin.read().strip()
-    if text is None and as_json:
-        raise typer.BadParameter("--json needs TEXT, or - for the standard input")
+    if text is None and (as_json or not sys.stdout.isatty()):
+        raise typer.BadParameter(
+            "a conversation needs a terminal: give TEXT, or - for the standard input"
+        )
     return text
 
 
@@ -237,6 +244,8 @@ def _uploaded(path: Path, model: ChatModel, output: Output) -> Media:
 
 def _converse(conversation: Conversation, media: tuple[Media, ...]) -> None:
     """Ask what is typed, until the end of the input."""
+    with suppress(ImportError):  # Line editing, where the platform has it.
+        import_module("readline")
     output = conversation.output
     output.note("An empty line is skipped; Ctrl-C stops an answer, Ctrl-D ends the conversation.")
     waiting: tuple[Part, ...] = media

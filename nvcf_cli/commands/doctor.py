@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import typer
@@ -20,6 +20,7 @@ from nvcf_cli.options import (
     NVCFURL,
     AsJSON,
     BaseURL,
+    Models,
     MoreModels,
     chosen_models,
     service_settings,
@@ -153,10 +154,7 @@ def _origin(url: str) -> str:
 
 
 def doctor(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[MODEL]…", help="Models to ask for one token each."),
-    ] = None,
+    models: Models = None,
     model: MoreModels = None,
     base_url: BaseURL = None,
     nvcf_url: NVCFURL = None,

@@ -16,6 +16,7 @@ from nvcf_cli.options import (
     NVCFURL,
     AsJSON,
     BaseURL,
+    Models,
     MoreModels,
     chosen_models,
     service_settings,
@@ -35,10 +36,7 @@ _WIDTHS = (33, 28, 28)
 
 
 def verify(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[MODEL]…", help="Default: every documented model."),
-    ] = None,
+    models: Models = None,
     model: MoreModels = None,
     record: Annotated[
         Path | None,

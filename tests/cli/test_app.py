@@ -1,0 +1,177 @@
+"""The command as a whole: its list, its exit statuses, what it loads, what is missing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+
+from nvcf_cli import app as app_module
+from nvcf_cli.commands.batch import batch
+from nvcf_emulator import API_KEY, Emulator
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {"PYTHONPATH": f"{ROOT}:{ROOT / 'shared'}"}
+
+
+def test_help_lists_the_commands(program: Any) -> None:
+    ended = program("--help")
+    assert ended.status == 0
+    listed = re.findall(r"^  (\w+)  +\w", ended.out, re.MULTILINE)
+    assert listed == ["doctor", "models", "chat", "verify", "record", "emulator", "batch"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("no-such-command",), ("models", "extra")])
+def test_a_wrong_call(program: Any, arguments: tuple[str, ...]) -> None:
+    assert program(*arguments).status == 2
+
+
+def test_batch_without_its_package(program: Any) -> None:
+    ended = program("batch", "rows.jsonl", "--model", "x")
+    assert ended.status == 1
+    assert 'pip install "nvcf-adapters[batch]"' in ended.err
+
+
+@pytest.fixture
+def batch_runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """Takes the place of the package for batches, as far as its contract goes."""
+    runs: list[tuple[str, dict[str, Any]]] = []
+
+    def run(source: str, **keywords: Any) -> Any:
+        runs.append((source, keywords))
+        counts = {"prompt_tokens": 5, "completion_tokens": 6, "seconds": 0.5}
+        failed = int(source == "bad.jsonl")
+        return SimpleNamespace(rows=2, answered=2 - failed, failed=failed, skipped=0, **counts)
+
+    module = ModuleType("nvcf_batch")
+    module.__dict__["run"] = run
+    monkeypatch.setitem(sys.modules, "nvcf_batch", module)
+    return runs
+
+
+@pytest.mark.parametrize(("source", "status"), [("good.jsonl", 0), ("bad.jsonl", 1)])
+def test_batch_passes_everything_on(
+    batch_runs: list[tuple[str, dict[str, Any]]],
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    status: int,
+) -> None:
+    batch_app = typer.Typer()
+    batch_app.command()(batch)
+    arguments = [source, "--model", "m", "--output", "out", "--prompt", "{q}", "--concurrency", "3"]
+    with pytest.raises(SystemExit) as ended:
+        batch_app([*arguments, "--base-url", "http://127.0.0.1:1/v1", "--json"])
+    assert ended.value.code == status
+    assert batch_runs == [
+        (
+            source,
+            {
+                "model": "m",
+                "output": "out",
+                "prompt": "{q}",
+                "concurrency": 3,
+                "retry_errors": False,
+                "progress": False,
+                "settings": {"base_url": "http://127.0.0.1:1/v1"},
+            },
+        )
+    ]
+    said = capsys.readouterr()
+    assert '"rows": 2' in said.out
+    assert ("1 of 2 rows failed" in said.err) == bool(status)
+
+
+def test_the_command_loads_no_framework() -> None:
+    code = "import sys, nvcf_cli.app; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = _python("-c", code).stdout.split()
+    assert "typer" in loaded
+    unwanted = {"langchain_core", "llama_index", "langchain_nvcf", "llamaindex_nvcf", "starlette"}
+    assert not unwanted & set(loaded)
+
+
+@pytest.mark.parametrize("package", ["nvcf_core", "langchain_nvcf", "llamaindex_nvcf"])
+def test_an_adapter_loads_nothing_of_the_command(package: str) -> None:
+    code = f"import sys, {package}; print('nvcf_cli' in sys.modules, 'typer' in sys.modules)"
+    assert _python("-c", code).stdout.split() == ["False", "False"]
+
+
+def test_a_missing_extra_is_named(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['typer'] = None; import nvcf_cli; nvcf_cli.main()"
+    done = _python("-c", code, check=False)
+    assert done.returncode == 1
+    assert done.stderr == 'nvcf needs typer: pip install "nvcf-adapters[cli]"\n'
+
+
+def test_the_shell_completes_commands_and_models() -> None:
+    def completed(words: str) -> list[str]:
+        environment = {
+            "_NVCF_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
+        return _python("-m", "nvcf_cli", environment=environment).stdout.split()
+
+    assert completed("nvcf ver") == ["verify"]
+    assert completed("nvcf chat google/") == ["google/gemma-3n-e2b-it", "google/paligemma"]
+    assert completed("nvcf verify moon") == ["moonshotai/kimi-k2.6"]
+
+
+def test_a_reader_that_leaves_is_no_failure_to_explain(service: Emulator) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m nvcf_cli models --offline | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **ENVIRONMENT},
+    )
+    assert done.stdout.startswith("model ")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_emulator_is_that_of_its_own_command() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "nvcf_cli", "emulator", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **ENVIRONMENT},
+    ) as running:
+        assert running.stdout
+        lines = [running.stdout.readline() for _ in range(4)]
+        urls = dict(re.findall(r"export (\w+)=(\S+)", "".join(lines)))
+        ended = _python("-m", "nvcf_cli", "models", "--json", environment=urls)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait() == 0
+    assert urls["NVIDIA_API_KEY"] == API_KEY
+    assert '"listed": true' in ended.stdout
+
+
+def test_options_of_the_emulator_are_passed_on(program: Any) -> None:
+    ended = program("emulator", "--help")
+    assert ended.status == 0
+    assert "--shape" in ended.out
+    assert program("emulator", "--port", "none").status == 2
+
+
+def test_run_returns_the_status() -> None:
+    assert app_module.run(["models", "--offline", "--json"]) == 0
+    assert app_module.run(["models", "--no-such-option"]) == 2
+
+
+def _python(
+    *arguments: str, environment: dict[str, str] | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=check,
+        env={**os.environ, **ENVIRONMENT, **(environment or {})},
+    )
