@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nvcf_core import BaseNVCF, Chunk, Media, Message, ModelSpec
+from nvcf_core.config.endpoints import Endpoints
 from nvcf_core.errors import AssetUploadError, NVCFWarning
 
 __all__ = ["ChatModel"]
@@ -22,9 +23,9 @@ class ChatModel(BaseNVCF):
         return self._spec()
 
     @property
-    def roots(self) -> tuple[str, str | None]:
-        """The roots of the chat API and of the asset API; None where there is no asset API."""
-        return self._roots(self._spec())
+    def endpoints(self) -> Endpoints:
+        """The roots of the chat API and of the asset API."""
+        return Endpoints.resolve(self.base_url, self.nvcf_url, self.spec.base_url)
 
     def complete(self, messages: Sequence[Message], **given: Any) -> Chunk:
         """Return one whole answer.

@@ -27,14 +27,15 @@ def recorder(path: Path, base_url: str | None, nvcf_url: str | None) -> Iterator
         CommandError: the emulator is not installed, or the file cannot be written.
         InvalidRequestError: a url is unusable.
     """
-    upstream, nvcf_upstream = ChatModel(model="any", **service_settings(base_url, nvcf_url)).roots
+    service = ChatModel(model="any", **service_settings(base_url, nvcf_url)).endpoints
     try:
         from nvcf_emulator import Emulator  # It comes with an extra of its own.
     except ImportError as error:
         raise CommandError(str(error)) from None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        server = Emulator.record(path, upstream=upstream, nvcf_upstream=nvcf_upstream).start()
+        server = Emulator.record(path, upstream=service.base_url, nvcf_upstream=service.nvcf_url)
+        server.start()
     except (OSError, ValueError) as error:
         raise CommandError(f"cannot record in {path}: {error}") from None
     with server:

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
@@ -23,18 +22,23 @@ from nvcf_core.errors import InvalidRequestError, NVCFError
 from nvcf_core.media.delivery import INLINE_LIMIT
 from nvcf_core.media.formats import detect_media_type
 from nvcf_core.media.sources import base64_length, open_source
+from nvcf_core.models.spec import ReasoningEffort
 
-__all__ = ["Conversation", "Effort", "chat"]
+__all__ = ["Conversation", "chat"]
 
 _STANDARD_INPUT = "-"
 
+_EFFORTS: tuple[str, ...] = get_args(ReasoningEffort)
 
-class Effort(StrEnum):
-    """How much a model thinks before it answers."""
 
-    none = "none"
-    low = "low"
-    high = "high"
+def _checked_effort(effort: str | None) -> str | None:
+    if effort is not None and effort not in _EFFORTS:
+        raise typer.BadParameter(f"{effort!r} is not one of {', '.join(_EFFORTS)}")
+    return effort
+
+
+def _complete_effort(incomplete: str) -> list[str]:
+    return [effort for effort in _EFFORTS if effort.startswith(incomplete)]
 
 
 @dataclass
@@ -126,7 +130,14 @@ def chat(
         ),
     ] = None,
     effort: Annotated[
-        Effort | None, typer.Option("--reasoning-effort", help="How much the model thinks.")
+        str | None,
+        typer.Option(
+            "--reasoning-effort",
+            metavar="|".join(_EFFORTS),
+            help="How much the model thinks.",
+            callback=_checked_effort,
+            autocompletion=_complete_effort,
+        ),
     ] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", metavar="N")] = None,
     temperature: Annotated[float | None, typer.Option("--temperature", metavar="N")] = None,
@@ -148,7 +159,7 @@ def chat(
     question = _question(text, as_json=as_json)
     settings = {
         **service_settings(base_url, nvcf_url),
-        "reasoning_effort": effort.value if effort else None,
+        "reasoning_effort": effort,
         "max_tokens": max_tokens,
         "temperature": temperature,
     }
@@ -226,7 +237,7 @@ def _medium(kind: MediaKind, path: Path, model: ChatModel, output: Output) -> Me
     found, mime = detect_media_type(source, None, field=f"--{kind}")
     if found != kind:
         raise InvalidRequestError(f"{path} is not {kind}, but {mime}", field=f"--{kind}")
-    uploads = model.spec.assets and model.roots[1] is not None
+    uploads = model.spec.assets and model.endpoints.nvcf_url is not None
     if uploads and base64_length(source.length) > INLINE_LIMIT:
         return _uploaded(path, model, output)
     return Media(kind=kind, source=source)

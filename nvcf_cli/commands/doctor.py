@@ -119,14 +119,15 @@ class Diagnosis:
         """What is asked of the service itself."""
         listed: list[str] = []
         with self._model(_ANY) as model:
-            base_url, nvcf_url = model.roots
-            if (skipped := self._skipped("models", base_url)) is None:
+            service = model.endpoints
+            if (skipped := self._skipped("models", service.base_url)) is None:
                 listing, listed = check_listing(model)
             yield skipped or listing
         for name in self.models:
             with self._model(name) as model:
-                yield self._skipped(f"model {name}", model.roots[0]) or check_model(model, listed)
-        yield self._skipped("assets", nvcf_url) or check_assets(self._model(_ANY))
+                skipped = self._skipped(f"model {name}", model.endpoints.base_url)
+                yield skipped or check_model(model, listed)
+        yield self._skipped("assets", service.nvcf_url) or check_assets(self._model(_ANY))
 
     def _skipped(self, name: str, url: str | None) -> Check | None:
         """The line of a check that cannot be made, None where it can be."""
@@ -137,9 +138,8 @@ class Diagnosis:
         """A root at each host that will be asked: for the listing, the models, and assets."""
         found: dict[str, str] = {}
         for name in (_ANY, *self.models):
-            for url in self._model(name).roots:
-                if url is not None:
-                    found.setdefault(_origin(url), url)
+            for url in self._model(name).endpoints.roots:
+                found.setdefault(_origin(url), url)
         return list(found.values())
 
     def _model(self, name: str) -> ChatModel:

@@ -70,7 +70,7 @@ def verify(
 
 
 def _probes(model: ChatModel) -> list[Probe]:
-    return probes_for(model.spec, assets=model.roots[1] is not None)
+    return probes_for(model.spec, assets=model.endpoints.nvcf_url is not None)
 
 
 def _cost(probes: Sequence[Probe]) -> dict[str, int]:
@@ -94,8 +94,9 @@ def _results(models: Sequence[ChatModel], probes: dict[str, list[Probe]]) -> Ite
     undocumented = [model.model for model in models if not model.spec.documented]
     with Emulator(models=undocumented) as reference:
         for model in models:
-            base_url, root = model.roots
-            with Connection(base_url, root, _key(base_url)) as server:
+            service = model.endpoints
+            key = _key(service.base_url)
+            with Connection(service.base_url, service.nvcf_url, key) as server:
                 yield from compare(model.spec, probes[model.model], server, reference)
 
 

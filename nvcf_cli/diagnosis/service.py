@@ -63,7 +63,7 @@ def check_assets(model: ChatModel) -> Check:
     Args:
         model: uploads, whatever model it is for. It is closed.
     """
-    if model.roots[1] is None:
+    if model.endpoints.nvcf_url is None:
         return Check(
             "assets",
             "note",
