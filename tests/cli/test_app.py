@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import signal
@@ -101,6 +102,34 @@ def test_the_command_loads_no_framework() -> None:
 def test_an_adapter_loads_nothing_of_the_command(package: str) -> None:
     code = f"import sys, {package}; print('nvcf_cli' in sys.modules, 'typer' in sys.modules)"
     assert _python("-c", code).stdout.split() == ["False", "False"]
+
+
+ALLOWED = {"typer", "rich", "httpx", "pydantic", "packaging", "nvcf_core", "nvcf_cli"}
+
+
+def test_what_the_command_imports() -> None:
+    for path in (ROOT / "nvcf_cli").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        modules = {
+            (node.module or "").partition(".")[0]
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom) and not node.level
+        }
+        modules |= {
+            alias.name.partition(".")[0]
+            for node in tree.body
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        }
+        assert modules - set(sys.stdlib_module_names) <= ALLOWED, path
+        names = [
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+            for alias in node.names
+        ]
+        assert not [name for name in names if name.startswith("_")], path
+        assert "__all__" in path.read_text(), path
 
 
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:

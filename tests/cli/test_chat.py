@@ -194,18 +194,16 @@ def test_warnings_are_one_line(nvcf: Any, service: Emulator) -> None:
         ((KIMI, "Hi", "--api-key", "nvapi-x"), "--api-key"),
     ],
 )
-def test_a_wrong_call(
-    program: Any, service: Emulator, arguments: tuple[str, ...], said: str
-) -> None:
-    ended = program("chat", *arguments)
+def test_a_wrong_call(nvcf: Any, service: Emulator, arguments: tuple[str, ...], said: str) -> None:
+    ended = nvcf("chat", *arguments)
     assert (ended.status, ended.out) == (2, "")
     assert said in ended.err
     assert not service.requests
 
 
-def test_a_tool_that_is_none(program: Any, service: Emulator, tmp_path: Path) -> None:
+def test_a_tool_that_is_none(nvcf: Any, service: Emulator, tmp_path: Path) -> None:
     (tmp_path / "tool.json").write_text('{"type": "function"}')
-    ended = program("chat", KIMI, "Hi", "--tool", "tool.json")
+    ended = nvcf("chat", KIMI, "Hi", "--tool", str(tmp_path / "tool.json"))
     assert ended.status == 2
     assert "is not a tool's definition" in ended.err
 
