@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -85,10 +86,8 @@ def check_host(url: str) -> Iterator[Check]:
             yield _resolved(target)
             connection = _connected(target)
             yield Check(f"TCP {target}", "ok", "connected")
-        elif not proxy.scheme.startswith("http"):
-            yield Check(
-                f"proxy {_shown(proxy)}", "note", f"{proxy.scheme} proxies are not checked here"
-            )
+        elif proxy.scheme not in ("http", "https"):
+            yield _other_proxy(proxy)
             return
         else:
             connection = _through(proxy, target)
@@ -102,10 +101,9 @@ def check_host(url: str) -> Iterator[Check]:
 
 def _proxy_for(parts: SplitResult) -> SplitResult | None:
     """The proxy that the environment names for a url; never one for this machine."""
-    host = parts.hostname or ""
     found = getproxies()
     proxy = found.get(parts.scheme) or found.get("all")
-    if not proxy or is_loopback(parts.geturl()) or proxy_bypass(host):
+    if not proxy or is_loopback(parts.geturl()) or proxy_bypass(parts.netloc):
         return None
     return urlsplit(proxy if "://" in proxy else f"http://{proxy}")
 
@@ -113,6 +111,21 @@ def _proxy_for(parts: SplitResult) -> SplitResult | None:
 def _shown(proxy: SplitResult) -> str:
     """The proxy without its user name and password."""
     return f"{proxy.scheme}://{proxy.hostname}:{proxy.port or 80}"
+
+
+def _other_proxy(proxy: SplitResult) -> Check:
+    """A proxy that cannot be asked here: whether httpx can use it at all."""
+    name = f"proxy {_shown(proxy)}"
+    if proxy.scheme not in ("socks5", "socks5h"):
+        return Check(
+            name,
+            "failed",
+            f"{proxy.scheme} is not a kind of proxy that works",
+            "let HTTPS_PROXY, HTTP_PROXY or ALL_PROXY begin with http://, https:// or socks5://",
+        )
+    if find_spec("socksio") is None:
+        return Check(name, "failed", "a SOCKS proxy needs a package", 'pip install "httpx[socks]"')
+    return Check(name, "note", "SOCKS proxies are not checked here")
 
 
 def _resolved(target: _Target) -> Check:

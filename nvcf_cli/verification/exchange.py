@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 
+from nvcf_cli.output import CommandError
+
 __all__ = ["Connection", "Observation"]
 
 JSONObject = dict[str, Any]
@@ -87,6 +89,9 @@ class Connection:
         nvcf_url: root of the asset API; None where there is none.
         key: the API key; empty for a service that needs none.
         sleep: waits so many seconds.
+
+    Raises:
+        CommandError: the environment names certificates or a proxy that cannot be used.
     """
 
     def __init__(
@@ -100,7 +105,12 @@ class Connection:
         self._sleep = sleep
         self._key = key
         self._authorization = {"authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(timeout=httpx.Timeout(120.0, connect=20.0))
+        try:
+            self._http = httpx.Client(timeout=httpx.Timeout(120.0, connect=20.0))
+        except (OSError, ValueError, ImportError) as error:  # Of certificates, or of a proxy.
+            raise CommandError(
+                f"connections cannot be made: {error}; `nvcf doctor` finds out why"
+            ) from None
 
     def __enter__(self) -> Connection:
         return self

@@ -182,6 +182,28 @@ def test_a_proxy_that_is_not_there(
 
 
 @pytest.mark.parametrize(
+    ("url", "said", "advice"),
+    [
+        ("ftp://127.0.0.1:1", "ftp is not a kind of proxy", "http://, https:// or socks5://"),
+        ("socks5://127.0.0.1:1", "a SOCKS proxy needs a package", 'pip install "httpx[socks]"'),
+    ],
+)
+def test_a_proxy_of_another_kind(
+    nvcf: Any, monkeypatch: pytest.MonkeyPatch, url: str, said: str, advice: str
+) -> None:
+    monkeypatch.setattr("nvcf_cli.diagnosis.network.find_spec", lambda _: None)
+    monkeypatch.setenv("NVIDIA_BASE_URL", NVIDIA)
+    monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-" + "k" * 40)
+    monkeypatch.setenv("ALL_PROXY", url)
+    ended = nvcf("doctor", KIMI, "--json")
+    assert ended.status == 1
+    assert failed(ended.document) == {f"proxy {url}"}
+    check = checks(ended.document)[f"proxy {url}"]
+    assert said in check["detail"]
+    assert advice in check["advice"]
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [(None, "No such file"), (b"not a certificate", "cannot load"), (b"", "cannot load")],
     ids=["missing", "garbage", "empty"],

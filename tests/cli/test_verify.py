@@ -413,6 +413,14 @@ def test_a_server_that_is_not_there(nvcf: Any, closed_port: int) -> None:
     assert "ConnectError" in probe["detail"]
 
 
+def test_certificates_that_cannot_be_used(nvcf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    ended = nvcf("verify", GEMMA, "--base-url", "https://127.0.0.1:1/v1", "--json")
+    assert ended.status == 1
+    assert "connections cannot be made" in ended.document["error"]["message"]
+    assert "`nvcf doctor`" in ended.err
+
+
 def test_no_key_for_nvidia(nvcf: Any) -> None:
     ended = nvcf("verify", GEMMA, "--base-url", "https://integrate.api.nvidia.com/v1")
     assert ended.status == 1
