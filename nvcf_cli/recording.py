@@ -7,27 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .chat_model import ChatModel
-from .options import service_settings
+from nvcf_core.config.endpoints import Endpoints
+
 from .output import CommandError
 
 __all__ = ["recorder"]
 
 
 @contextmanager
-def recorder(path: Path, base_url: str | None, nvcf_url: str | None) -> Iterator[Any]:
+def recorder(path: Path, service: Endpoints) -> Iterator[Any]:
     """Run the recording proxy, and yield it: its `base_url` and `nvcf_url` take the service's place.
 
     Args:
         path: the file to write; its folder is made.
-        base_url: the service's root; None for the environment's, else NVIDIA's.
-        nvcf_url: the root of its asset API, likewise.
+        service: the roots of the service.
 
     Raises:
         CommandError: the emulator is not installed, or the file cannot be written.
-        InvalidRequestError: a url is unusable.
     """
-    service = ChatModel(model="any", **service_settings(base_url, nvcf_url)).endpoints
     try:
         from nvcf_emulator import Emulator  # It comes with an extra of its own.
     except ImportError as error:

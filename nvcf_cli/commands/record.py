@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from nvcf_cli.options import NVCFURL, BaseURL
+from nvcf_cli.chat_model import ChatModel
+from nvcf_cli.options import NVCFURL, BaseURL, service_settings
 from nvcf_cli.output import CommandError, Output
 from nvcf_cli.recording import recorder
 
@@ -48,7 +49,8 @@ def record(
 def _run_recorded(
     command: list[str], path: Path, base_url: str | None, nvcf_url: str | None
 ) -> int:
-    with recorder(path, base_url, nvcf_url) as server:
+    service = ChatModel(model="any", **service_settings(base_url, nvcf_url)).endpoints
+    with recorder(path, service) as server:
         environment = {
             **os.environ,
             "NVIDIA_BASE_URL": server.base_url,

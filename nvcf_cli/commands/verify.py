@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -58,8 +58,11 @@ def verify(
     output = Output(as_json=as_json)
     names = chosen_models(models, model) or [spec.id for spec in known_models()]
     results: list[Result] = []
-    with output.failures(), _recorded(record, base_url, nvcf_url) as settings:
-        asked = [ChatModel(model=name, **settings) for name in names]
+    settings = service_settings(base_url, nvcf_url)
+    with (
+        output.failures(),
+        _recorded(record, [ChatModel(model=name, **settings) for name in names]) as asked,
+    ):
         probes = {chat.model: _probes(chat) for chat in asked}
         cost = {name: _cost(found) for name, found in probes.items()}
         _announce(cost, output)
@@ -110,15 +113,20 @@ def _key(base_url: str) -> str:
 
 
 @contextmanager
-def _recorded(
-    path: Path | None, base_url: str | None, nvcf_url: str | None
-) -> Iterator[dict[str, Any]]:
-    """The settings that lead to the server, or to the recording proxy before it."""
+def _recorded(path: Path | None, models: list[ChatModel]) -> Iterator[list[ChatModel]]:
+    """The models, asked at the server, or at the recording proxy before it."""
     if path is None:
-        yield service_settings(base_url, nvcf_url)
+        yield models
         return
-    with recorder(path, base_url, nvcf_url) as proxy:
-        yield service_settings(proxy.base_url, proxy.nvcf_url)
+    services = {model.endpoints for model in models}
+    if len(services) > 1:
+        hosts = ", ".join(sorted(service.base_url for service in services))
+        raise CommandError(
+            f"these models are asked at different hosts ({hosts}): record those of each host apart"
+        )
+    with recorder(path, services.pop()) as proxy:
+        settings = service_settings(proxy.base_url, proxy.nvcf_url)
+        yield [ChatModel(model=model.model, **settings) for model in models]
 
 
 def _columns(*cells: str) -> str:

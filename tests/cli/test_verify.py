@@ -458,6 +458,14 @@ def test_a_recording_can_be_replayed(
     assert Observation(text=again.text).text.endswith("data: [DONE]\n\n")
 
 
+def test_models_of_two_hosts_are_recorded_apart(nvcf: Any, tmp_path: Path) -> None:
+    ended = nvcf("verify", GEMMA, PALIGEMMA, "--record", str(tmp_path / "both.jsonl"))
+    assert ended.status == 1
+    hosts = "https://ai.api.nvidia.com/v1, https://integrate.api.nvidia.com/v1"
+    assert f"these models are asked at different hosts ({hosts})" in ended.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_outcome_of_a_response() -> None:
     assert outcomes.answered(Observation(problem="ConnectError: refused")) == "no response"
     assert outcomes.answered(Observation(status=500)) == "HTTP 500"
