@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -27,7 +28,6 @@ _PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_op
 
 app = typer.Typer(
     name="nvcf",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Look at an installation, its key and the service, and ask models. "
@@ -52,14 +52,20 @@ def run(arguments: list[str] | None = None) -> int:
     Args:
         arguments: without the program's name; None for the process's own.
     """
+    given = sys.argv[1:] if arguments is None else arguments
     output = Output(as_json=False)
     with warnings.catch_warnings():
         warnings.simplefilter("default", NVCFWarning)
         warnings.showwarning = _shown_by(output, warnings.showwarning)
-        try:
-            app(arguments, prog_name="nvcf")
-        except SystemExit as ended:
-            return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        status = _status_of(given or ["--help"])
+    return status if given else 2
+
+
+def _status_of(arguments: list[str]) -> int:
+    try:
+        app(arguments, prog_name="nvcf")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
 
 
