@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nvcf_emulator.media.assets import AssetState
     from nvcf_emulator.script.chat_request import ChatRequest
-    from nvcf_emulator.script.script import Pending
     from nvcf_emulator.script.shapes import SHAPES
+    from nvcf_emulator.script.step_queue import Pending
     from nvcf_emulator.script.steps import FaultKind, Place, StreamError
     from nvcf_emulator.server import Emulator
     from nvcf_emulator.state import API_KEY, Received
@@ -34,7 +34,7 @@ _MODULES = {
     "ChatRequest": "script.chat_request",
     "Emulator": "server",
     "FaultKind": "script.steps",
-    "Pending": "script.script",
+    "Pending": "script.step_queue",
     "Place": "script.steps",
     "Received": "state",
     "StreamError": "script.steps",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from nvcf_emulator.app import BASE, NVCF, build
 from nvcf_emulator.endpoints.recorder import Recorder
@@ -14,7 +14,8 @@ from nvcf_emulator.endpoints.replayer import Replayer
 from nvcf_emulator.http.background_server import BackgroundServer
 from nvcf_emulator.media.assets import AssetState
 from nvcf_emulator.script.chat_request import ChatRequest
-from nvcf_emulator.script.script import Pending, Script
+from nvcf_emulator.script.script import Script
+from nvcf_emulator.script.step_queue import Pending
 from nvcf_emulator.state import API_KEY, Received, State
 
 __all__ = ["Emulator"]
@@ -22,7 +23,7 @@ __all__ = ["Emulator"]
 T = TypeVar("T")
 
 
-class _Of(Generic[T]):
+class _Forwarded(Generic[T]):
     """An attribute of one of the emulator's members, under its own name.
 
     Args:
@@ -36,7 +37,13 @@ class _Of(Generic[T]):
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, emulator: Emulator, owner: type | None = None) -> T:
+    @overload
+    def __get__(self, emulator: None, owner: type) -> _Forwarded[T]: ...
+
+    @overload
+    def __get__(self, emulator: Emulator, owner: type) -> T: ...
+
+    def __get__(self, emulator: Emulator | None, owner: type) -> T | _Forwarded[T]:
         if emulator is None:
             return self
         found: T = getattr(self._holder(emulator), self._name)
@@ -80,21 +87,43 @@ class Emulator:
         OSError: At `start`, if the port is taken.
     """
 
-    shape = _Of[str]("script")
-    pending = _Of[list[Pending]]("script")
-    api_key = _Of[str]("state")
-    models = _Of[frozenset[str]]("state")
-    strict = _Of[bool]("state")
-    requests = _Of[list[Received]]("state")
-    chats = _Of[list[Received]]("state")
-    unexpected = _Of[list[Received]]("state")
-    streaming = _Of[int]("state")
-    requests_per_minute = _Of["int | None"]("state")
-    require_reasoning = _Of[bool]("state.dialect")
-    refuse_empty_content = _Of[bool]("state.dialect")
-    forced_tools_refuse_thinking = _Of[bool]("state.dialect")
-    alternating = _Of[bool]("state.dialect")
-    head_first = _Of[bool]("state.dialect")
+    # What is misspelt on the left of `=` is an error, not an attribute of its own.
+    __slots__ = (
+        "__weakref__",
+        "_server",
+        "accept",
+        "add_function",
+        "add_key",
+        "assert_all_used",
+        "clear",
+        "error_in_stream",
+        "expire_assets",
+        "fail",
+        "fault",
+        "forget_replies",
+        "raw",
+        "reply",
+        "script",
+        "state",
+        "wait_until",
+    )
+
+    shape = _Forwarded[str]("script")
+    pending = _Forwarded[list[Pending]]("script")
+    api_key = _Forwarded[str]("state")
+    models = _Forwarded[frozenset[str]]("state")
+    strict = _Forwarded[bool]("state")
+    requests = _Forwarded[list[Received]]("state")
+    chats = _Forwarded[list[Received]]("state")
+    unexpected = _Forwarded[list[Received]]("state")
+    streaming = _Forwarded[int]("state")
+    requests_per_minute = _Forwarded[int | None]("state")
+    on_request = _Forwarded[Callable[[Received], None] | None]("state")
+    require_reasoning = _Forwarded[bool]("state.dialect")
+    refuse_empty_content = _Forwarded[bool]("state.dialect")
+    forced_tools_refuse_thinking = _Forwarded[bool]("state.dialect")
+    alternating = _Forwarded[bool]("state.dialect")
+    head_first = _Forwarded[bool]("state.dialect")
 
     def __init__(
         self,
@@ -208,7 +237,7 @@ class Emulator:
 
     def _raise_what_went_wrong(self, error: Exception | None) -> None:
         """Raise what the script met; where the block failed already, only say what it was."""
-        errors = self.script.errors
+        errors = self.script.queue.errors
         if errors:
             errors[0].add_note("This was raised while the emulator used what the test scripted.")
             raise errors[0]

@@ -118,7 +118,7 @@ class State:
     @property
     def requests(self) -> list[Received]:
         """What arrived, in order; a new list."""
-        with self.script.changed:
+        with self.script.queue.changed:
             return list(self._remembered.requests)
 
     @property
@@ -129,7 +129,7 @@ class State:
     @property
     def unexpected(self) -> list[Received]:
         """The requests that nothing was scripted for, where it is strict; a new list."""
-        with self.script.changed:
+        with self.script.queue.changed:
             return list(self._remembered.unexpected)
 
     @property
@@ -140,7 +140,7 @@ class State:
     def clear(self) -> None:
         """Forget what arrived, and the steps that were scripted."""
         self.script.forget_replies()
-        with self.script.changed:
+        with self.script.queue.changed:
             self._remembered.requests.clear()
             self._remembered.unexpected.clear()
             self._remembered.asked_at.clear()
@@ -180,17 +180,17 @@ class State:
 
     def note(self, request: Received) -> None:
         """Remember a request that arrived."""
-        with self.script.changed:
+        with self.script.queue.changed:
             self._remembered.requests.append(request)
-            self.script.changed.notify_all()
+            self.script.queue.changed.notify_all()
         if self.on_request:
             self.on_request(request)
 
     def note_unexpected(self, request: Received) -> None:
         """Remember a request that nothing was scripted for."""
-        with self.script.changed:
+        with self.script.queue.changed:
             self._remembered.unexpected.append(request)
-            self.script.changed.notify_all()
+            self.script.queue.changed.notify_all()
 
     def within_rate(self, account: str) -> bool:
         """Count a request for an answer; tell whether it is still within the minute's limit."""
@@ -219,8 +219,8 @@ class State:
 
     def notify(self) -> None:
         """Wake those who wait in `wait_until`."""
-        with self.script.changed:
-            self.script.changed.notify_all()
+        with self.script.queue.changed:
+            self.script.queue.changed.notify_all()
 
     def wait_until(self, predicate: Callable[[], object], timeout: float = 5.0) -> bool:
         """Wait until `predicate` is true; it is asked again whenever something happens here.
@@ -237,7 +237,7 @@ class State:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            with self.script.changed:
+            with self.script.queue.changed:
                 # Short, since the predicate may look at things that happen elsewhere.
-                self.script.changed.wait(min(left, 0.02))
+                self.script.queue.changed.wait(min(left, 0.02))
         return True

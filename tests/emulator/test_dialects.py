@@ -37,6 +37,15 @@ def test_every_switch_is_off_and_off_again(server):
     assert [getattr(server, switch) for switch in SWITCHES] == [False] * 5
 
 
+def test_a_misspelt_switch_is_an_error(server):
+    with pytest.raises(AttributeError, match="alternatng"):
+        server.alternatng = True
+    with pytest.raises(AttributeError):
+        server.requests = []
+    assert "shape" in dir(type(server))
+    assert type(server).shape is not None
+
+
 @pytest.mark.parametrize("model", [KIMI, SUPER])
 def test_empty_content(server, post, model):
     def calling(content):

@@ -44,6 +44,13 @@ def test_the_rest_of_the_words_is_repeated(said):
     assert '"Know nothing of Norway? Answer … or …."' in text
 
 
+@pytest.mark.parametrize("letter", ["x", "{", "<", '"', " ", "1"])
+@pytest.mark.timeout(20)
+def test_a_long_text_takes_no_longer_than_its_length(said, letter):
+    text = letter * 1_000_000
+    assert text in said(KIMI, text)
+
+
 def test_a_tool_s_judgement_is_not_repeated(post):
     call = {"id": "c1", "type": "function", "function": {"name": "is_open", "arguments": "{}"}}
     messages = [

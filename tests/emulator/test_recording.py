@@ -149,6 +149,26 @@ def test_an_echoed_key_and_chosen_texts_are_not_written(server, path, to):
         assert to(replayed, "For Bob", stream=True).status_code == 200
 
 
+def test_paths_keep_their_escapes(server, recorded, path, bare):
+    escaped = "models/a%2Fb%20c"
+    assert bare.get(f"{recorded.base_url}/{escaped}?x=%2F").status_code == 404
+    recorded.stop()
+    (exchange,) = lines(path)[1:]
+    assert exchange["request"]["path"] == f"/v1/{escaped}"
+    assert server.requests[-1].path == "/v1/models/a/b c", "escaped once"
+    with Emulator.replay(path) as replayed:
+        assert bare.get(f"{replayed.base_url}/{escaped}?x=%2F").status_code == 404
+
+
+def test_keys_in_other_headers(server, recorded, path, bare):
+    headers = {"x-api-key": SECRET, "api-key": SECRET, "authorization": f"Bearer {SECRET}"}
+    server.fail(403, body=f"{SECRET} is wrong", on="models", headers={"set-cookie": "id=1"})
+    bare.get(f"{recorded.base_url}/models", headers=headers)
+    recorded.stop()
+    assert SECRET not in path.read_text()
+    assert "id=1" not in path.read_text()
+
+
 def test_an_upstream_that_breaks_off(server, recorded, path, to, bare):
     server.fault("truncate", after=2)
     server.reply(["one ", "two ", "three "])

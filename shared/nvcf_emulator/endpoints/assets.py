@@ -157,7 +157,7 @@ class Storage:
 
     async def _taken(self, request: Request, arriving: _Arriving) -> HTTPResponse:
         length = int(request.headers["content-length"])
-        step = self._state.script.take("put", _breaks_the_body)
+        step = self._state.script.queue.take("put", _breaks_the_body)
         share = _SHARE_FIRST if step else 1
         if isinstance(step, Fault) and step.after is not None:
             share = min(step.after, 1)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nvcf_emulator.script.script import Pending
+from nvcf_emulator.script.step_queue import Pending
 from nvcf_emulator.state import Received, State
 
 __all__ = ["PATH", "control_routes", "received_as_json"]

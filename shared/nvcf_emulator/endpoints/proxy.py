@@ -11,17 +11,17 @@ from starlette.types import Receive, Scope, Send
 from nvcf_emulator.http.plain_asgi import (
     read_body,
     request_headers,
+    request_path,
     send_chunks,
     until_the_client_leaves,
 )
-from nvcf_emulator.http.recording import Exchange, RecordingWriter, parsed_body
+from nvcf_emulator.http.recording import SECRET_HEADERS, Exchange, RecordingWriter, parsed_body
 
 __all__ = ["Proxy"]
 
 _OF_ONE_CONNECTION = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host"}
 )
-_NOT_RECORDED = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 class Proxy:
@@ -51,7 +51,7 @@ class Proxy:
         return None
 
     async def _pass_on(self, scope: Scope, raw: bytes, send: Send) -> None:
-        url = self._url(scope["path"], scope["query_string"].decode())
+        url = self._url(request_path(scope), scope["query_string"].decode())
         if url is None:
             await send_chunks(scope, send, 404, [], _one(b"404: below /v1 or /v2/nvcf alone"))
             return
@@ -86,23 +86,24 @@ class Proxy:
             headers = request_headers(scope)
             exchange = Exchange(
                 method=scope["method"],
-                path=scope["path"],
+                path=request_path(scope),
                 query=scope["query_string"].decode(),
                 request_headers={
-                    name: value for name, value in headers.items() if name not in _NOT_RECORDED
+                    name: value for name, value in headers.items() if name not in SECRET_HEADERS
                 },
                 request_body=parsed_body(raw),
                 status=response.status_code,
-                headers=[item for item in kept if item[0].lower() != "set-cookie"],
+                headers=[item for item in kept if item[0].lower() not in SECRET_HEADERS],
                 chunks=chunks,
                 complete=complete,
             )
-            self._writer.add(exchange, _keys(headers.get("authorization", "")))
+            self._writer.add(exchange, _keys(headers))
 
 
-def _keys(authorization: str) -> list[str]:
-    key = authorization.partition(" ")[2].strip()
-    return [key] if key else []
+def _keys(headers: Mapping[str, str]) -> list[str]:
+    """Return the keys of a request, without the scheme that may stand before them."""
+    values = [value for name, value in headers.items() if name in SECRET_HEADERS]
+    return [value.rpartition(" ")[2] for value in values if value.strip()]
 
 
 async def _one(data: bytes) -> AsyncIterator[bytes]:

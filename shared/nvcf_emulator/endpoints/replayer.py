@@ -13,6 +13,7 @@ from nvcf_emulator.http.background_server import BackgroundServer
 from nvcf_emulator.http.plain_asgi import (
     read_body,
     request_headers,
+    request_path,
     send_chunks,
     until_the_client_leaves,
 )
@@ -99,7 +100,7 @@ class Replayer:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             request = Exchange(
                 method=scope["method"],
-                path=scope["path"],
+                path=request_path(scope),
                 query=scope["query_string"].decode(),
                 request_headers=request_headers(scope),
                 request_body=parsed_body(await read_body(receive)),

@@ -10,18 +10,30 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nvcf_emulator.http.connection import Connection
 
-__all__ = ["read_body", "request_headers", "send_chunks", "until_the_client_leaves"]
+__all__ = ["read_body", "request_headers", "request_path", "send_chunks", "until_the_client_leaves"]
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Return the body of a request."""
+    """Return the body of a request.
+
+    Raises:
+        ClientDisconnect: The client left before it had sent all of it.
+    """
     body = bytearray()
     more = True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return bytes(body)
+
+
+def request_path(scope: Scope) -> str:
+    """Return the path of a request as it was sent, with its escapes and without the query."""
+    raw: bytes = scope["raw_path"]
+    return raw.decode("ascii")
 
 
 def request_headers(scope: Scope) -> dict[str, str]:

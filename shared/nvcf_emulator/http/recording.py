@@ -5,17 +5,28 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-__all__ = ["REDACTED", "Exchange", "Recording", "RecordingWriter", "differences", "parsed_body"]
+__all__ = [
+    "REDACTED",
+    "SECRET_HEADERS",
+    "Exchange",
+    "Recording",
+    "RecordingWriter",
+    "differences",
+    "parsed_body",
+]
 
 REDACTED = "[redacted]"
 FORMAT = "nvcf-recording"
 VERSION = 1
 
-_SECRET_HEADERS = frozenset({"authorization", "cookie", "set-cookie", "proxy-authorization"})
+SECRET_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "api-key", "x-api-key", "cookie", "set-cookie"}
+)
+"""Headers that a recording leaves out, names in lower case."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +108,9 @@ class RecordingWriter:
     def add(self, exchange: Exchange, keys: Sequence[str] = ()) -> None:
         """Write an exchange, without `keys` and what else is redacted."""
         secrets = [*keys, *self._redact]
-        cleaned = {
-            **exchange.as_json(),
-            "request": _cleaned(exchange.as_json()["request"], secrets),
-            "response": _cleaned(_cleaned_chunks(exchange, secrets).as_json()["response"], secrets),
-        }
+        line = _cleaned(_cleaned_chunks(exchange, secrets).as_json(), secrets)
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(cleaned, ensure_ascii=False) + "\n")
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 @dataclass
@@ -190,8 +197,13 @@ def _different(name: str, recorded: Any, got: Any) -> Iterator[str]:
     elif isinstance(recorded, list) and isinstance(got, list) and len(recorded) == len(got):
         for place, (one, other) in enumerate(zip(recorded, got, strict=True)):
             yield from _different(f"{name}[{place}]", one, other)
-    elif recorded != got and not _was_redacted(recorded, got):
+    elif not _same(recorded, got) and not _was_redacted(recorded, got):
         yield f"{name}: recorded {_short(recorded)}, got {_short(got)}"
+
+
+def _same(recorded: Any, got: Any) -> bool:
+    # In Python true is 1; in JSON it is not.
+    return bool(recorded == got) and isinstance(recorded, bool) == isinstance(got, bool)
 
 
 def _was_redacted(recorded: Any, got: Any) -> bool:
@@ -232,12 +244,10 @@ def _cleaned_chunks(exchange: Exchange, secrets: Sequence[str]) -> Exchange:
         whole = whole.replace(secret.encode(), REDACTED.encode())
     pause = sum(pause for pause, _ in exchange.chunks)
     headers = [item for item in exchange.headers if item[0].lower() != "content-length"]
-    return Exchange(
-        **{
-            **exchange.__dict__,
-            "chunks": [(pause, whole)],
-            "headers": [*headers, ("content-length", str(len(whole)))],
-        }
+    return replace(
+        exchange,
+        chunks=[(pause, whole)],
+        headers=[*headers, ("content-length", str(len(whole)))],
     )
 
 
@@ -248,7 +258,7 @@ def _cleaned(value: Any, secrets: Sequence[str]) -> Any:
         return value
     if isinstance(value, dict):
         return {
-            name: REDACTED if str(name).lower() in _SECRET_HEADERS else _cleaned(item, secrets)
+            name: REDACTED if str(name).lower() in SECRET_HEADERS else _cleaned(item, secrets)
             for name, item in value.items()
         }
     if isinstance(value, list):
