@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -25,6 +26,9 @@ __all__ = ["app", "run"]
 
 _PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 """For commands that hand all their arguments on as they are."""
+
+_COMPLETION = "_NVCF_COMPLETE"
+"""The variable in which a shell asks what could come next."""
 
 app = typer.Typer(
     name="nvcf",
@@ -58,7 +62,8 @@ def run(arguments: list[str] | None = None) -> int:
         warnings.simplefilter("default", NVCFWarning)
         warnings.showwarning = _shown_by(output, warnings.showwarning)
         status = _status_of(given or ["--help"])
-    return status if given else 2
+    # A shell that asks for completions gives no arguments either.
+    return status if given or _COMPLETION in os.environ else 2
 
 
 def _status_of(arguments: list[str]) -> int:

@@ -11,6 +11,8 @@ import pytest
 
 from nvcf_emulator import API_KEY, Emulator
 
+pytestmark = pytest.mark.slow
+
 KIMI = "moonshotai/kimi-k2.6"
 ASKS = (sys.executable, "-m", "nvcf_cli", "chat", KIMI, "Hello")
 

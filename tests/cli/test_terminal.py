@@ -16,6 +16,8 @@ from nvcf_cli.samples import IMAGE
 from nvcf_emulator import API_KEY, Emulator
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
 KIMI = "moonshotai/kimi-k2.6"
 
 Terminal = Callable[..., Any]
