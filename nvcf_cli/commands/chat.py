@@ -68,10 +68,14 @@ class Conversation:
         asked = [*self.messages, *messages]
         answer = Chunk()
         shown = ""
-        for chunk in self.model.stream(asked, **self.given):
-            answer += chunk
-            shown = self._show(chunk, shown)
-        self._finish(answer, shown)
+        try:
+            for chunk in self.model.stream(asked, **self.given):
+                answer += chunk
+                shown = self._show(chunk, shown)
+        finally:
+            if shown:
+                self.output.line()
+        self._finish(answer)
         said = (answer.text,) if answer.text else ()
         self.messages = [
             *asked,
@@ -95,9 +99,7 @@ class Conversation:
             shown = "text"
         return shown
 
-    def _finish(self, answer: Chunk, shown: str) -> None:
-        if shown:
-            self.output.line()
+    def _finish(self, answer: Chunk) -> None:
         for call in answer.tool_calls:
             self.output.line(f"{call.name}({call.arguments})", "cyan")
         if answer.refusal:
@@ -115,9 +117,17 @@ def chat(
         str | None,
         typer.Argument(metavar="[TEXT|-]", help="What to ask; - reads the standard input."),
     ] = None,
-    image: Annotated[list[Path] | None, typer.Option("--image", metavar="FILE")] = None,
-    audio: Annotated[list[Path] | None, typer.Option("--audio", metavar="FILE")] = None,
-    video: Annotated[list[Path] | None, typer.Option("--video", metavar="FILE")] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option("--image", metavar="FILE", help="An image; may be repeated."),
+    ] = None,
+    audio: Annotated[
+        list[Path] | None,
+        typer.Option("--audio", metavar="FILE", help="An audio; may be repeated."),
+    ] = None,
+    video: Annotated[
+        list[Path] | None, typer.Option("--video", metavar="FILE", help="A video; may be repeated.")
+    ] = None,
     system: Annotated[
         str | None, typer.Option("--system", metavar="TEXT", help="The system message.")
     ] = None,
@@ -139,8 +149,12 @@ def chat(
             autocompletion=_complete_effort,
         ),
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", metavar="N")] = None,
-    temperature: Annotated[float | None, typer.Option("--temperature", metavar="N")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", metavar="N", help="The most tokens of the answer.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", metavar="N", help="Sampling temperature.")
+    ] = None,
     reasoning: Annotated[
         bool | None,
         typer.Option(
@@ -261,15 +275,17 @@ def _converse(conversation: Conversation, media: tuple[Media, ...]) -> None:
     output.note("An empty line is skipped; Ctrl-C stops an answer, Ctrl-D ends the conversation.")
     waiting: tuple[Part, ...] = media
     for line in _typed("> "):
+        before = conversation.messages
         try:
             answer = conversation.ask(Message(role="user", parts=(*waiting, line)))
             waiting = ()
             while answer.tool_calls:
                 answer = conversation.ask(*_tool_results(answer))
         except NVCFError as error:
+            conversation.messages = before  # A call whose result was refused must not stay.
             output.complain(str(error))
         except KeyboardInterrupt:
-            output.line()
+            conversation.messages = before
             output.note("stopped")
 
 

@@ -11,6 +11,7 @@ import httpx
 
 from nvcf_cli.samples import AUDIO, IMAGE, VIDEO
 from nvcf_core import MediaKind, ModelSpec
+from nvcf_core.messages import TAGS
 from nvcf_core.models.spec import Range
 
 from . import outcomes
@@ -44,7 +45,8 @@ _MEDIA: Mapping[MediaKind, tuple[str, bytes]] = {
     "video": ("video/mp4", VIDEO),
 }
 
-_TAGS: Mapping[MediaKind, str] = {"image": "img", "audio": "audio", "video": "video"}
+_WHOLE_NUMBERS = frozenset(("max_tokens", "reasoning_budget", "seed"))
+"""The bounded fields that take no fraction."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Probe:
     documented: str | None
     send: Callable[[Connection], Observation]
     outcome: Callable[[Observation], str]
-    tokens: int = 0
+    tokens: int
     polled: bool = False
 
 
@@ -91,18 +93,17 @@ def _answers(spec: ModelSpec) -> Iterator[Probe]:
     short = {"max_tokens": _SHORT, **_quiet(spec)}
     # The documentation of the other path does not promise OpenAI's form of an answer.
     usage = outcomes.USAGE if spec.model_in_body else None
-    yield _probe("text", outcomes.ANSWERED, _ask(spec, **short), outcomes.answered, _SHORT)
-    yield _probe(
+    yield Probe("text", outcomes.ANSWERED, _ask(spec, **short), outcomes.answered, _SHORT)
+    yield Probe(
         "stream", outcomes.STREAMED, _ask(spec, stream=True, **short), outcomes.streamed, _SHORT
     )
-    yield _probe("usage", usage, _ask(spec, **short), outcomes.usage_told, _SHORT)
+    yield Probe("usage", usage, _ask(spec, **short), outcomes.usage_told, _SHORT)
     if spec.documents("stream_options"):
         asked = _ask(spec, stream=True, stream_options={"include_usage": True}, **short)
-        yield _probe("usage in a stream", outcomes.USAGE, asked, outcomes.usage_told, _SHORT)
+        yield Probe("usage in a stream", outcomes.USAGE, asked, outcomes.usage_told, _SHORT)
     patient = _ask(spec, headers={"nvcf-poll-seconds": "1"}, **short)
-    yield replace(
-        _probe("202 and polling", outcomes.ANSWERED, patient, outcomes.answered, _SHORT),
-        polled=True,
+    yield Probe(
+        "202 and polling", outcomes.ANSWERED, patient, outcomes.answered, _SHORT, polled=True
     )
 
 
@@ -111,11 +112,11 @@ def _thinking(spec: ModelSpec) -> Iterator[Probe]:
         return
     for name, body, wanted, tokens in _switches(spec):
         asked = _ask(spec, max_tokens=tokens, **body)
-        yield _probe(name, wanted, asked, outcomes.reasoned, tokens)
+        yield Probe(name, wanted, asked, outcomes.reasoned, tokens)
     if spec.parameters is not None and "reasoning_budget" in spec.parameters:
         body = {"reasoning_budget": BUDGET, **spec.reasoning_efforts["high"]}
         asked = _ask(spec, max_tokens=_LONG, **body)
-        yield _probe(
+        yield Probe(
             "reasoning_budget", outcomes.WITHIN_BUDGET, asked, outcomes.within_budget, _LONG
         )
 
@@ -145,8 +146,8 @@ def _tools(spec: ModelSpec) -> Iterator[Probe]:
         return
     offered = {"tools": [_TOOL], "max_tokens": _SHORT, **_quiet(spec)}
     text = f"Call {TOOL} for the city 'Rome'."
-    yield _probe("tool call", outcomes.CALLED, _ask(spec, text, **offered), outcomes.called, _SHORT)
-    yield _probe(
+    yield Probe("tool call", outcomes.CALLED, _ask(spec, text, **offered), outcomes.called, _SHORT)
+    yield Probe(
         "tool call, streamed",
         outcomes.CALLED,
         _ask(spec, text, stream=True, **offered),
@@ -160,7 +161,7 @@ def _tools(spec: ModelSpec) -> Iterator[Probe]:
             "max_tokens": _LONG,
             **spec.reasoning_efforts["high"],
         }
-        yield _probe(
+        yield Probe(
             "forced tool while thinking", None, _ask(spec, text, **forced), outcomes.called, _LONG
         )
 
@@ -173,7 +174,7 @@ def _histories(spec: ModelSpec) -> Iterator[Probe]:
             ('content "" beside a call', "", None),
         ):
             asked = _ask(spec, messages=_after_a_call(content), tools=[_TOOL], **short)
-            yield _probe(name, documented, asked, outcomes.answered, _SHORT)
+            yield Probe(name, documented, asked, outcomes.answered, _SHORT)
     if spec.supports_reasoning:
         documented = outcomes.ANSWERED if "reasoning_content" in spec.message_keys else None
         thought = {
@@ -182,7 +183,7 @@ def _histories(spec: ModelSpec) -> Iterator[Probe]:
             "reasoning_content": "Two and two are four.",
         }
         conversation = [_user("What is 2 + 2?"), thought, _user("And 3 + 3?")]
-        yield _probe(
+        yield Probe(
             "reasoning in the history",
             documented,
             _ask(spec, messages=conversation, **short),
@@ -193,14 +194,14 @@ def _histories(spec: ModelSpec) -> Iterator[Probe]:
 
 def _media(spec: ModelSpec, *, assets: bool) -> Iterator[Probe]:
     short = {"max_tokens": _SHORT, **_quiet(spec)}
-    for kind in ("image", "audio", "video"):
+    for kind in _MEDIA:
         documented = outcomes.ANSWERED if kind in spec.media else None
         asked = _ask(spec, content=[_text("Describe it."), _part(kind, spec)], **short)
-        yield _probe(f"inline {kind}", documented, asked, outcomes.answered, _SHORT)
-    taken = [kind for kind in spec.html_tags if kind in spec.media]
-    if assets and spec.assets and taken:
-        kind = "image" if "image" in taken else taken[0]
-        yield _probe("asset", outcomes.DELETED, _asset(spec, kind), _with_asset, _SHORT)
+        yield Probe(f"inline {kind}", documented, asked, outcomes.answered, _SHORT)
+    tagged = [kind for kind in _MEDIA if kind in spec.html_tags and kind in spec.media]
+    if assets and spec.assets and tagged:
+        kind = tagged[0]
+        yield Probe("asset", outcomes.DELETED, _asset(spec, kind), _with_asset, _SHORT)
 
 
 def _limits(spec: ModelSpec) -> Iterator[Probe]:
@@ -208,12 +209,11 @@ def _limits(spec: ModelSpec) -> Iterator[Probe]:
     for name, bound in sorted(spec.bounds.items()):
         for value in _outside(name, bound):
             asked = _ask(spec, **{"max_tokens": _SHORT, **_quiet(spec), name: value})
-            yield _probe(f"{name} {value}", outcomes.REFUSED, asked, outcomes.refused, _SHORT)
+            yield Probe(f"{name} {value}", outcomes.REFUSED, asked, outcomes.refused, _SHORT)
 
 
 def _outside(name: str, bound: Range) -> list[float]:
-    whole = isinstance(bound.high, int) and name not in ("temperature", "top_p")
-    step = 1 if whole and "penalty" not in name else 0.01
+    step = 1 if name in _WHOLE_NUMBERS else 0.01
     above = bound.high + step
     return [bound.low - step, above] if name == "max_tokens" else [above]
 
@@ -221,8 +221,8 @@ def _outside(name: str, bound: Range) -> list[float]:
 def _refusals(spec: ModelSpec) -> Iterator[Probe]:
     short = {"max_tokens": _SHORT, **_quiet(spec)}
     unknown = _ask(spec, **{**short, _UNKNOWN_FIELD: True})
-    yield _probe("unknown field", None, unknown, outcomes.refused, _SHORT)
-    yield _probe(
+    yield Probe("unknown field", None, unknown, outcomes.refused, _SHORT)
+    yield Probe(
         "wrong model id",
         outcomes.REFUSED,
         _ask(_other(spec), **short),
@@ -232,19 +232,7 @@ def _refusals(spec: ModelSpec) -> Iterator[Probe]:
     if spec.alternating or spec.single_message:
         twice = [_user("Say hello."), _user("Say hello again.")]
         asked = _ask(spec, messages=twice, **short)
-        yield _probe(
-            "two user messages in a row", outcomes.REFUSED, asked, outcomes.refused, _SHORT
-        )
-
-
-def _probe(
-    name: str,
-    documented: str | None,
-    send: Callable[[Connection], Observation],
-    outcome: Callable[[Observation], str],
-    tokens: int,
-) -> Probe:
-    return Probe(name, documented, send, outcome, tokens)
+        yield Probe("two user messages in a row", outcomes.REFUSED, asked, outcomes.refused, _SHORT)
 
 
 def _ask(
@@ -273,7 +261,7 @@ def _asset(spec: ModelSpec, kind: MediaKind) -> Callable[[Connection], Observati
     def send(connection: Connection) -> Observation:
         try:
             asset = connection.upload(data, media_type)
-            content = f'Describe it. <{_TAGS[kind]} src="data:{media_type};asset_id,{asset}" />'
+            content = f'Describe it. <{TAGS[kind]} src="data:{media_type};asset_id,{asset}" />'
             headers = {"nvcf-input-asset-references": asset}
             fields = {"content": content, "max_tokens": _SHORT, **_quiet(spec)}
             observed = _ask(spec, headers=headers, **fields)(connection)
@@ -325,9 +313,9 @@ def _text(text: str) -> JSONObject:
     return {"type": "text", "text": text}
 
 
-def _part(kind: str, spec: ModelSpec) -> JSONObject:
+def _part(kind: MediaKind, spec: ModelSpec) -> JSONObject:
     """Inline media in the part that the documentation has for its kind."""
-    media_type, data = next(sample for name, sample in _MEDIA.items() if name == kind)
+    media_type, data = _MEDIA[kind]
     encoded = base64.b64encode(data).decode()
     if kind == "audio" and spec.audio_part == "input_audio":
         return {"type": "input_audio", "input_audio": {"data": encoded, "format": "wav"}}

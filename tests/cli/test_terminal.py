@@ -150,6 +150,29 @@ def test_a_person_is_asked_what_a_tool_returned(
     assert service.chats[1].body["messages"][-1]["role"] == "tool"
 
 
+def test_a_result_that_is_refused_leaves_no_call_behind(
+    terminal: Terminal, service: Emulator, tmp_path: Path
+) -> None:
+    path = tmp_path / "tool.json"
+    path.write_text('{"name": "add", "description": "Add.", "parameters": {"type": "object"}}')
+    service.reply(tool_calls=[{"name": "add", "arguments": {"a": 1}}], when="Add")
+    service.fail(400, body="a result too many", when={"tool_result": "42"})
+    service.reply(text="Fine.", when="Never mind")
+    process = terminal("chat", KIMI, "--tool", str(path), "--reasoning-effort", "none")
+    process.expect("> ")
+    process.sendline("Add them")
+    process.expect("result of add: ")
+    process.sendline("42")
+    process.expect_exact("a result too many")
+    process.expect("> ")
+    process.sendline("Never mind")
+    process.expect_exact("Fine.")
+    process.expect("> ")
+    process.sendeof()
+    ended(process)
+    assert [message["content"] for message in service.chats[-1].body["messages"]] == ["Never mind"]
+
+
 def test_control_c_stops_an_answer_and_not_the_conversation(
     terminal: Terminal, service: Emulator
 ) -> None:
