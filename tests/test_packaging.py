@@ -109,7 +109,9 @@ def test_the_bare_install_brings_httpx_and_pydantic_alone(bare: Empty) -> None:
     }  # fmt: skip
     assert found <= allowed
     assert (
-        bare.says("import nvcf_core; print(nvcf_core.spec_for('moonshotai/kimi-k2.6').tools)")
+        bare.says(
+            "import nvcf_core; print(nvcf_core.spec_for('moonshotai/kimi-k2.6').supports_tools)"
+        )
         == "True"
     )
 

@@ -13,9 +13,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from nvcf_cli.app import run
@@ -151,6 +153,96 @@ def listen() -> Iterator[Callable[..., Listener]]:
     yield start
     for listener in started:
         listener.close()
+
+
+Body = dict[str, Any]
+
+
+class DeviatingServer:
+    """A server that passes requests on to an emulator, and does what it is told to otherwise.
+
+    Args:
+        emulator: answers what is passed on.
+        ask: changes the body of a request for an answer before the emulator judges it; returns
+            a text instead to refuse it with a 400.
+        tell: changes the body of a response with status 200: its text.
+        path: changes a path.
+    """
+
+    def __init__(
+        self,
+        emulator: Emulator,
+        ask: Callable[[Body], Body | str] = lambda body: body,
+        tell: Callable[[str], str] = lambda text: text,
+        path: Callable[[str], str] = lambda path: path,
+    ) -> None:
+        self._http = httpx.Client(timeout=30)
+        parts = {"emulator": emulator, "http": self._http}
+        changes = {
+            name: staticmethod(change)
+            for name, change in (("ask", ask), ("tell", tell), ("changed_path", path))
+        }
+        handler = type("Handler", (_PassingOn,), {**parts, **changes})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._http.close()
+
+
+class _PassingOn(BaseHTTPRequestHandler):
+    emulator: Emulator
+    http: httpx.Client
+    ask: Callable[[Body], Body | str]
+    tell: Callable[[str], str]
+    changed_path: Callable[[str], str]
+
+    def do_POST(self) -> None:
+        body = self.ask(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        if isinstance(body, str):
+            self._respond(400, "application/json", json.dumps({"error": {"message": body}}))
+            return
+        kept = ("authorization", "accept", "nvcf-input-asset-references")
+        response = self.http.post(
+            self.emulator.root + self.changed_path(self.path),
+            json=body,
+            headers={name: self.headers[name] for name in kept if name in self.headers},
+        )
+        text = self.tell(response.text) if response.status_code == 200 else response.text
+        self._respond(response.status_code, response.headers["content-type"], text)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def _respond(self, status: int, content_type: str, text: str) -> None:
+        data = text.encode()
+        self.send_response(status)
+        self.send_header("content-type", content_type)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@pytest.fixture
+def deviating_url(service: Emulator) -> Iterator[Callable[..., str]]:
+    """Starts a `DeviatingServer` before the emulator, and returns its base url."""
+    started: list[DeviatingServer] = []
+
+    def start(**changes: Any) -> str:
+        started.append(DeviatingServer(service, **changes))
+        return started[-1].base_url
+
+    yield start
+    for server in started:
+        server.close()
 
 
 @pytest.fixture

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -28,19 +25,6 @@ PALIGEMMA = "google/paligemma"
 MODELS = [spec.id for spec in known_models()]
 
 
-def _load(name: str) -> ModuleType:
-    """Import a module of this folder, which is not a package."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-deviating = _load("deviating_server")
-Deviation = deviating.Deviation
 Body = dict[str, Any]
 
 
@@ -93,6 +77,11 @@ def test_no_request_asks_for_more_than_its_part_of_the_cost(nvcf: Any, service: 
             asked[model] += min(chat.body["max_tokens"], 512)
     for model, cost in document["cost"].items():
         assert 0 < asked[model] <= cost["tokens_at_most"], model
+
+
+def otherwise(**changes: Any) -> dict[str, Any]:
+    """What a server does otherwise: keywords of `deviating_url`."""
+    return changes
 
 
 def _clamped(name: str, most: float) -> Callable[[Body], Body]:
@@ -154,67 +143,67 @@ def _always_thinking(body: Body) -> Body:
     return {**body, "chat_template_kwargs": {"thinking": True}}
 
 
-DEVIATIONS: list[tuple[str, str, Any, set[str], str]] = [
+DEVIATIONS: list[tuple[str, str, dict[str, Any], set[str], str]] = [
     (
         "an end without [DONE]",
         KIMI,
-        Deviation(tell=lambda text: text.replace("data: [DONE]\n\n", "")),
+        otherwise(tell=lambda text: text.replace("data: [DONE]\n\n", "")),
         {"stream"},
         "events with text, no [DONE]",
     ),
     (
         "streams that are not",
         GEMMA,
-        Deviation(ask=lambda body: {**body, "stream": False}),
+        otherwise(ask=lambda body: {**body, "stream": False}),
         {"stream"},
         "not a stream",
     ),
     (
         "no usage",
         GEMMA,
-        Deviation(tell=lambda text: text.replace('"usage"', '"used"')),
+        otherwise(tell=lambda text: text.replace('"usage"', '"used"')),
         {"usage"},
         "no usage",
     ),
     (
         "usage in streams refused",
         KIMI,
-        Deviation(ask=_refusing(lambda body: "stream_options" in body)),
+        otherwise(ask=_refusing(lambda body: "stream_options" in body)),
         {"usage in a stream"},
         "refused",
     ),
     (
         "thinking that cannot be switched off",
         KIMI,
-        Deviation(ask=_always_thinking),
+        otherwise(ask=_always_thinking),
         {"thinking off"},
         "reasoning",
     ),
     (
         "no reasoning",
         KIMI,
-        Deviation(tell=_whole(_no_reasoning)),
+        otherwise(tell=_whole(_no_reasoning)),
         {"thinking on"},
         "text, no reasoning",
     ),
     (
         "no switch in the system message",
         NANO,
-        Deviation(ask=_refusing(_any_message(lambda message: message["content"] == "/no_think"))),
+        otherwise(ask=_refusing(_any_message(lambda message: message["content"] == "/no_think"))),
         {"/no_think in the system message"},
         "refused",
     ),
     (
         "a reasoning_effort that is ignored",
         SUPER,
-        Deviation(ask=_without("reasoning_effort")),
+        otherwise(ask=_without("reasoning_effort")),
         {"reasoning_effort none"},
         "reasoning",
     ),
     (
         "a budget that is not kept",
         SUPER,
-        Deviation(
+        otherwise(
             tell=lambda text: text.replace(
                 '"reasoning_content":"', '"reasoning_content":"' + "hm " * 40
             ).replace('"reasoning_content": "', '"reasoning_content": "' + "hm " * 40)
@@ -225,98 +214,98 @@ DEVIATIONS: list[tuple[str, str, Any, set[str], str]] = [
     (
         "arguments that are not JSON",
         KIMI,
-        Deviation(tell=_whole(_broken_arguments)),
+        otherwise(tell=_whole(_broken_arguments)),
         {"tool call", "forced tool while thinking"},
         "a call with arguments that are not JSON",
     ),
     (
         "no calls in streams",
         KIMI,
-        Deviation(ask=lambda body: _without("tools")(body) if body["stream"] else body),
+        otherwise(ask=lambda body: _without("tools")(body) if body["stream"] else body),
         {"tool call, streamed"},
         "no call",
     ),
     (
         "no forced tool while thinking",
         KIMI,
-        Deviation(ask=_refusing(lambda body: "tool_choice" in body)),
+        otherwise(ask=_refusing(lambda body: "tool_choice" in body)),
         {"forced tool while thinking"},
         "refused",
     ),
     (
         "content null refused",
         KIMI,
-        Deviation(ask=_refusing(_any_message(lambda message: message["content"] is None))),
+        otherwise(ask=_refusing(_any_message(lambda message: message["content"] is None))),
         {"content null beside a call"},
         "refused",
     ),
     (
         'content "" refused',
         SUPER,
-        Deviation(ask=_refusing(_any_message(lambda message: message["content"] == ""))),
+        otherwise(ask=_refusing(_any_message(lambda message: message["content"] == ""))),
         {'content "" beside a call'},
         "refused",
     ),
     (
         "reasoning in the history refused",
         KIMI,
-        Deviation(ask=_refusing(_any_message(lambda message: "reasoning_content" in message))),
+        otherwise(ask=_refusing(_any_message(lambda message: "reasoning_content" in message))),
         {"reasoning in the history"},
         "refused",
     ),
     (
         "images refused",
         NANO,
-        Deviation(ask=_refusing(_has_part("image_url"))),
+        otherwise(ask=_refusing(_has_part("image_url"))),
         {"inline image"},
         "refused",
     ),
     (
         "audio refused",
         GEMMA,
-        Deviation(ask=_refusing(_has_part("audio_url"))),
+        otherwise(ask=_refusing(_has_part("audio_url"))),
         {"inline audio"},
         "refused",
     ),
     (
         "video refused",
         KIMI,
-        Deviation(ask=_refusing(_has_part("video_url"))),
+        otherwise(ask=_refusing(_has_part("video_url"))),
         {"inline video"},
         "refused",
     ),
     (
         "max_tokens without a bound",
         GEMMA,
-        Deviation(ask=_clamped("max_tokens", 8192)),
+        otherwise(ask=_clamped("max_tokens", 8192)),
         {"max_tokens 8193"},
         "accepted",
     ),
     (
         "temperature without a bound",
         PALIGEMMA,
-        Deviation(ask=_clamped("temperature", 1)),
+        otherwise(ask=_clamped("temperature", 1)),
         {"temperature 1.01"},
         "accepted",
     ),
     (
         "unknown fields ignored",
         SUPER,
-        Deviation(ask=_without("field_that_does_not_exist")),
+        otherwise(ask=_without("field_that_does_not_exist")),
         {"unknown field"},
         "accepted",
     ),
     (
         "any id served",
         KIMI,
-        Deviation(ask=_served(KIMI)),
+        otherwise(ask=_served(KIMI)),
         {"wrong model id"},
         "accepted",
     ),
     (
         "any path served",
         PALIGEMMA,
-        Deviation(path=lambda _: "/v1/vlm/google/paligemma"),
+        otherwise(path=lambda _: "/v1/vlm/google/paligemma"),
         {"wrong model id"},
         "accepted",
     ),
@@ -332,12 +321,12 @@ def test_a_deviation_is_found(
     nvcf: Any,
     service: Emulator,
     model: str,
-    deviation: Any,
+    deviating_url: Callable[..., str],
+    deviation: dict[str, Any],
     probes: set[str],
     observed: str,
 ) -> None:
-    with deviating.DeviatingServer(service, deviation) as server:
-        ended = nvcf("verify", model, "--base-url", server.base_url, "--json")
+    ended = nvcf("verify", model, "--base-url", deviating_url(**deviation), "--json")
     assert ended.status == 1
     found = {probe["probe"]: probe for probe in ended.document["probes"] if probe["deviates"]}
     assert set(found) == probes
