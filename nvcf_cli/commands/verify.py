@@ -31,7 +31,7 @@ from nvcf_core.models.catalog import known_models
 
 __all__ = ["verify"]
 
-_WIDTHS = (33, 28, 28)
+_WIDTHS = (33, 13, 13)
 """Columns of a line: probe, documented, emulator. What was observed has the rest."""
 
 

@@ -27,14 +27,14 @@ __all__ = [
 ]
 
 ANSWERED = "text"
-STREAMED = "events with text, [DONE]"
+STREAMED = "text, [DONE]"
 USAGE = "usage"
 REASONED = "reasoning"
-UNREASONED = "text, no reasoning"
-WITHIN_BUDGET = "reasoning within the budget"
-CALLED = "a call with valid arguments"
+UNREASONED = "no reasoning"
+WITHIN_BUDGET = "within budget"
+CALLED = "valid call"
 REFUSED = "refused"
-DELETED = "text; asset deleted"
+DELETED = "text, deleted"
 
 TOOL = "get_weather"
 """The tool of every probe that offers one."""
@@ -81,7 +81,7 @@ def streamed(observed: Observation) -> str:
         return "not a stream"
     if len(observed.events) < 2 or not observed.content.strip():
         return "a stream without text"
-    return STREAMED if observed.done else "events with text, no [DONE]"
+    return STREAMED if observed.done else "text, no [DONE]"
 
 
 def usage_told(observed: Observation) -> str:
@@ -110,7 +110,7 @@ def within_budget(observed: Observation) -> str:
     if (outcome := reasoned(observed)) != REASONED:
         return outcome
     words = len(observed.reasoning.split())
-    return WITHIN_BUDGET if words <= BUDGET else "reasoning beyond the budget"
+    return WITHIN_BUDGET if words <= BUDGET else "beyond the budget"
 
 
 def called(observed: Observation) -> str:

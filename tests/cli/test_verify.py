@@ -149,7 +149,7 @@ DEVIATIONS: list[tuple[str, str, dict[str, Any], set[str], str]] = [
         KIMI,
         otherwise(tell=lambda text: text.replace("data: [DONE]\n\n", "")),
         {"stream"},
-        "events with text, no [DONE]",
+        "text, no [DONE]",
     ),
     (
         "streams that are not",
@@ -184,7 +184,7 @@ DEVIATIONS: list[tuple[str, str, dict[str, Any], set[str], str]] = [
         KIMI,
         otherwise(tell=_whole(_no_reasoning)),
         {"thinking on"},
-        "text, no reasoning",
+        "no reasoning",
     ),
     (
         "no switch in the system message",
@@ -209,7 +209,7 @@ DEVIATIONS: list[tuple[str, str, dict[str, Any], set[str], str]] = [
             ).replace('"reasoning_content": "', '"reasoning_content": "' + "hm " * 40)
         ),
         {"reasoning_budget"},
-        "reasoning beyond the budget",
+        "beyond the budget",
     ),
     (
         "arguments that are not JSON",
