@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -35,59 +35,73 @@ def test_a_wrong_call(program: Any, arguments: tuple[str, ...]) -> None:
     assert program(*arguments).status == 2
 
 
-def test_batch_without_its_package(program: Any) -> None:
-    ended = program("batch", "rows.jsonl", "--model", "x")
-    assert ended.status == 1
-    assert 'pip install "nvcf-adapters[batch]"' in ended.err
+BATCH = ("batch", "rows.jsonl", "answers", "--model", "m")
 
 
-@pytest.fixture
-def batch_runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
-    """Takes the place of the package for batches, as far as its contract goes."""
-    runs: list[tuple[str, dict[str, Any]]] = []
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ("sys.modules['nvcf_batch'] = None", "nvcf batch needs nvcf_batch"),
+        (
+            "sys.path.insert(0, '.')",
+            "nvcf_batch needs ray",
+        ),
+    ],
+    ids=["not there", "without what it needs"],
+)
+def test_batch_without_its_extra(tmp_path: Path, found: str, said: str) -> None:
+    package = tmp_path / "nvcf_batch" / "__init__.py"
+    package.parent.mkdir()
+    package.write_text(
+        """raise ImportError('nvcf_batch needs ray: pip install "nvcf-adapters[batch]"')"""
+    )
+    code = f"import sys; {found}; from nvcf_cli.app import run; sys.exit(run({list(BATCH)}))"
+    done = _python("-c", code, check=False, folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f'nvcf: {said}: pip install "nvcf-adapters[batch]"\n'
 
-    def run(source: str, **keywords: Any) -> Any:
-        runs.append((source, keywords))
-        counts = {"prompt_tokens": 5, "completion_tokens": 6, "seconds": 0.5}
-        failed = int(source == "bad.jsonl")
-        return SimpleNamespace(rows=2, answered=2 - failed, failed=failed, skipped=0, **counts)
 
-    module = ModuleType("nvcf_batch")
-    module.__dict__["run"] = run
-    monkeypatch.setitem(sys.modules, "nvcf_batch", module)
-    return runs
+@pytest.mark.parametrize("status", [0, 1])
+def test_batch_passes_everything_on(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    calls: list[tuple[tuple[str, ...], dict[str, Any]]] = []
 
+    def run(*arguments: str, **keywords: Any) -> int:
+        calls.append((arguments, keywords))
+        return status
 
-@pytest.mark.parametrize(("source", "status"), [("good.jsonl", 0), ("bad.jsonl", 1)])
-def test_batch_passes_everything_on(
-    batch_runs: list[tuple[str, dict[str, Any]]],
-    capsys: pytest.CaptureFixture[str],
-    source: str,
-    status: int,
-) -> None:
+    command = ModuleType("nvcf_batch.command")
+    command.__dict__["batch"] = run
+    monkeypatch.setitem(sys.modules, "nvcf_batch", ModuleType("nvcf_batch"))
+    monkeypatch.setitem(sys.modules, "nvcf_batch.command", command)
     batch_app = typer.Typer()
     batch_app.command()(batch)
-    arguments = [source, "--model", "m", "--output", "out", "--prompt", "{q}", "--concurrency", "3"]
     with pytest.raises(SystemExit) as ended:
-        batch_app([*arguments, "--base-url", "http://127.0.0.1:1/v1", "--json"])
+        batch_app(
+            [
+                "rows.jsonl", "answers", "--model", "m", "--prompt", "{q}", "--image", "a",
+                "--image", "b", "--concurrency", "3", "--set", "temperature=0.5", "--set",
+                "reasoning_effort=none", "--base-url", "http://127.0.0.1:1/v1", "--dry-run", "--json",
+            ]
+        )  # fmt: skip
     assert ended.value.code == status
-    assert batch_runs == [
+    assert calls == [
         (
-            source,
+            ("rows.jsonl", "answers"),
             {
                 "model": "m",
-                "output": "out",
                 "prompt": "{q}",
+                "image": ["a", "b"],
                 "concurrency": 3,
-                "retry_errors": False,
-                "progress": False,
-                "settings": {"base_url": "http://127.0.0.1:1/v1"},
+                "settings": {
+                    "temperature": 0.5,
+                    "reasoning_effort": "none",
+                    "base_url": "http://127.0.0.1:1/v1",
+                },
+                "dry_run": True,
+                "as_json": True,
             },
         )
     ]
-    said = capsys.readouterr()
-    assert '"rows": 2' in said.out
-    assert ("1 of 2 rows failed" in said.err) == bool(status)
 
 
 def test_the_command_loads_no_framework() -> None:
@@ -195,12 +209,16 @@ def test_run_returns_the_status() -> None:
 
 
 def _python(
-    *arguments: str, environment: dict[str, str] | None = None, check: bool = True
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    check: bool = True,
+    folder: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
         text=True,
         check=check,
+        cwd=folder,
         env={**os.environ, **ENVIRONMENT, **(environment or {})},
     )
