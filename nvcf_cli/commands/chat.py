@@ -31,12 +31,6 @@ _STANDARD_INPUT = "-"
 _EFFORTS: tuple[str, ...] = get_args(ReasoningEffort)
 
 
-def _checked_effort(effort: str | None) -> str | None:
-    if effort is not None and effort not in _EFFORTS:
-        raise typer.BadParameter(f"{effort!r} is not one of {', '.join(_EFFORTS)}")
-    return effort
-
-
 def _complete_effort(incomplete: str) -> list[str]:
     return [effort for effort in _EFFORTS if effort.startswith(incomplete)]
 
@@ -145,7 +139,6 @@ def chat(
             "--reasoning-effort",
             metavar="|".join(_EFFORTS),
             help="How much the model thinks.",
-            callback=_checked_effort,
             autocompletion=_complete_effort,
         ),
     ] = None,

@@ -27,7 +27,7 @@ from nvcf_cli.verification.comparison import Result, compare, estimated_cost
 from nvcf_cli.verification.exchange import Connection
 from nvcf_cli.verification.probes import Probe, probes_for
 from nvcf_core.config.endpoints import is_nvidia
-from nvcf_core.models.catalog import known_models
+from nvcf_core.models.catalog import known_models, spec_for
 
 __all__ = ["verify"]
 
@@ -73,7 +73,8 @@ def verify(
 
 
 def _probes(model: ChatModel) -> list[Probe]:
-    return probes_for(model.spec, assets=model.endpoints.nvcf_url is not None)
+    # The row of the documentation, also where the server is the user's own.
+    return probes_for(spec_for(model.model), assets=model.endpoints.nvcf_url is not None)
 
 
 def _cost(probes: Sequence[Probe]) -> dict[str, int]:
@@ -94,13 +95,14 @@ def _results(models: Sequence[ChatModel], probes: dict[str, list[Probe]]) -> Ite
         from nvcf_emulator import Emulator  # It comes with an extra of its own.
     except ImportError as error:
         raise CommandError(str(error)) from None
-    undocumented = [model.model for model in models if not model.spec.documented]
-    with Emulator(models=undocumented) as reference:
+    documented = {spec.id for spec in known_models()}
+    others = [model.model for model in models if model.model not in documented]
+    with Emulator(models=others) as reference:
         for model in models:
             service = model.endpoints
             key = _key(service.base_url)
             with Connection(service.base_url, service.nvcf_url, key) as server:
-                yield from compare(model.spec, probes[model.model], server, reference)
+                yield from compare(spec_for(model.model), probes[model.model], server, reference)
 
 
 def _key(base_url: str) -> str:

@@ -114,7 +114,7 @@ def _thinking(spec: ModelSpec) -> Iterator[Probe]:
         asked = _ask(spec, max_tokens=tokens, **body)
         yield Probe(name, wanted, asked, outcomes.reasoned, tokens)
     if spec.parameters is not None and "reasoning_budget" in spec.parameters:
-        body = {"reasoning_budget": BUDGET, **spec.reasoning_efforts["high"]}
+        body = {"reasoning_budget": BUDGET, **_effort(spec, "high")}
         asked = _ask(spec, max_tokens=_LONG, **body)
         yield Probe(
             "reasoning_budget", outcomes.WITHIN_BUDGET, asked, outcomes.within_budget, _LONG
@@ -123,9 +123,8 @@ def _thinking(spec: ModelSpec) -> Iterator[Probe]:
 
 def _switches(spec: ModelSpec) -> Iterator[tuple[str, JSONObject, str, int]]:
     """Every way to switch thinking on and off: name, fields, wanted outcome, most tokens."""
-    efforts = spec.reasoning_efforts or {}
-    yield "thinking on", dict(efforts["high"]), outcomes.REASONED, _LONG
-    yield "thinking off", dict(efforts["none"]), outcomes.UNREASONED, _SHORT
+    yield "thinking on", _effort(spec, "high"), outcomes.REASONED, _LONG
+    yield "thinking off", _effort(spec, "none"), outcomes.UNREASONED, _SHORT
     if spec.parameters is not None and "reasoning_effort" in spec.parameters:
         for effort, wanted, tokens in (
             ("high", outcomes.REASONED, _LONG),
@@ -159,7 +158,7 @@ def _tools(spec: ModelSpec) -> Iterator[Probe]:
             "tools": [_TOOL],
             "tool_choice": {"type": "function", "function": {"name": TOOL}},
             "max_tokens": _LONG,
-            **spec.reasoning_efforts["high"],
+            **_effort(spec, "high"),
         }
         yield Probe(
             "forced tool while thinking", None, _ask(spec, text, **forced), outcomes.called, _LONG
@@ -282,8 +281,15 @@ def _with_asset(observed: Observation) -> str:
 
 
 def _quiet(spec: ModelSpec) -> JSONObject:
-    """The fields that switch thinking off, where it can be."""
-    return dict(spec.reasoning_efforts["none"]) if spec.reasoning_efforts else {}
+    """The fields that switch thinking off, where it is known how."""
+    return _effort(spec, "none") if spec.reasoning_efforts else {}
+
+
+def _effort(spec: ModelSpec, effort: str) -> JSONObject:
+    """The fields that a `reasoning_effort` comes to; those of a model without documentation are a guess."""
+    if spec.reasoning_efforts:
+        return dict(spec.reasoning_efforts[effort])
+    return {"reasoning_effort": effort}
 
 
 def _other(spec: ModelSpec) -> ModelSpec:

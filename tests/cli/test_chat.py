@@ -189,7 +189,6 @@ def test_warnings_are_one_line(nvcf: Any, service: Emulator) -> None:
         ((), "MODEL"),
         ((KIMI, "Hi", "--image", "missing.png"), "no such file: missing.png"),
         ((KIMI, "Hi", "--tool", "missing.json"), "cannot read missing.json"),
-        ((KIMI, "Hi", "--reasoning-effort", "some"), "some"),
         ((KIMI, "Hi", "--temperature", "warm"), "--temperature"),
         ((KIMI, "Hi", "--api-key", "nvapi-x"), "--api-key"),
     ],
@@ -198,6 +197,13 @@ def test_a_wrong_call(nvcf: Any, service: Emulator, arguments: tuple[str, ...], 
     ended = nvcf("chat", *arguments)
     assert (ended.status, ended.out) == (2, "")
     assert said in ended.err
+    assert not service.requests
+
+
+def test_an_effort_that_the_model_lacks(nvcf: Any, service: Emulator) -> None:
+    ended = nvcf("chat", KIMI, "Hi", "--reasoning-effort", "some")
+    assert ended.status == 1
+    assert "reasoning_effort='some' is not one of none, low, high" in ended.err
     assert not service.requests
 
 

@@ -425,6 +425,26 @@ def test_a_model_without_documentation_is_held_against_the_emulator(
     assert {probe["documented"] for probe in ended.document["probes"]} == {None}
 
 
+def test_a_server_of_ones_own_is_held_against_the_documentation(
+    nvcf: Any,
+    service: Emulator,
+    deviating_url: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NVCF_URL")
+    url = deviating_url(ask=_clamped("temperature", 1))
+    probes = nvcf("verify", KIMI, "--base-url", url, "--json").document["probes"]
+    assert "asset" not in {probe["probe"] for probe in probes}
+    (found,) = (probe for probe in probes if probe["deviates"])
+    assert found["probe"] == "temperature 1.01"
+    assert found["documented"] == found["emulator"] == "refused"
+
+
+def test_another_name_of_the_same_weights_is_sent(nvcf: Any, service: Emulator) -> None:
+    nvcf("verify", "moonshotai/Kimi-K2.6")
+    assert service.chats[0].body["model"] == "moonshotai/Kimi-K2.6"
+
+
 def test_a_key_that_the_server_repeats_is_not_shown(nvcf: Any, service: Emulator) -> None:
     service.fail(403, body=f"the key {API_KEY} may not do this", times=None)
     ended = nvcf("verify", GEMMA, "--json")  # The fixture looks for the key.
