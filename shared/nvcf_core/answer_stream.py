@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
+from dataclasses import replace
 
 from .errors import APIConnectionError, NVCFError, StreamInterruptedError
 from .exchange import Flow, Response
 from .messages import Chunk
 from .protocol.chat_request import ChatRequest
-from .response.choice import DecodeOptions
 from .response.decoder import Decoder, decoder_for
+from .response.options import DecodeOptions, options_for
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
 from .transport.bodies import pause_too_long
 from .transport.driver import Conversation
@@ -25,8 +26,13 @@ _KEEPALIVE_LIMIT = 300.0
 
 def decode_options(call: ChatRequest) -> DecodeOptions:
     """How the answer to a request is to be read."""
-    return DecodeOptions(
-        model=call.spec.id, stops=call.stops, names=call.names, single_call=call.single_call
+    options = options_for(call.spec, call.fields)
+    return replace(
+        options,
+        stops=call.stops,
+        names=call.names,
+        single_call=options.single_call or call.single_call,
+        warn=call.warn,
     )
 
 
