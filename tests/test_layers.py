@@ -98,7 +98,7 @@ STRANGERS: dict[str, set[str]] = {
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "pydantic_ai", "openai"}
 HTTP = {"httpx", "httpx2", "httpcore", "requests", "aiohttp", "urllib3"}
-OURS = {"nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf"}
+OURS = {"nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf", "nvcf_cli"}
 ADAPTERS = {
     "langchain_nvcf": {"langchain_core", "pydantic", "pydantic_core", "typing_extensions"},
     "llamaindex_nvcf": {"llama_index", "pydantic", "pydantic_core", "typing_extensions"},
