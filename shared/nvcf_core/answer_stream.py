@@ -103,7 +103,7 @@ class AnswerStream:
                 if conversation.answer is None:
                     yield from reader.feed(response.body)
                 else:
-                    for data in self._backend.read(conversation.answer):
+                    for data in conversation.answer.response.iter_bytes():
                         yield from reader.feed(data)
                         if reader.done():
                             break
@@ -147,7 +147,7 @@ class AsyncAnswerStream:
                     for chunk in reader.feed(response.body):
                         yield chunk
                 else:
-                    async with aclosing(self._backend.read(conversation.answer)) as body:
+                    async with aclosing(conversation.answer.response.aiter_bytes()) as body:
                         async for data in body:
                             for chunk in reader.feed(data):
                                 yield chunk

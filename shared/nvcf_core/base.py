@@ -36,7 +36,7 @@ from .request.reasoning import without_thinking
 from .request.structured import take_schema_in_prompt
 from .request.tools import tool_names_of, with_wire_names
 from .response.choice import DecodeOptions
-from .transport.httpx_client import ClientConfig
+from .transport.clients import ClientConfig
 
 _opening = Lock()
 

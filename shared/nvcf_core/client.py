@@ -20,8 +20,8 @@ from .protocol.chat import chat
 from .protocol.retry import RetryPolicy
 from .protocol.upload_cache import Asset, UploadCache
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
+from .transport.clients import ClientConfig
 from .transport.driver import Conversation
-from .transport.httpx_client import ClientConfig
 
 T = TypeVar("T")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
@@ -16,7 +15,6 @@ from collections.abc import (
 )
 from concurrent.futures import Future
 from contextlib import aclosing, closing
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from pydantic import SecretStr
@@ -24,25 +22,14 @@ from pydantic import SecretStr
 from nvcf_core.config.auth import Auth
 
 from .bodies import BoundedBody, LengthGuard
-from .httpx_client import ClientConfig
-from .interface import Content, HTTPClient, HTTPResponse, Limits, PreparedRequest
+from .clients import ClientConfig
+from .interface import Content, HTTPClient, HTTPResponse, PreparedRequest
 from .pools import AsyncPools, SyncPool
 
-__all__ = ["AsyncBackend", "Backend", "OpenResponse", "SyncBackend", "run_sync"]
+__all__ = ["AsyncBackend", "Backend", "SyncBackend", "run_sync"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class OpenResponse:
-    """A response that was left open, for its body to be read as it arrives."""
-
-    http: HTTPClient
-    response: HTTPResponse
-    limits: Limits
-    limit_name: str
-    """The keyword that set how long the body may stand still."""
 
 
 class Backend(Protocol):
@@ -148,19 +135,6 @@ class SyncBackend:
         """Call a function for each of the items, one after another."""
         return tuple([await function(item) for item in items])
 
-    def read(self, answer: OpenResponse) -> Iterator[bytes]:
-        """The body of a response that was left open.
-
-        Raises:
-            APIConnectionError: it broke off, or stood still for too long.
-        """
-        try:
-            yield from answer.response.iter_bytes()
-        except answer.http.errors as error:
-            raise answer.http.translate_body_error(
-                error, answer.limits, answer.limit_name
-            ) from error
-
 
 class AsyncBackend:
     """For asynchronous callers, with connections of each event loop's own."""
@@ -198,9 +172,10 @@ class AsyncBackend:
 
     async def read_into(self, body: BoundedBody, response: HTTPResponse) -> None:
         """Read a body until it ends, or is full."""
-        async for data in response.aiter_bytes():
-            if body.add(data):
-                break
+        async with aclosing(response.aiter_bytes()) as pieces:
+            async for data in pieces:
+                if body.add(data):
+                    break
 
     async def close_response(self, response: HTTPResponse) -> None:
         """Be done with a response."""
@@ -222,18 +197,3 @@ class AsyncBackend:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def read(self, answer: OpenResponse) -> AsyncGenerator[bytes]:
-        """The body of a response that was left open.
-
-        Raises:
-            APIConnectionError: it broke off, or stood still for too long.
-        """
-        try:
-            async with aclosing(answer.response.aiter_bytes()) as body:
-                async for data in body:
-                    yield data
-        except answer.http.errors as error:
-            raise answer.http.translate_body_error(
-                error, answer.limits, answer.limit_name
-            ) from error

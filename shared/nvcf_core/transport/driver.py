@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import SecretStr
@@ -12,22 +13,31 @@ from pydantic import SecretStr
 from nvcf_core.config.auth import key_fingerprint
 from nvcf_core.config.endpoints import origin
 from nvcf_core.config.options import RequestOptions
-from nvcf_core.errors import NVCFError
+from nvcf_core.errors import APITimeoutError, NVCFError
 from nvcf_core.exchange import Flow, Request, Response, Step
 
-from .backends import Backend, OpenResponse
+from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
-from .interface import Content, HTTPClient, HTTPResponse, Limits, PreparedRequest
+from .interface import Content, HTTPResponse, PreparedRequest
 from .rate_limiter import RateLimiter, shared_rate_limiter
 from .redaction import redact, redact_response
+from .time_limits import TimeLimits
 
-__all__ = ["Conversation"]
+__all__ = ["Conversation", "OpenResponse"]
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class OpenResponse:
+    """A response that was left open, for its body to be read as it arrives."""
+
+    response: HTTPResponse
+    limits: TimeLimits
+
+
 class Conversation:
-    """One flow, being held, and what it left open.
+    """One call, being held: its flow, and what that left open.
 
     Args:
         backend: sends and waits, sync or async.
@@ -37,6 +47,10 @@ class Conversation:
     def __init__(self, backend: Backend, options: RequestOptions) -> None:
         self.backend = backend
         self.options = options
+        self.deadline: float | None = None
+        """When all of the call has to end, by `time.monotonic`. None: no such moment."""
+        if options.call_timeout is not None:
+            self.deadline = time.monotonic() + options.call_timeout
         self.answer: OpenResponse | None = None
         """The response that was left open, once there is one."""
         self.key: SecretStr | None = None
@@ -56,6 +70,7 @@ class Conversation:
                 try:
                     value, resume = await self._take(step), flow.send
                 except NVCFError as error:
+                    self.check_deadline(error)
                     value, resume = error, flow.throw
         except StopIteration as stop:
             result: T = stop.value
@@ -71,6 +86,21 @@ class Conversation:
         answer, self.answer = self.answer, None
         if answer is not None:
             await self.backend.close_response(answer.response)
+
+    def check_deadline(self, error: NVCFError | None = None) -> None:
+        """End the call where its time is over: nothing is tried again then, and nothing tidied up over the network.
+
+        Args:
+            error: what went wrong last.
+
+        Raises:
+            APITimeoutError: names `call_timeout`.
+        """
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise APITimeoutError(
+                f"the call took longer than {self.options.call_timeout:g} s (call_timeout)",
+                failed_at=time.monotonic(),
+            ) from error
 
     def redact(self, error: NVCFError) -> None:
         """Take the key out of an error, should the service have echoed it."""
@@ -105,31 +135,38 @@ class _Sending:
         """Send it when its time has come, and read what has to be read of the response.
 
         Raises:
-            NVCFError: there is no response.
+            NVCFError: there is no response. The API key is in none of them, whatever the service echoed.
         """
-        await self._wait_turn()
-        http = await self._backend.open()
-        limits: Limits = {}
         prepared: PreparedRequest | None = None
         response: HTTPResponse | None = None
         try:
+            await self._wait_turn()
+            http = await self._backend.open()
             prepared = http.prepare(self._request, self._content(), self._key, self._options)
-            limits = prepared.limits
+            prepared.limits.deadline = self._deadline()
             response = await self._backend.send(prepared)
-            return await self._received(http, response, limits)
-        except http.errors as error:
-            raise http.translate_error(error, self._request, limits) from error
+            return await self._received(response, prepared.limits)
+        except NVCFError as error:
+            self._conversation.redact(error)
+            raise
         finally:
             if prepared is not None:
                 prepared.forget_key()
             if response is not None and not self._kept_open:
                 await self._backend.close_response(response)
 
+    def _deadline(self) -> float | None:
+        """When the response has to be there: within the call's time, and within the request's own."""
+        deadline, own = self._conversation.deadline, self._request.read_timeout
+        if own is None:
+            return deadline
+        until = time.monotonic() + own
+        return until if deadline is None else min(until, deadline)
+
     async def _wait_turn(self) -> None:
         """Wait for the request's own time, and for a place under the limit of requests per minute."""
         request, auth = self._request, self._options.auth
-        if request.delay > 0:
-            await self._backend.sleep(request.delay)
+        await self._sleep(request.delay)
         if auth.applies_to(request):
             self._key = self._conversation.key = await self._backend.resolve_key(auth)
         per_minute = self._options.requests_per_minute
@@ -142,10 +179,20 @@ class _Sending:
         reservation = limiter.reserve(per_minute)
         try:
             while (wait := limiter.wait(reservation)) > 0:
-                await self._backend.sleep(wait)
+                await self._sleep(wait)
         except BaseException:
             limiter.cancel(reservation)
             raise
+
+    async def _sleep(self, seconds: float) -> None:
+        """Let time pass, but not more than the call has left."""
+        deadline = self._conversation.deadline
+        if deadline is not None:
+            self._conversation.check_deadline()
+            seconds = min(seconds, deadline - time.monotonic())
+        if seconds > 0:
+            await self._backend.sleep(seconds)
+        self._conversation.check_deadline()
 
     def _content(self) -> Content:
         body = self._request.body
@@ -153,25 +200,29 @@ class _Sending:
             return body
         return self._backend.content(body.chunks(), LengthGuard(self._request, body.length))
 
-    async def _received(self, http: HTTPClient, response: HTTPResponse, limits: Limits) -> Response:
-        status = response.status_code
+    async def _received(self, response: HTTPResponse, limits: TimeLimits) -> Response:
+        request, status = self._request, response.status_code
         if self._limiter is not None:
             self._limiter.on_response(status)
-        if self._request.stream and status == 200:
-            self._keep_open(http, response, limits)
+        if request.stream and status == 200:
+            self._keep_open(response, limits)
             return self._as_response(response, b"")
+        if request.stage == "fetch" and status < 300:
+            limits.piece_by_piece(None, "timeout")  # It may be large.
+        else:
+            limits.as_a_whole()
         body = BoundedBody(status)
         await self._backend.read_into(body, response)
         return self._as_response(response, body.body())
 
-    def _keep_open(self, http: HTTPClient, response: HTTPResponse, limits: Limits) -> None:
-        """Leave the body to be read by the caller. From here on the wait is for chunks."""
+    def _keep_open(self, response: HTTPResponse, limits: TimeLimits) -> None:
+        """Leave the body to be read by the caller, as long as its pieces keep coming."""
         self._kept_open = True
-        name = "timeout"
-        if self._options.chunk_timeout is not None and "read" in limits:
-            limits["read"] = self._options.chunk_timeout
-            name = "stream_chunk_timeout"
-        self._conversation.answer = OpenResponse(http, response, limits, name)
+        limits.deadline = self._conversation.deadline
+        if self._request.read_timeout is not None:
+            limits.as_a_whole()  # That was the time of the polls, in which the answer has come.
+        limits.piece_by_piece(self._options.chunk_timeout, "stream_chunk_timeout")
+        self._conversation.answer = OpenResponse(response, limits)
 
     def _as_response(self, response: HTTPResponse, body: bytes) -> Response:
         result = Response(

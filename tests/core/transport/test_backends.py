@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from nvcf_core.transport.backends import AsyncBackend, SyncBackend, run_sync
-from nvcf_core.transport.httpx_client import ClientConfig
+from nvcf_core.transport.clients import ClientConfig
 
 
 async def double(number: int) -> int:

@@ -78,7 +78,7 @@ async def test_nobody_there(ask: Any, adapter: Any, say: Any) -> None:
 
 async def test_a_redirect_to_nowhere(ask: Any, adapter: Any, server: Any, say: Any) -> None:
     server.raw(status=302, headers={"location": "http://1.2.3.999/"})
-    with pytest.raises(APIConnectionError, match="RemoteProtocolError"):
+    with pytest.raises(InvalidResponseError, match="redirected to a url that cannot be used"):
         await ask(adapter(max_retries=0), [say("hi")])
 
 
