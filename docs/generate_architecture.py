@@ -46,7 +46,7 @@ def _tree(package: str) -> Iterator[str]:
 
 def _line(name: str, path: Path) -> str:
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return f"{name:<24}{docstring.partition(chr(10))[0]}"
+    return f"{name:<26}{docstring.partition(chr(10))[0]}"
 
 
 def _order(test: Path) -> tuple[str, ...]:

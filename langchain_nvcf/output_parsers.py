@@ -10,16 +10,15 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
-from langchain_core.utils.json import parse_partial_json
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from typing_extensions import override
 
-from .errors import RefusalError
+from nvcf_core.messages import Chunk, ToolCall
+from nvcf_core.response.accumulator import Accumulator
+from nvcf_core.response.json_text import find_json, partial_json
+from nvcf_core.response.tool_arguments import shorten
 
-_MOST_TRIES = 1_000
-"""Brackets of a text that are tried as the beginning of an object. Each failure costs time by its place."""
-_LONGEST_SHOWN = 2_000
-_DECODER = json.JSONDecoder(strict=False)
+from .errors import RefusalError
 
 
 class StructuredOutputParser(BaseTransformOutputParser[Any]):
@@ -69,13 +68,10 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     def read_partial(self, grown: str) -> Any | None:
         """The object in as much of a JSON text as has arrived, None while there is none that fits."""
-        start = grown.find("{")
-        if start < 0:
-            return None
-        found = next(_objects(grown), None)
+        found = partial_json(grown, objects_only=True)
         try:
-            return self._instance(found or parse_partial_json(grown[start:]) or {})
-        except (ValueError, RecursionError):
+            return None if found is None else self._instance(found)
+        except (ValueError, RecursionError):  # It does not fit yet.
             return None
 
     @property
@@ -84,7 +80,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     def _found(self, message: BaseMessage) -> Iterator[dict[str, Any]]:
         if self.tool is None:
-            yield from _objects(message.text)
+            yield from find_json(message.text, objects_only=True)
         elif isinstance(message, AIMessage):
             yield from (call["args"] for call in message.tool_calls if call["name"] == self.tool)
 
@@ -103,18 +99,18 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     @override
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:
-        growing = _Growing(self)
+        objects = _PartialObjects(self)
         for chunk in input:
-            yield from growing.feed(chunk)
-        yield from growing.end()
+            yield from objects.feed(chunk)
+        yield from objects.end()
 
     @override
     async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:
-        growing = _Growing(self)
+        objects = _PartialObjects(self)
         async for chunk in input:
-            for grown in growing.feed(chunk):
+            for grown in objects.feed(chunk):
                 yield grown
-        for grown in growing.end():
+        for grown in objects.end():
             yield grown
 
 
@@ -128,26 +124,24 @@ def parser_for(
     )
 
 
-class _Growing:
-    """An answer that is still arriving."""
+class _PartialObjects:
+    """The objects that come out of an answer that is still arriving."""
 
     def __init__(self, parser: StructuredOutputParser) -> None:
         self._parser = parser
         self._messages: list[BaseMessage] = []
-        self._text = ""
-        self._call: int | None = None
-        """The index of the call that is being read."""
+        self._answer = Accumulator()
         self._given: Any = None
 
-    def feed(self, chunk: str | BaseMessage) -> Iterator[Any]:
-        message = AIMessageChunk(content=chunk) if isinstance(chunk, str) else chunk
+    def feed(self, piece: str | BaseMessage) -> Iterator[Any]:
+        message = AIMessageChunk(content=piece) if isinstance(piece, str) else piece
         self._messages.append(message)
         if not isinstance(message, AIMessageChunk):
             return  # A whole message: the model does not stream.
-        piece = message.text if self._parser.tool is None else self._arguments(message)
-        if piece:
-            self._text += piece
-            yield from self._new(self._parser.read_partial(self._text))
+        chunk = _to_chunk(message)
+        self._answer.add(chunk)
+        if chunk.tool_calls if self._parser.tool else chunk.text:
+            yield from self._new(self._parser.read_partial(self._source()))
 
     def end(self) -> Iterator[Any]:
         if self._messages:
@@ -155,38 +149,25 @@ class _Growing:
             whole = first + others if isinstance(first, AIMessageChunk) else first
             yield from self._new(self._parser.read(whole))
 
+    def _source(self) -> str:
+        """The text in which the object is: the answer's, or the arguments of the call."""
+        if self._parser.tool is None:
+            return self._answer.text
+        calls = self._answer.tool_calls
+        return next((call.arguments for call in calls if call.name == self._parser.tool), "")
+
     def _new(self, grown: Any | None) -> Iterator[Any]:
         if grown is not None and grown != self._given:
             self._given = grown
             yield grown
 
-    def _arguments(self, message: AIMessageChunk) -> str:
-        text = ""
-        for fragment in message.tool_call_chunks:
-            if self._call is None and fragment["name"] == self._parser.tool:
-                self._call = fragment["index"]
-            if self._call is not None and fragment["index"] == self._call:
-                text += fragment["args"] or ""
-        return text
 
-
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The whole JSON objects in a text, one after the other. What lies inside of one, or of a broken one, is none."""
-    start = text.find("{")
-    for _ in range(_MOST_TRIES):
-        if start < 0:
-            return
-        try:
-            found, end = _DECODER.raw_decode(text, start)
-        except json.JSONDecodeError as error:
-            if error.msg.startswith("Unterminated"):
-                return
-            end = max(start + 1, error.pos)
-        except RecursionError:
-            return
-        else:
-            yield found
-        start = text.find("{", end)
+def _to_chunk(message: AIMessageChunk) -> Chunk:
+    calls = tuple(
+        ToolCall(fragment["index"] or 0, "", fragment["name"] or "", fragment["args"] or "")
+        for fragment in message.tool_call_chunks
+    )
+    return Chunk(str(message.text), tool_calls=calls)
 
 
 def _nothing_fits(message: BaseMessage, wanted: str, reason: str) -> OutputParserException:
@@ -202,7 +183,7 @@ def _nothing_fits(message: BaseMessage, wanted: str, reason: str) -> OutputParse
             else ""
         )
         reason = f"it was cut off at max_tokens{spent}"
-    shown = said[:_LONGEST_SHOWN] or "(nothing)"
+    shown = shorten(said) or "(nothing)"
     return OutputParserException(
         f"The answer does not hold {wanted}: {reason}. It says: {shown}", llm_output=said
     )

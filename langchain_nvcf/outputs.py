@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall
@@ -19,14 +16,15 @@ from langchain_core.messages.tool import (
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.utils.json import parse_partial_json
 
-from nvcf_core.messages import Chunk, ToolCall, Usage
+from nvcf_core.messages import Chunk, Usage
+from nvcf_core.response.accumulator import Accumulator
+from nvcf_core.response.tool_arguments import parse_tool_calls
 
 from .block_translator import PROVIDER
 
 _SAID_BY_US = {"model_provider": PROVIDER}
 """The metadata of every piece of a stream: it picks the translator of its content blocks."""
 
-_CUT = "the answer was cut off at max_tokens in the middle of this call"
 _SPOILERS = ("]", '"]', '""]', "}", '"}', '""}')
 """Inside a string, after a backslash in a string, outside; for what an object and what a list leaves open."""
 
@@ -112,45 +110,18 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
     return counts
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedToolCall:
-    """A tool call of a whole answer, and what its arguments are, or why it must not be made."""
-
-    call: ToolCall
-    arguments: dict[str, Any] | None
-    error: str | None = None
-
-
-def parse_tool_calls(calls: Sequence[ToolCall], finish_reason: str | None) -> list[ParsedToolCall]:
-    """Read the arguments. What is no JSON object is refused, and so is the last call of an answer that was cut off."""
-    read = [_read(call) for call in calls]
-    if read and finish_reason == "length":
-        read[-1] = ParsedToolCall(calls[-1], None, _CUT)
-    return read
-
-
-def _read(call: ToolCall) -> ParsedToolCall:
-    try:
-        arguments = json.loads(call.arguments, strict=False) if call.arguments.strip() else {}
-    except (ValueError, RecursionError) as error:
-        return ParsedToolCall(call, None, f"the arguments are no JSON: {error}")
-    if not isinstance(arguments, dict):
-        return ParsedToolCall(call, None, "the arguments are no JSON object")
-    return ParsedToolCall(call, arguments)
-
-
 class ChunkConverter:
     """Turns the chunks of one stream into message chunks, which add up to the whole answer's message."""
 
-    __slots__ = ("_arguments",)
+    __slots__ = ("_calls",)
 
     def __init__(self) -> None:
-        self._arguments: dict[int, list[str]] = {}
+        self._calls = Accumulator()
 
     def convert(self, chunk: Chunk) -> tuple[ChatGenerationChunk, ...]:
         """The message chunks that a chunk of the core becomes: one, and at the end sometimes two."""
-        for call in chunk.tool_calls:
-            self._arguments.setdefault(call.index, []).append(call.arguments)
+        if chunk.tool_calls:
+            self._calls.add(chunk)
         if not chunk.last:
             return (ChatGenerationChunk(message=_piece(chunk)),)
         last = ChatGenerationChunk(
@@ -170,12 +141,9 @@ class ChunkConverter:
         langchain-core completes JSON that breaks off, when it adds chunks: a call that was cut would be made with
         half of its arguments. With these ends it cannot.
         """
-        calls = [
-            ToolCall(index, arguments="".join(texts)) for index, texts in self._arguments.items()
-        ]
         return [
             tool_call_chunk(args=_spoiler(read.call.arguments), index=read.call.index)
-            for read in parse_tool_calls(calls, finish_reason)
+            for read in parse_tool_calls(self._calls.tool_calls, finish_reason)
             if read.arguments is None and _would_be_completed(read.call.arguments)
         ]
 

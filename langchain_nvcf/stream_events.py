@@ -7,35 +7,17 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from nvcf_core.messages import Chunk, ToolCall
+from nvcf_core.response.accumulator import Accumulator
+from nvcf_core.response.tool_arguments import ParsedToolCall, parse_tool_calls
 
 from .block_translator import PROVIDER, refusal_block
-from .outputs import (
-    ParsedToolCall,
-    additional_kwargs,
-    parse_tool_calls,
-    response_metadata,
-    usage_metadata,
-)
+from .outputs import additional_kwargs, response_metadata, usage_metadata
 
 Event: TypeAlias = dict[str, Any]
 """One event of langchain-core's content block protocol."""
 
 _TEXTS = {"reasoning": "reasoning-delta", "text": "text-delta"}
 """The blocks that grow by text, and what their growth is called."""
-
-
-class _GrowingCall:
-    """A call whose arguments are still arriving, and where its block stands."""
-
-    __slots__ = ("_first", "arguments", "place")
-
-    def __init__(self, first: ToolCall, place: int) -> None:
-        self._first = first
-        self.place = place
-        self.arguments: list[str] = []
-
-    def whole(self) -> ToolCall:
-        return replace(self._first, arguments="".join(self.arguments))
 
 
 class EventConverter:
@@ -59,10 +41,9 @@ class EventConverter:
         self._kind = ""
         """The kind of the block that is growing by text, empty while none is."""
         self._pieces: list[str] = []
-        self._reasonings: list[str] = []
-        self._refusals: list[str] = []
-        self._logprobs = Chunk()
-        self._calls: dict[int, _GrowingCall] = {}
+        self._answer = Accumulator()
+        self._call_blocks: dict[int, int] = {}
+        """For each call, by its index, the index of its block."""
 
     def convert(self, chunk: Chunk) -> Iterator[Event]:
         """The events that a chunk brings about."""
@@ -75,15 +56,11 @@ class EventConverter:
                 "id": self._message_id,
                 "metadata": about,
             }
+        self._answer.add(chunk)
         if chunk.reasoning:
-            self._reasonings.append(chunk.reasoning)
             yield from self._grow("reasoning", chunk.reasoning)
         if chunk.text:
             yield from self._grow("text", chunk.text)
-        if chunk.refusal:
-            self._refusals.append(chunk.refusal)
-        if chunk.logprobs:
-            self._logprobs = self._logprobs + Chunk(logprobs=chunk.logprobs)
         for call in chunk.tool_calls:
             yield from self._call(call)
         if chunk.last:
@@ -106,10 +83,9 @@ class EventConverter:
             yield _finished(self._blocks - 1, block)
 
     def _call(self, call: ToolCall) -> Iterator[Event]:
-        growing = self._calls.get(call.index)
-        if growing is None:
+        if call.index not in self._call_blocks:
             yield from self._close()
-            growing = self._calls[call.index] = _GrowingCall(call, self._blocks)
+            self._call_blocks[call.index] = self._blocks
             block = {
                 "type": "tool_call_chunk",
                 "id": call.id,
@@ -119,25 +95,23 @@ class EventConverter:
             }
             yield self._start(block)
         if call.arguments:
-            growing.arguments.append(call.arguments)
             delta = {"type": "tool-call-delta", "args": call.arguments}
-            yield {"event": "content-block-delta", "index": growing.place, "delta": delta}
+            index = self._call_blocks[call.index]
+            yield {"event": "content-block-delta", "index": index, "delta": delta}
 
     def _finish(self, last: Chunk) -> Iterator[Event]:
         yield from self._close()
-        growing = list(self._calls.values())
-        reads = parse_tool_calls([call.whole() for call in growing], last.finish_reason)
-        for call, read in zip(growing, reads, strict=True):
-            yield _finished(call.place, _call_block(read))
-        said = Chunk(reasoning="".join(self._reasonings), refusal="".join(self._refusals))
+        said = self._answer.snapshot()
+        for parsed in parse_tool_calls(said.tool_calls, last.finish_reason):
+            yield _finished(self._call_blocks[parsed.call.index], _call_block(parsed))
         if said.refusal:
             block = refusal_block(said.refusal)
             yield self._start({**block, "value": {}})
             yield _finished(self._blocks - 1, block)
-        about = response_metadata(last)
-        if self._logprobs.logprobs:
-            about["logprobs"] = self._logprobs.logprobs
-        finish: Event = {"event": "message-finish", "metadata": about}
+        finish: Event = {
+            "event": "message-finish",
+            "metadata": response_metadata(replace(last, logprobs=said.logprobs)),
+        }
         if usage := usage_metadata(last.usage):
             finish["usage"] = usage
         if kwargs := additional_kwargs(said):
@@ -153,9 +127,9 @@ def _finished(index: int, block: Event) -> Event:
     return {"event": "content-block-finish", "index": index, "content": block}
 
 
-def _call_block(read: ParsedToolCall) -> Event:
-    call = read.call
-    if read.arguments is None:
-        about = {"id": call.id, "name": call.name, "args": call.arguments, "error": read.error}
+def _call_block(parsed: ParsedToolCall) -> Event:
+    call = parsed.call
+    if parsed.arguments is None:
+        about = {"id": call.id, "name": call.name, "args": call.arguments, "error": parsed.error}
         return {"type": "invalid_tool_call", **about}
-    return {"type": "tool_call", "id": call.id, "name": call.name, "args": read.arguments}
+    return {"type": "tool_call", "id": call.id, "name": call.name, "args": parsed.arguments}

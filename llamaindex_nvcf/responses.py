@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import aclosing, closing
 from typing import Any
 
@@ -23,31 +23,32 @@ from llama_index.core.base.llms.types import (
 )
 
 from nvcf_core import Chunk, ToolCall
+from nvcf_core.response.accumulator import Accumulator
 
 
 class ResponseBuilder:
-    """An answer as it grows.
+    """Makes the responses of one answer, each of which holds all that has arrived.
 
-    Every response that it gives holds all that has arrived, in objects of its own: LlamaIndex's
-    agents keep the last one as their memory, and change what they keep.
+    LlamaIndex's agents keep the last response of a stream as their memory, and change what they keep: it shares
+    nothing with the others. Those may share the blocks of calls that did not grow between them, so that an answer
+    with many calls costs no more for each.
     """
 
-    __slots__ = ("_calls", "_logprobs", "_reasoning", "_refusal", "_text")
+    __slots__ = ("_answer", "_blocks", "_plain")
 
     def __init__(self) -> None:
-        self._text = ""
-        self._reasoning = ""
-        self._refusal = ""
-        self._calls: dict[int, ToolCall] = {}
-        self._logprobs: list[list[LogProb]] = []
+        self._answer = Accumulator()
+        self._blocks: dict[int, ToolCallBlock] = {}
+        self._plain: dict[int, dict[str, Any]] = {}
 
     def complete(self, chunk: Chunk) -> ChatResponse:
         """The response to a call that was not streamed."""
-        self._add(chunk)
+        self._answer.add(chunk)
+        self._update_calls(self._answer.tool_calls)
         return ChatResponse(
             message=self._message(chunk),
             raw=chunk.raw,
-            logprobs=_logprobs(chunk) or None,
+            logprobs=_logprobs(chunk.logprobs) or None,
             additional_kwargs=self._facts(chunk),
         )
 
@@ -57,9 +58,11 @@ class ResponseBuilder:
         Its `logprobs` are those of the new text, as `delta` is; the last one's are those of the
         whole answer.
         """
-        self._add(chunk)
-        logprobs = _logprobs(chunk)
-        self._logprobs += logprobs
+        self._answer.add(chunk)
+        if chunk.last:
+            self._update_calls(self._answer.tool_calls)
+        else:
+            self._update_calls([self._answer.tool_call(call.index) for call in chunk.tool_calls])
         facts = self._facts(chunk) if chunk.last else {}
         if chunk.reasoning:
             facts["thinking_delta"] = chunk.reasoning
@@ -67,30 +70,31 @@ class ResponseBuilder:
             message=self._message(chunk),
             delta=chunk.text,
             raw=chunk.raw,
-            logprobs=(self._logprobs if chunk.last else logprobs) or None,
+            logprobs=_logprobs(self._answer.logprobs if chunk.last else chunk.logprobs) or None,
             additional_kwargs=facts,
         )
 
-    def _add(self, chunk: Chunk) -> None:
-        self._text += chunk.text
-        self._reasoning += chunk.reasoning
-        self._refusal += chunk.refusal
-        for call in chunk.tool_calls:
-            before = self._calls.get(call.index)
-            self._calls[call.index] = call if before is None else before + call
+    def _update_calls(self, calls: Iterable[ToolCall]) -> None:
+        for call in calls:
+            self._blocks[call.index] = _block(call)
+            self._plain[call.index] = _plain(call)
 
     def _message(self, chunk: Chunk) -> ChatMessage:
         blocks: list[ContentBlock] = []
-        if self._reasoning:
+        if reasoning := self._answer.reasoning:
             tokens = chunk.usage.reasoning_tokens if chunk.usage else None
-            blocks.append(ThinkingBlock(content=self._reasoning, num_tokens=tokens))
-        if self._text or not self._calls:
-            blocks.append(TextBlock(text=self._text))
+            blocks.append(ThinkingBlock(content=reasoning, num_tokens=tokens))
+        text = self._answer.text
+        if text or not self._blocks:
+            blocks.append(TextBlock(text=text))
+        blocks += self._blocks.values()
         extra: dict[str, Any] = {}
-        if self._calls:
-            blocks.extend(_block(call) for call in self._calls.values())
-            extra["tool_calls"] = [_plain(call) for call in self._calls.values()]
-        return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra)
+        if self._plain:
+            extra["tool_calls"] = list(self._plain.values())
+        # The blocks are made above: checking each of them again would cost an answer with many calls dearly.
+        return ChatMessage.model_construct(
+            role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra
+        )
 
     def _facts(self, chunk: Chunk) -> dict[str, Any]:
         """What is said once of an answer. What the service did not say is left out."""
@@ -99,7 +103,7 @@ class ResponseBuilder:
             "id": chunk.id,
             "model_name": chunk.model,
             "request_id": chunk.request_id,
-            "refusal": self._refusal or None,
+            "refusal": self._answer.refusal or None,
         }
         if usage := chunk.usage:
             facts |= {
@@ -125,11 +129,11 @@ def _plain(call: ToolCall) -> dict[str, Any]:
     }
 
 
-def _logprobs(chunk: Chunk) -> list[list[LogProb]]:
+def _logprobs(logprobs: dict[str, Any] | None) -> list[list[LogProb]]:
     """For each token: itself, and then the others that were likely."""
-    if chunk.logprobs is None:
+    if logprobs is None:
         return []
-    return [_alternatives(token) for token in chunk.logprobs.get("content") or ()]
+    return [_alternatives(token) for token in logprobs.get("content") or ()]
 
 
 def _alternatives(token: dict[str, Any]) -> list[LogProb]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Generic
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model, PydanticProgramMode
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.models.spec import ModelSpec
@@ -21,8 +19,8 @@ from nvcf_core.request.structured import (
     structured_fields,
     structured_method,
 )
+from nvcf_core.response.json_text import find_json, partial_json
 
-_JSON_START = re.compile(r"[{\[]")
 _OWN_KEYWORDS = frozenset(
     ("tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "response_format")
 )
@@ -86,9 +84,9 @@ class StructuredRequest(Generic[Model]):
             )
         text = (response.message.content or "") if call is None else _arguments(call)
         problem: Exception | None = None
-        for candidate in _candidates(text):
+        for candidate in find_json(text):
             try:
-                return self._output_cls.model_validate_json(candidate)
+                return self._output_cls.model_validate_json(json.dumps(candidate))
             except ValidationError as error:
                 problem = problem or error
         reason = "it holds no JSON" if problem is None else str(problem)[:_LONGEST_SHOWN]
@@ -126,14 +124,10 @@ class StructuredStream(Generic[Model]):
         self._last = response
         call = _first_call(response.message)
         text = (response.message.content or "") if call is None else _arguments(call)
-        start = _JSON_START.search(text)
-        if text == self._text or start is None:
+        if text == self._text:
             return None
         self._text = text
-        try:
-            data = from_json(text[start.start() :], allow_partial="trailing-strings")
-        except ValueError:
-            return None
+        data = partial_json(text)
         if not isinstance(data, dict) or not data or data == self._data:
             return None
         self._data = data
@@ -172,22 +166,3 @@ def _first_call(message: ChatMessage) -> ToolCallBlock | None:
 def _arguments(call: ToolCallBlock) -> str:
     given = call.tool_kwargs
     return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-
-
-def _candidates(text: str) -> Iterator[str]:
-    """The JSON values in a text, each as it stands there: alone, in a code fence, or among words.
-
-    One pass: after a place that is no JSON, the search goes on where reading it failed.
-    """
-    decoder = json.JSONDecoder()
-    place = 0
-    while start := _JSON_START.search(text, place):
-        try:
-            _, end = decoder.raw_decode(text, start.start())
-        except json.JSONDecodeError as error:
-            place = max(error.pos, start.end())
-        except RecursionError:
-            return
-        else:
-            yield text[start.start() : end]
-            place = end

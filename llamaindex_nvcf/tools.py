@@ -8,13 +8,13 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatResponse, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
-from pydantic_core import from_json
 
+from nvcf_core import ToolCall
 from nvcf_core.request.tools import tool_choice as chosen_tool
+from nvcf_core.response.json_text import partial_json
+from nvcf_core.response.tool_arguments import parse_tool_calls, shorten
 
 from .messages import tool_calls_of
-
-_LONGEST_SHOWN = 500
 
 
 def tool_arguments(
@@ -71,13 +71,13 @@ def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> l
     if not calls and error_on_no_tool_call:
         raise ValueError(
             "Expected at least one tool call, but the model answered: "
-            f"{_shown(response.message.content or '')}"
+            f"{shorten(response.message.content or '')!r}"
         )
     finish_reason = response.additional_kwargs.get("finish_reason")
     if calls and finish_reason == "length":
         raise ValueError(
             "The answer was cut by its length (finish_reason 'length', see max_tokens) in a call "
-            f"of {calls[-1][1]!r}, whose arguments may be incomplete: {_shown(calls[-1][2])}"
+            f"of {calls[-1][1]!r}, whose arguments may be incomplete: {shorten(str(calls[-1][2]))!r}"
         )
     return [
         ToolSelection(
@@ -92,26 +92,14 @@ def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> l
 def _parsed(name: str, arguments: Any, *, complete: bool) -> dict[str, Any]:
     if isinstance(arguments, dict):
         return arguments
-    if not arguments:
-        return {}
-    try:
-        parsed = from_json(arguments, allow_partial=False if complete else "trailing-strings")
-    except ValueError:
-        parsed = arguments
-    if parsed is None:
-        return {}
-    if isinstance(parsed, dict):
-        return parsed
-    if complete:
+    if not complete:
+        return partial_json(arguments, objects_only=True) or {}
+    [parsed] = parse_tool_calls([ToolCall(0, "", name, arguments)], None)
+    if parsed.arguments is None:
         raise ValueError(
-            f"The arguments of a call of {name!r} are no JSON object: {_shown(arguments)}"
+            f"The call of {name!r} is not valid: {parsed.error}: {shorten(arguments)!r}"
         )
-    return {}
-
-
-def _shown(value: object) -> str:
-    text = str(value)
-    return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
+    return parsed.arguments
 
 
 def keep_first_tool_call(response: ChatResponse) -> ChatResponse:

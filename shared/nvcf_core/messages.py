@@ -143,12 +143,17 @@ def join_logprobs(pieces: Iterable[dict[str, Any] | None]) -> dict[str, Any] | N
     found = False
     for piece in pieces:
         found = found or piece is not None
-        for name, value in (piece or {}).items():
-            before = total.get(name)
-            if isinstance(before, list) and isinstance(value, list):
-                before.extend(value)
-            elif isinstance(value, list):
-                total[name] = list(value)  # A copy: it grows.
-            elif value is not None or before is None:
-                total[name] = value
+        extend_logprobs(total, piece or {})
     return total if found else None
+
+
+def extend_logprobs(total: dict[str, Any], piece: Mapping[str, Any]) -> None:
+    """Append the lists of a piece to those of `total`, which grow; of anything else keep the last that is not null."""
+    for name, value in piece.items():
+        before = total.get(name)
+        if isinstance(before, list) and isinstance(value, list):
+            before.extend(value)
+        elif isinstance(value, list):
+            total[name] = list(value)  # A copy: it grows.
+        elif value is not None or before is None:
+            total[name] = value

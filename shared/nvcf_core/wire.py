@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from pydantic_core import from_json
 
 from .errors import InvalidRequestError
+
+__all__ = ["JSON", "dump_json", "get_int", "get_list", "get_object", "get_text", "parse_json"]
+
+JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
+"""Any JSON value."""
 
 
 def dump_json(content: object) -> bytes:
@@ -75,3 +80,29 @@ def parse_json(data: bytes) -> Any:
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
         return from_json(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
+def get_text(value: object, key: str) -> str:
+    """A field of a JSON value that is a string; empty where it is anything else, or the value has no fields."""
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, str) else ""
+
+
+def get_int(value: object, key: str) -> int | None:
+    """A field that is a whole number, also where it is written as `12.0`; None where it is anything else."""
+    found = value.get(key) if isinstance(value, Mapping) else None
+    if isinstance(found, float) and found.is_integer():
+        return int(found)
+    return found if type(found) is int else None
+
+
+def get_object(value: object, key: str) -> Mapping[str, Any]:
+    """A field that is a JSON object; empty where it is anything else."""
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def get_list(value: object, key: str) -> list[Any]:
+    """A field that is a list; empty where it is anything else."""
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, list) else []

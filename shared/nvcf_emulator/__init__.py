@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nvcf_emulator.media.assets import AssetState
-    from nvcf_emulator.script.script import FaultKind, Place, StreamError
+    from nvcf_emulator.script.chat_request import ChatRequest
+    from nvcf_emulator.script.script import Pending
     from nvcf_emulator.script.shapes import SHAPES
+    from nvcf_emulator.script.steps import FaultKind, Place, StreamError
     from nvcf_emulator.server import API_KEY, Emulator
     from nvcf_emulator.state import Received
 
@@ -16,33 +18,37 @@ __all__ = [
     "API_KEY",
     "SHAPES",
     "AssetState",
+    "ChatRequest",
     "Emulator",
     "FaultKind",
+    "Pending",
     "Place",
     "Received",
     "StreamError",
 ]
 
-_HOMES = {
+_MODULES = {
     "API_KEY": "server",
     "SHAPES": "script.shapes",
     "AssetState": "media.assets",
+    "ChatRequest": "script.chat_request",
     "Emulator": "server",
-    "FaultKind": "script.script",
-    "Place": "script.script",
+    "FaultKind": "script.steps",
+    "Pending": "script.script",
+    "Place": "script.steps",
     "Received": "state",
-    "StreamError": "script.script",
+    "StreamError": "script.steps",
 }
 
 
 def __getattr__(name: str) -> object:
     # Late, since pytest imports this package at every start, whether a test needs it or not.
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        home = import_module(f".{_HOMES[name]}", __name__)
+        module = import_module(f".{_MODULES[name]}", __name__)
     except ModuleNotFoundError as error:
         raise ImportError(
             f'the emulator needs {error.name}: pip install "nvcf-adapters[emulator]"'
         ) from error
-    return getattr(home, name)
+    return getattr(module, name)

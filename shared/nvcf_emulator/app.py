@@ -1,4 +1,4 @@
-"""The routes of the stand-in, as an ASGI application."""
+"""The routes of the emulator, as an ASGI application."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from nvcf_emulator.answers.http_response import Outgoing
+from nvcf_emulator.answers.http_response import HTTPResponse
 from nvcf_emulator.endpoints.assets import AssetApi, Storage
-from nvcf_emulator.endpoints.chat import Asking, models
+from nvcf_emulator.endpoints.chat import ChatEndpoint, list_models
+from nvcf_emulator.endpoints.control import control_routes
 from nvcf_emulator.endpoints.jobs import Jobs
+from nvcf_emulator.endpoints.retrieval import Retrieval
 from nvcf_emulator.http.connection import Connection
-from nvcf_emulator.http.incoming import endpoint, nothing_there
-from nvcf_emulator.specs.models import PAGES
+from nvcf_emulator.http.incoming import endpoint, not_found
+from nvcf_emulator.specs.models import MODELS
 from nvcf_emulator.state import State
+
+__all__ = ["BASE", "NVCF", "build"]
 
 BASE = "/v1"
 NVCF = "/v2/nvcf"
@@ -30,36 +34,46 @@ def build(state: State, hash_uploads: bool) -> ASGIApp:
         hash_uploads: Whether what is put at signed urls is hashed.
     """
     jobs = Jobs(state)
-    asking = Asking(state, jobs)
+    chat = ChatEndpoint(state, jobs)
     api = AssetApi(state)
+    retrieval = Retrieval(state)
     storage = Storage(state, hash_uploads)
 
-    async def listed(_: object) -> Outgoing:
-        return models(state)
+    async def listed(_: object) -> HTTPResponse:
+        return list_models(state)
 
     poll = endpoint(state, "poll", jobs.poll)
+    ranking = endpoint(state, "ranking", retrieval.ranking)
     function = f"{NVCF}/pexec/functions/{{id}}"
     own_paths = [
-        Route(f"{BASE}/{page.path}", asking.by_path(page), methods=["POST"])
-        for page in PAGES.values()
-        if not page.names_model
+        Route(f"{BASE}/{spec.path}", chat.by_path(spec), methods=["POST"])
+        for spec in MODELS.values()
+        if not spec.names_model
     ]
     routes = [
-        Route(f"{BASE}/chat/completions", asking.chat, methods=["POST"]),
+        Route(f"{BASE}/chat/completions", chat.chat, methods=["POST"]),
         *own_paths,
         Route(f"{BASE}/models", endpoint(state, "models", listed)),
+        Route(
+            f"{BASE}/embeddings",
+            endpoint(state, "embeddings", retrieval.embeddings),
+            methods=["POST"],
+        ),
+        Route(f"{BASE}/ranking", ranking, methods=["POST"]),
+        Route(f"{BASE}/retrieval/{{model:path}}/reranking", ranking, methods=["POST"]),
         Route(f"{BASE}/status/{{id}}", poll),
         Route(f"{NVCF}/pexec/status/{{id}}", poll),
-        Route(function, asking.function, methods=["POST"]),
-        Route(f"{function}/versions/{{version}}", asking.function, methods=["POST"]),
+        Route(function, chat.function, methods=["POST"]),
+        Route(f"{function}/versions/{{version}}", chat.function, methods=["POST"]),
         Route(f"{NVCF}/assets", endpoint(state, "create", api.create), methods=["POST"]),
         Route(f"{NVCF}/assets", endpoint(state, "get", api.list)),
         Route(f"{NVCF}/assets/{{id}}", endpoint(state, "get", api.show)),
         Route(f"{NVCF}/assets/{{id}}", endpoint(state, "delete", api.delete), methods=["DELETE"]),
         Route("/upload/{id}", storage.put, methods=["PUT"]),
         Route("/results/{id}.zip", jobs.fetch),
+        *control_routes(state),
     ]
-    nothing = nothing_there(state)
+    nothing = not_found(state)
     app = Starlette(routes=routes, exception_handlers={404: nothing, 405: nothing})
     return _until_the_client_leaves(app)
 

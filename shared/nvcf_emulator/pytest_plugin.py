@@ -1,28 +1,55 @@
-"""A pytest fixture that gives each test an emulator of its own, at the price of one for all."""
+"""Fixtures for pytest: an emulator for each test, and an environment that points at it.
+
+Where the `emulator` extra is not installed there are no fixtures.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from nvcf_emulator.server import Emulator
+_NEEDED = ("starlette", "uvicorn")
+_MARKER = (
+    "nvcf_emulator(strict=True, models=(), …): what the fixture of that name passes to "
+    "nvcf_emulator.Emulator; functions={id: model} and keys=[…] are added to it"
+)
 
 
-@pytest.fixture(scope="session")
-def _nvcf_emulator_server() -> Iterator[Emulator]:
-    # Imported here, since this file is imported by every run of pytest.
-    from nvcf_emulator.server import Emulator
-
-    with Emulator() as server:
-        yield server
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known, and the fixtures where the emulator can run."""
+    config.addinivalue_line("markers", _MARKER)
+    if all(find_spec(name) for name in _NEEDED):
+        config.pluginmanager.register(_Fixtures(), "nvcf_emulator_fixtures")
 
 
-@pytest.fixture
-def nvcf_emulator(_nvcf_emulator_server: Emulator) -> Iterator[Emulator]:
-    """A running emulator as good as new; its thread and port are shared by all tests."""
-    _nvcf_emulator_server.reset()
-    yield _nvcf_emulator_server
-    _nvcf_emulator_server.reset()
+class _Fixtures:
+    @pytest.fixture
+    def nvcf_emulator(self, request: pytest.FixtureRequest) -> Iterator[Any]:
+        """A running, strict emulator of this test's own; the marker of that name sets it up.
+
+        At the end of the test it raises what a scripted function raised, and AssertionError for
+        requests that nothing was scripted for and for replies that were not used.
+        """
+        # Imported here, since every run of pytest imports this file.
+        from nvcf_emulator.server import Emulator
+
+        marker = request.node.get_closest_marker("nvcf_emulator")
+        given = {"strict": True, **(marker.kwargs if marker else {})}
+        functions, keys = given.pop("functions", {}), given.pop("keys", ())
+        with Emulator(**given) as server:
+            for function_id, model in dict(functions).items():
+                server.add_function(function_id, model)
+            for key in keys:
+                server.add_key(key)
+            yield server
+
+    @pytest.fixture
+    def nvcf_env(self, nvcf_emulator: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """The emulator of `nvcf_emulator`, with NVIDIA_API_KEY, NVIDIA_BASE_URL and NVCF_URL set."""
+        monkeypatch.setenv("NVIDIA_API_KEY", nvcf_emulator.api_key)
+        monkeypatch.setenv("NVIDIA_BASE_URL", nvcf_emulator.base_url)
+        monkeypatch.setenv("NVCF_URL", nvcf_emulator.nvcf_url)
+        return nvcf_emulator

@@ -1,44 +1,99 @@
-"""The stand-in as a server in a thread of its own, with everything a test may tell it."""
+"""The emulator as a test holds it: a running server, its script, and what it remembers."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import socket
-import threading
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
-
-from uvicorn.config import Config
-from uvicorn.server import ServerState
+from typing import Any, Generic, TypeVar
 
 from nvcf_emulator.app import BASE, NVCF, build
-from nvcf_emulator.http.connection import Connection
-from nvcf_emulator.state import State
+from nvcf_emulator.http.background_server import BackgroundServer
+from nvcf_emulator.media.assets import AssetState
+from nvcf_emulator.script.chat_request import ChatRequest
+from nvcf_emulator.script.script import Pending, Script
+from nvcf_emulator.state import Received, State
+
+__all__ = ["API_KEY", "Emulator"]
 
 API_KEY = "nvapi-emulator-0123456789abcdefghijklmnopqrstuvwxyz"
 
-_BACKLOG = 2048
-_KEEP_ALIVE = 75
-_START_SECONDS = 10.0
+T = TypeVar("T")
 
 
-class Emulator(State):
-    """A local stand-in for the service, over real HTTP, strict about what the pages say.
+class _Of(Generic[T]):
+    """An attribute of one of the emulator's members, under its own name.
 
-    It is not a model: it answers by saying what it understood, or what a test told it to. Usable
-    as a context manager; everything on it may be called from any thread.
+    Args:
+        member: Path of the member, such as `state.dialect`.
+    """
+
+    def __init__(self, member: str) -> None:
+        self._member = member.split(".")
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, emulator: Emulator, owner: type | None = None) -> T:
+        if emulator is None:
+            return self
+        found: T = getattr(self._holder(emulator), self._name)
+        return found
+
+    def __set__(self, emulator: Emulator, value: T) -> None:
+        setattr(self._holder(emulator), self._name, value)
+
+    def _holder(self, emulator: Emulator) -> Any:
+        holder: Any = emulator
+        for name in self._member:
+            holder = getattr(holder, name)
+        return holder
+
+
+class Emulator:
+    """A local stand-in for the service, over real HTTP, strict about what models allow.
+
+    It is not a model: it answers what a test scripted, or by saying what it understood. Usable
+    as a context manager; everything on it may be called from any thread. Leaving the `with`
+    block raises again what a scripted function raised, and `AssertionError` where a scripted
+    call of a tool did not fit its request or, if `strict`, where a request came that nothing was
+    scripted for, or something that was scripted is left over.
 
     Args:
         port: TCP port; 0 for a free one.
         host: Address to listen on.
         api_key: The key that it accepts; `add_key` adds others.
-        models: Further ids of models, served without the rules of any page.
+        models: Further ids of models, served without the rules of any documentation.
         hash_uploads: Whether what is put at signed urls is hashed.
+        strict: Whether a request for an answer that nothing was scripted for is an error, with
+            status 500, instead of being answered by the emulator itself.
+
+    Attributes:
+        script: What was scripted.
+        state: What it remembers.
+        require_reasoning, refuse_empty_content, forced_tools_refuse_thinking, alternating,
+            head_first: Rules of some servers besides the models' documentation; see `Dialect`.
 
     Raises:
         OSError: At `start`, if the port is taken.
     """
+
+    shape = _Of[str]("script")
+    pending = _Of[list[Pending]]("script")
+    api_key = _Of[str]("state")
+    models = _Of[frozenset[str]]("state")
+    strict = _Of[bool]("state")
+    requests = _Of[list[Received]]("state")
+    chats = _Of[list[Received]]("state")
+    unexpected = _Of[list[Received]]("state")
+    streaming = _Of[int]("state")
+    requests_per_minute = _Of["int | None"]("state")
+    require_reasoning = _Of[bool]("state.dialect")
+    refuse_empty_content = _Of[bool]("state.dialect")
+    forced_tools_refuse_thinking = _Of[bool]("state.dialect")
+    alternating = _Of[bool]("state.dialect")
+    head_first = _Of[bool]("state.dialect")
 
     def __init__(
         self,
@@ -47,15 +102,26 @@ class Emulator(State):
         api_key: str = API_KEY,
         models: Sequence[str] = (),
         hash_uploads: bool = True,
+        strict: bool = False,
     ) -> None:
-        super().__init__(api_key, tuple(models))
-        self._wanted = (host, port)
-        self._hash_uploads = hash_uploads
-        self._server_state = ServerState()
-        self._address: tuple[str, int] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-        self._thread: threading.Thread | None = None
+        self.script = Script()
+        self.state = State(self.script, api_key, tuple(models), strict)
+        self._server = BackgroundServer(
+            host, port, lambda: build(self.state, hash_uploads), self.state.notify
+        )
+        self.reply = self.script.reply
+        self.fail = self.script.fail
+        self.fault = self.script.fault
+        self.error_in_stream = self.script.error_in_stream
+        self.accept = self.script.accept
+        self.raw = self.script.raw
+        self.forget_replies = self.script.forget_replies
+        self.assert_all_used = self.script.assert_all_used
+        self.clear = self.state.clear
+        self.add_key = self.state.add_key
+        self.add_function = self.state.add_function
+        self.expire_assets = self.state.expire_assets
+        self.wait_until = self.state.wait_until
 
     def __enter__(self) -> Emulator:
         return self.start()
@@ -67,6 +133,8 @@ class Emulator(State):
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        if error is None or isinstance(error, Exception):
+            self._raise_what_went_wrong(error)
 
     @property
     def root(self) -> str:
@@ -75,10 +143,7 @@ class Emulator(State):
         Raises:
             RuntimeError: It was not started.
         """
-        if self._address is None:
-            raise RuntimeError("the emulator is not running: call start(), or use it with `with`")
-        host, port = self._address
-        return f"http://{host}:{port}"
+        return self._server.root
 
     @property
     def base_url(self) -> str:
@@ -91,80 +156,63 @@ class Emulator(State):
         return self.root + NVCF
 
     @property
+    def assets(self) -> dict[str, AssetState]:
+        """Every asset that was created, by id, whatever became of it; a new dict."""
+        return self.state.assets.snapshot()
+
+    @property
     def open_connections(self) -> int:
         """How many TCP connections are open."""
-        return len(self._server_state.connections)
+        return self._server.open_connections
 
     def reset(self) -> None:
         """Make it as new: forget everything a test did to it, and drop every connection."""
-        super().reset()
+        self.state.reset()
         self.drop_connections()
 
     def drop_connections(self) -> None:
         """Close every connection that is open; return when they are gone."""
-        if self._loop is None:
-            return
-        dropped = asyncio.run_coroutine_threadsafe(self._drop(self._server_state), self._loop)
-        dropped.result(_START_SECONDS)
+        self._server.drop_connections()
 
     def start(self) -> Emulator:
         """Start to listen, in a thread; return itself. A running one goes on."""
-        if self._thread is not None:
-            return self
-        listener = socket.create_server(self._wanted, backlog=_BACKLOG)
-        host, port = listener.getsockname()[:2]
-        self._address = (host, port)
-        started = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(listener, started), name="nvcf-emulator", daemon=True
-        )
-        self._thread.start()
-        if not started.wait(_START_SECONDS):
-            raise RuntimeError(f"the emulator did not start within {_START_SECONDS} seconds")
+        self._server.start()
         return self
 
     def stop(self) -> None:
         """Drop every connection, stop to listen, and end the thread. Does nothing if stopped."""
-        thread, loop, stopping = self._thread, self._loop, self._stopping
-        if thread is None or loop is None or stopping is None:
+        self._server.stop()
+
+    def _raise_what_went_wrong(self, error: Exception | None) -> None:
+        """Raise what the script met; where the block failed already, only say what it was."""
+        errors = self.script.errors
+        if errors:
+            errors[0].add_note("This was raised while the emulator used what the test scripted.")
+            raise errors[0]
+        problem = self._problem() if self.strict else ""
+        if not problem:
             return
-        loop.call_soon_threadsafe(stopping.set)
-        thread.join()
-        self._thread = self._loop = self._stopping = self._address = None
+        if error is None:
+            raise AssertionError(problem)
+        error.add_note(problem)
 
-    def _run(self, listener: socket.socket, started: threading.Event) -> None:
-        asyncio.run(self._serve(listener, started))
+    def _problem(self) -> str:
+        """Return what was not expected and what is left over; empty if all is well."""
+        said: list[str] = []
+        unexpected = Counter(_described(item) for item in self.unexpected)
+        if unexpected:
+            listed = "\n".join(f"  {item} ({count}x)" for item, count in unexpected.items())
+            said.append(
+                f"{unexpected.total()} request(s) that nothing was scripted for:\n{listed}\n"
+                "Script them with reply(…, when=…), or use Emulator(strict=False)."
+            )
+        try:
+            self.assert_all_used()
+        except AssertionError as left:
+            said.append(str(left))
+        return "\n".join(said)
 
-    async def _serve(self, listener: socket.socket, started: threading.Event) -> None:
-        loop = self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
-        state = self._server_state
-        config = Config(
-            build(self, self._hash_uploads),
-            interface="asgi3",
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            proxy_headers=False,
-            ws="none",
-            timeout_keep_alive=_KEEP_ALIVE,
-        )
-        config.load()
-        server = await loop.create_server(
-            lambda: Connection(config, state, loop, self.notify), sock=listener, backlog=_BACKLOG
-        )
-        started.set()
-        await self._stopping.wait()
-        server.close()
-        await self._drop(state)
-        await server.wait_closed()
 
-    @staticmethod
-    async def _drop(state: ServerState) -> None:
-        """Cut every connection, and wait for the work that was done on it."""
-        for connection in list(state.connections):
-            connection.transport.abort()
-        while state.connections or state.tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*state.tasks)
-            await asyncio.sleep(0)
+def _described(item: Received) -> str:
+    body = item.body or {}
+    return str(ChatRequest(body, str(body.get("model", item.path))))

@@ -1,4 +1,4 @@
-"""Everything the stand-in remembers: its script, what arrived, keys, functions, assets, jobs."""
+"""What the emulator remembers: what arrived, keys, functions, assets, and how it was set up."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from nvcf_emulator.media.assets import Assets, AssetState
-from nvcf_emulator.script.script import Place, Script
+from nvcf_emulator.media.assets import Assets
+from nvcf_emulator.script.script import Script
+from nvcf_emulator.script.steps import Place
+from nvcf_emulator.specs.models import Dialect
+
+__all__ = ["Function", "Received", "State"]
 
 MINUTE = 60.0
 
@@ -29,8 +33,8 @@ class Received:
         raw: The bytes of the body; empty for the bytes of an asset.
         length: Size of the body in bytes.
         sha256: Hash in hex of the bytes of an asset; empty otherwise.
-        place: What it asked for: `ask`, `create`, `put`, `poll`, `delete`, `get`, `models`, or
-            `any` for what there is no route for.
+        place: What it asked for: `ask`, `create`, `put`, `poll`, `delete`, `get`, `models`,
+            `embeddings`, `ranking`, or `any` for what there is no route for.
     """
 
     method: str
@@ -59,47 +63,58 @@ class Function:
 
 @dataclass
 class _Remembered:
-    log: list[Received] = field(default_factory=list)
+    requests: list[Received] = field(default_factory=list)
+    unexpected: list[Received] = field(default_factory=list)
     functions: dict[str, Function] = field(default_factory=dict)
     asked_at: dict[str, deque[float]] = field(default_factory=dict)
 
 
-class State(Script):
-    """What a test sees and sets.
+class State:
+    """What the endpoints share.
+
+    Args:
+        script: What a test scripted.
+        api_key: The key that it accepts.
+        models: Further ids of models, served without the rules of any documentation.
+        strict: Whether a request for an answer that nothing was scripted for is an error.
 
     Attributes:
-        api_key: The key that it accepts.
-        models: Further ids of models, served without the rules of any page.
-        require_reasoning: Whether assistant messages with tool calls are refused that came back
-            without their reasoning, by models whose page has a key for it and while they reason.
+        dialect: Rules besides the models' documentation.
         requests_per_minute: Beyond this many requests for an answer in a minute, an account is
             answered 429; None for no limit.
+        assets: The assets of all accounts.
     """
 
-    def __init__(self, api_key: str, models: tuple[str, ...]) -> None:
-        super().__init__()
+    def __init__(
+        self, script: Script, api_key: str, models: tuple[str, ...] = (), strict: bool = False
+    ) -> None:
+        self.script = script
         self.api_key = api_key
         self.models = frozenset(models)
-        self._store = Assets()
-        self._memory = _Remembered()
+        self.strict = strict
+        self.assets = Assets()
+        self.dialect = Dialect()
+        self.requests_per_minute: int | None = None
+        self._remembered = _Remembered()
         self._accounts: dict[str, str] = {}
         self._producing = 0
-        self._clean()
+        self.add_key(api_key)
 
-    def _clean(self) -> None:
-        self.require_reasoning = False
-        self.requests_per_minute: int | None = None
-        self.shape = "default"
+    def reset(self) -> None:
+        """Forget everything: script, arrivals, assets, functions, further keys and switches."""
+        self.script.reset()
+        self.dialect = Dialect()
+        self.requests_per_minute = None
+        self._remembered = _Remembered()
         self._accounts = {}
         self.add_key(self.api_key)
-        self._memory = _Remembered()
-        self._store.forget()
+        self.assets.forget()
 
     @property
     def requests(self) -> list[Received]:
         """What arrived, in order; a new list."""
-        with self.changed:
-            return list(self._memory.log)
+        with self.script.changed:
+            return list(self._remembered.requests)
 
     @property
     def chats(self) -> list[Received]:
@@ -107,31 +122,23 @@ class State(Script):
         return [request for request in self.requests if request.place == "ask"]
 
     @property
-    def assets(self) -> dict[str, AssetState]:
-        """Every asset that was created, by id, whatever became of it; a new dict."""
-        return self._store.snapshot()
-
-    @property
-    def store(self) -> Assets:
-        """The assets themselves."""
-        return self._store
+    def unexpected(self) -> list[Received]:
+        """The requests that nothing was scripted for, where it is strict; a new list."""
+        with self.script.changed:
+            return list(self._remembered.unexpected)
 
     @property
     def streaming(self) -> int:
-        """How many replies are being produced."""
+        """How many responses are being produced."""
         return self._producing
 
     def clear(self) -> None:
-        """Forget what arrived, and the steps that were queued."""
-        self._forget_steps()
-        with self.changed:
-            self._memory.log.clear()
-            self._memory.asked_at.clear()
-
-    def reset(self) -> None:
-        """Make it as new: `clear`, and forget assets, functions, further keys and switches."""
-        self.clear()
-        self._clean()
+        """Forget what arrived, and the steps that were scripted."""
+        self.script.forget_replies()
+        with self.script.changed:
+            self._remembered.requests.clear()
+            self._remembered.unexpected.clear()
+            self._remembered.asked_at.clear()
 
     def add_key(self, key: str) -> None:
         """Accept another key, which belongs to an account of its own."""
@@ -152,25 +159,31 @@ class State(Script):
                 names.
             version: Its only version; None to take any.
         """
-        self._memory.functions[function_id] = Function(model, version)
+        self._remembered.functions[function_id] = Function(model, version)
 
     def function(self, function_id: str, version: str | None) -> Function | None:
         """Return a deployed function, None if there is none of that id and version."""
-        found = self._memory.functions.get(function_id)
+        found = self._remembered.functions.get(function_id)
         if found is None or (version and found.version and version != found.version):
             return None
         return found
 
     def expire_assets(self, asset_id: str | None = None) -> None:
         """Let assets expire, as they do after a day: one, or all."""
-        self._store.expire(asset_id)
+        self.assets.expire(asset_id)
         self.notify()
 
-    def record(self, request: Received) -> None:
-        """Note a request that arrived."""
-        with self.changed:
-            self._memory.log.append(request)
-            self.changed.notify_all()
+    def note(self, request: Received) -> None:
+        """Remember a request that arrived."""
+        with self.script.changed:
+            self._remembered.requests.append(request)
+            self.script.changed.notify_all()
+
+    def note_unexpected(self, request: Received) -> None:
+        """Remember a request that nothing was scripted for."""
+        with self.script.changed:
+            self._remembered.unexpected.append(request)
+            self.script.changed.notify_all()
 
     def within_rate(self, account: str) -> bool:
         """Count a request for an answer; tell whether it is still within the minute's limit."""
@@ -178,7 +191,7 @@ class State(Script):
         if limit is None:
             return True
         now = time.monotonic()
-        times = self._memory.asked_at.setdefault(account, deque())
+        times = self._remembered.asked_at.setdefault(account, deque())
         while times and times[0] <= now - MINUTE:
             times.popleft()
         if len(times) >= limit:
@@ -188,7 +201,7 @@ class State(Script):
 
     @contextmanager
     def producing(self) -> Iterator[None]:
-        """Count a reply among those being produced."""
+        """Count a response among those being produced."""
         self._producing += 1
         self.notify()
         try:
@@ -199,8 +212,8 @@ class State(Script):
 
     def notify(self) -> None:
         """Wake those who wait in `wait_until`."""
-        with self.changed:
-            self.changed.notify_all()
+        with self.script.changed:
+            self.script.changed.notify_all()
 
     def wait_until(self, predicate: Callable[[], object], timeout: float = 5.0) -> bool:
         """Wait until `predicate` is true; it is asked again whenever something happens here.
@@ -217,7 +230,7 @@ class State(Script):
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            with self.changed:
+            with self.script.changed:
                 # Short, since the predicate may look at things that happen elsewhere.
-                self.changed.wait(min(left, 0.02))
+                self.script.changed.wait(min(left, 0.02))
         return True

@@ -1,13 +1,15 @@
-"""The stand-in's tokens: words with the space before them, long words cut."""
+"""The emulator's tokens: words with the space before them, long words cut."""
 
 from __future__ import annotations
 
 import re
 
+__all__ = ["MEDIA_TOKENS", "count", "split"]
+
 _TOKEN = re.compile(r"\s*\S{1,16}|\s+")
 
-MEDIUM = 256
-"""Tokens that one picture, sound or film counts for."""
+MEDIA_TOKENS = 256
+"""Tokens that one image, audio or video counts for."""
 
 
 def split(text: str) -> list[str]:

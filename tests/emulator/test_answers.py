@@ -351,7 +351,9 @@ def test_json_objects_need_no_schema(said):
 
 
 def test_a_queued_reply_comes_as_it_is(server, ask):
-    server.reply("Exactly this", reasoning="Because", max=1, finish_reason="content_filter")
+    server.reply(
+        "Exactly this", reasoning="Because", finish_reason="content_filter", extra={"max": 1}
+    )
     body = ask(SUPER, max_tokens=1, stop="this").json()
     choice = body["choices"][0]
     assert choice["message"] == {
@@ -370,7 +372,8 @@ def test_queued_tool_calls(server, ask):
         tool_calls=[
             {"name": "a", "arguments": {"x": 1}},
             {"name": "b", "arguments": "{", "id": "7"},
-        ]
+        ],
+        unchecked=True,
     )
     said = message(ask(KIMI))
     first, second = said["tool_calls"]

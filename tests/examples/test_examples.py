@@ -115,7 +115,7 @@ def test_rag(run: Run, nvcf_emulator: Emulator) -> None:
     nvcf_emulator.reply(text="StreamInterruptedError, and its partial answer.")
     printed = run("rag.py")
     question, answer, found = printed.split("\n\n")
-    assert question == "Which error is raised when a stream breaks off, and what does it hold?"
+    assert question.startswith("Which error does a stream raise that ends halfway")
     assert answer == "StreamInterruptedError, and its partial answer."
     assert found.startswith("found in:\n")
     assert printed.count(".md: ") == 3

@@ -208,7 +208,7 @@ def test_v1_output(
 ) -> None:
     calls = [{"id": "c1", "name": "f", "arguments": {"a": 1}}]
     model = chat(output_version="v1")
-    nvcf_emulator.reply(text="So.", reasoning="Hm.", tool_calls=calls)
+    nvcf_emulator.reply(text="So.", reasoning="Hm.", tool_calls=calls, unchecked=True)
     answer = ask(model, "Hello")
     assert answer.response_metadata["output_version"] == "v1"
     blocks = [
@@ -284,6 +284,7 @@ def test_callbacks_hear_everything_once(
         text=["a", "b"],
         tool_calls=[{"name": "f", "arguments": {"a": 1}}],
         times=2,
+        unchecked=True,
     )
     sync, both = Recorder(), AsyncRecorder()
     model = chat(streaming=True) if streaming else chat()

@@ -100,7 +100,7 @@ def test_what_comes_back_is_sent_again(
     chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace
 ) -> None:
     calls = [{"id": "c1", "name": "weather", "arguments": {"city": "a"}}]
-    nvcf_emulator.reply(reasoning="Hm.", text="I look.", tool_calls=calls)
+    nvcf_emulator.reply(reasoning="Hm.", text="I look.", tool_calls=calls, unchecked=True)
     message = colour.events(chat(), "Hello").message
     colour.invoke(chat(), [("user", "Hello"), message, ("user", "Go on")])
     assert nvcf_emulator.chats[1].body["messages"][1] == {
@@ -125,7 +125,9 @@ def test_the_same_as_langchains_own_bridge(
 ) -> None:
     calls = [{"id": "c1", "name": "weather", "arguments": {"city": "a"}}]
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
-    nvcf_emulator.reply(reasoning="Hm.", text="I look.", tool_calls=calls, usage=usage, times=2)
+    nvcf_emulator.reply(
+        reasoning="Hm.", text="I look.", tool_calls=calls, usage=usage, times=2, unchecked=True
+    )
     native = colour.events(chat(), "Hello").message
     for hook in ("_stream_chat_model_events", "_astream_chat_model_events"):
         assert not hasattr(BaseChatModel, hook)

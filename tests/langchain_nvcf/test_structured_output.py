@@ -71,7 +71,8 @@ METHODS = ["function_calling", "json_schema", "json_mode"]
 def queue(server: Emulator, method: str, text: str | None = None, name: str = "Person") -> None:
     """Have the model answer with Ann."""
     if method == "function_calling":
-        server.reply(tool_calls=[{"name": name, "arguments": text or json.dumps(ANN)}])
+        calls = [{"name": name, "arguments": text or json.dumps(ANN)}]
+        server.reply(tool_calls=calls, unchecked=True)
     else:
         server.reply(text=text or json.dumps(ANN))
 
@@ -219,7 +220,8 @@ def test_the_error_of_a_call_that_does_not_fit(
 ) -> None:
     runnable = chat().with_structured_output(Person)
     for arguments in ('{"name": "Ann"}', '{"name": '):
-        nvcf_emulator.reply(tool_calls=[{"name": "Person", "arguments": arguments}], times=2)
+        calls = [{"name": "Person", "arguments": arguments}]
+        nvcf_emulator.reply(tool_calls=calls, times=2, unchecked=True)
         with pytest.raises(OutputParserException, match="name"):
             colour.invoke(runnable, "Ann")
         with pytest.raises(OutputParserException, match="name"):
@@ -373,7 +375,8 @@ def test_agents_by_a_tool(
 ) -> None:
     """kimi-k2.6 has no format of its own: left to choose, the agent takes a tool."""
     agent: Any = create_agent(chat(KIMI), response_format=strategy(Person) if strategy else Person)
-    nvcf_emulator.reply(tool_calls=[{"name": "Person", "arguments": {"name": "Ann"}}])
+    incomplete = [{"name": "Person", "arguments": {"name": "Ann"}}]
+    nvcf_emulator.reply(tool_calls=incomplete, unchecked=True)
     queue(nvcf_emulator, "function_calling")
     state = colour.invoke(agent, {"messages": [("user", "Ann is 7")]})
     assert state["structured_response"] == Person(**ANN)

@@ -141,10 +141,15 @@ def test_no_two_responses_of_a_stream_share_what_an_agent_may_change():
     responses = streamed(Chunk(reasoning="a", text="b", tool_calls=(call,)), Chunk(text="c"), LAST)
     for earlier, later in pairwise(responses):
         assert earlier.message is not later.message
-        for one, other in zip(earlier.message.blocks, later.message.blocks, strict=True):
+        assert earlier.message.blocks is not later.message.blocks
+        for one, other in zip(earlier.message.blocks[:2], later.message.blocks[:2], strict=True):
             assert one is not other
-        earlier_calls = earlier.message.additional_kwargs["tool_calls"]
-        assert earlier_calls[0] is not later.message.additional_kwargs["tool_calls"][0]
+    *earlier_ones, last = responses
+    for earlier in earlier_ones:
+        assert earlier.message.blocks[-1] is not last.message.blocks[-1]
+        calls = earlier.message.additional_kwargs["tool_calls"]
+        assert calls is not last.message.additional_kwargs["tool_calls"]
+        assert calls[0] is not last.message.additional_kwargs["tool_calls"][0]
 
 
 TOKEN = {"token": "a", "logprob": -0.5, "bytes": [97]}

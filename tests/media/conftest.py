@@ -304,8 +304,9 @@ def stored(server: Emulator) -> Callable[[Medium], Asset]:
     """An asset that the user uploaded by other means."""
 
     def store(medium: Medium) -> Asset:
-        made = server.store.create(server.account(server.api_key), medium.mime, "a test")
-        server.store.store(made.id, decode(medium.kind, medium.data, asset=made.id))
+        account = server.state.account(server.api_key)
+        made = server.state.assets.create(account, medium.mime, "a test")
+        server.state.assets.store(made.id, decode(medium.kind, medium.data, asset=made.id))
         return Asset(medium.mime, made.id)
 
     return store

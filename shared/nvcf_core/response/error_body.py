@@ -21,6 +21,9 @@ from nvcf_core.errors import (
     ServerError,
 )
 from nvcf_core.exchange import Response
+from nvcf_core.wire import get_text
+
+__all__ = ["describe_error_body", "retry_after", "status_error"]
 
 _LONGEST_DETAIL = 2_000
 """Characters of a service's own explanation that an error shows."""
@@ -45,7 +48,8 @@ _HINTS: Mapping[int, str] = {
 }
 
 _CONTEXT_LENGTH = re.compile(
-    r"maximum context length|context_length_exceeded|context window|prompt is too long", re.I
+    r"maximum context length|context_length_exceeded|exceed_context_size_error|context window|prompt is too long",
+    re.I,
 )
 
 
@@ -90,7 +94,7 @@ def _problem(response: Response) -> tuple[str, str, str | None]:
     if not isinstance(body, dict):
         return "", ("" if body is None else str(body))[:_LONGEST_DETAIL], request_id
     title, detail = describe_error_body(body)
-    request_id = request_id or _text(body.get("requestId")) or None
+    request_id = request_id or get_text(body, "requestId") or None
     return title[:_LONGEST_DETAIL], detail[:_LONGEST_DETAIL], request_id
 
 
@@ -98,12 +102,12 @@ def describe_error_body(body: Mapping[str, Any]) -> tuple[str, str]:
     """Title and detail of an error body that is a JSON object, in any of the shapes seen."""
     error = body.get("error")
     if isinstance(error, Mapping):
-        return _text(error.get("type")), _text(error.get("message")) or str(error)
+        return get_text(error, "type"), get_text(error, "message") or str(error)
     detail = body.get("detail")
     if isinstance(detail, list):
-        return _text(body.get("title")), "; ".join(_validation(item) for item in detail)
-    words = _text(detail) or _text(error) or _text(body.get("message"))
-    title = _text(body.get("title"))
+        return get_text(body, "title"), "; ".join(_validation(item) for item in detail)
+    words = get_text(body, "detail") or get_text(body, "error") or get_text(body, "message")
+    title = get_text(body, "title")
     return title, words if words or title else str(dict(body))
 
 
@@ -114,10 +118,6 @@ def _validation(item: object) -> str:
     place = item.get("loc")
     where = ".".join(str(step) for step in place) if isinstance(place, list) else ""
     return f"{where}: {item.get('msg')}" if where else str(item.get("msg"))
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

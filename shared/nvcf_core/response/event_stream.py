@@ -8,11 +8,13 @@ from typing import Any
 from nvcf_core.errors import StreamInterruptedError
 from nvcf_core.exchange import Response
 from nvcf_core.messages import Chunk
-from nvcf_core.wire import parse_json
+from nvcf_core.wire import get_text, parse_json
 
-from .choice import ChoiceAccumulator, DecodeOptions, as_text, choices_of, parse_usage
+from .choice import ChoiceAccumulator, DecodeOptions, choices_of, parse_usage
 from .error_body import describe_error_body
 from .sse import EventTooLong, SSEDecoder
+
+__all__ = ["EventStreamDecoder"]
 
 
 class EventStreamDecoder:
@@ -127,27 +129,14 @@ class EventStreamDecoder:
         usage = body.get("usage")
         if usage and isinstance(usage, dict):
             self._usage = usage
-        if self._id is None and (answer_id := as_text(body.get("id"))):
+        if self._id is None and (answer_id := get_text(body, "id")):
             self._id = answer_id
             self._choice.calls.set_answer_id(answer_id)
-        self._model = self._model or as_text(body.get("model")) or None
+        self._model = self._model or get_text(body, "model") or None
         for choice in choices_of(body):
-            if not choice.get("index"):
-                self._delta(choice, body, chunks)
-
-    def _delta(self, choice: dict[str, Any], body: dict[str, Any], chunks: list[Chunk]) -> None:
-        said = choice.get("delta") or choice.get("message")
-        chunk = self._choice.feed(said, body) if isinstance(said, dict) else None
-        logprobs = choice.get("logprobs")
-        if logprobs and isinstance(logprobs, dict):
-            chunk = chunk or Chunk(raw=body)
-            chunk.logprobs = logprobs
-            self._choice.logprobs.append(logprobs)
-        if chunk is not None:
-            chunks.append(chunk)
-        finish_reason = choice.get("finish_reason")
-        if finish_reason and isinstance(finish_reason, str):
-            self._choice.finish_reason = finish_reason
+            chunk = None if choice.get("index") else self._choice.feed(choice, body)
+            if chunk is not None:
+                chunks.append(chunk)
 
     def _parse(self, name: bytes, data: bytes) -> dict[str, Any]:
         try:
@@ -176,7 +165,6 @@ class EventStreamDecoder:
 
     def _final(self) -> Chunk:
         chunk = self._choice.flush()
-        chunk.finish_reason = "stop" if self._choice.stopped else self._choice.finish_reason
         chunk.usage = parse_usage(self._usage)
         chunk.id, chunk.request_id = self._id, self._request_id
         chunk.model = self._model or self._asked

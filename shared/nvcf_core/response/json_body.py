@@ -7,10 +7,12 @@ from typing import Any
 from nvcf_core.errors import InvalidResponseError
 from nvcf_core.exchange import Response
 from nvcf_core.messages import Chunk
-from nvcf_core.wire import parse_json
+from nvcf_core.wire import get_text, parse_json
 
-from .choice import ChoiceAccumulator, DecodeOptions, as_text, choices_of, parse_usage
+from .choice import ChoiceAccumulator, DecodeOptions, choices_of, parse_usage
 from .error_body import describe_error_body
+
+__all__ = ["LONGEST_ANSWER", "JSONBodyDecoder"]
 
 LONGEST_ANSWER = 256 * 1024 * 1024
 """Bytes of a whole answer, past which it is refused."""
@@ -91,21 +93,15 @@ class JSONBodyDecoder:
         return first
 
     def _choice(self, choice: dict[str, Any], body: dict[str, Any]) -> Chunk:
-        growing = ChoiceAccumulator(self._reading, as_text(body.get("id")) or self._request_id)
-        said = choice.get("message") or choice.get("delta")
-        if not isinstance(said, dict):
+        if not isinstance(choice.get("message") or choice.get("delta"), dict):
             raise self._invalid("a choice of the answer has no message")
-        growing.feed(said, body)
-        growing.flush()
-        logprobs = choice.get("logprobs")
-        if logprobs and isinstance(logprobs, dict):
-            growing.logprobs.append(logprobs)
+        growing = ChoiceAccumulator(self._reading, get_text(body, "id") or self._request_id)
+        growing.feed(choice, body)
+        facts = growing.flush()
         whole = growing.snapshot()
-        whole.finish_reason = (
-            "stop" if growing.stopped else as_text(choice.get("finish_reason")) or None
-        )
-        whole.id = as_text(body.get("id")) or None
-        whole.model = as_text(body.get("model")) or self._reading.model
+        whole.finish_reason = facts.finish_reason
+        whole.id = get_text(body, "id") or None
+        whole.model = get_text(body, "model") or self._reading.model
         whole.request_id, whole.raw, whole.last = self._request_id, body, True
         return whole
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from nvcf_core.messages import ToolCall
 from nvcf_core.tool_names import ToolNames
+from nvcf_core.wire import get_int, get_object, get_text
+
+__all__ = ["ToolCallAssembler"]
 
 
 class _PartialCall:
@@ -22,9 +25,6 @@ class _PartialCall:
         self.wire_id = ""
         self.wire_name = wire_name
         self.arguments: list[str] = []
-
-    def snapshot(self) -> ToolCall:
-        return ToolCall(self.call.index, self.call.id, self.call.name, "".join(self.arguments))
 
 
 class ToolCallAssembler:
@@ -54,16 +54,10 @@ class ToolCallAssembler:
                 fragments.setdefault(fragment.index, []).append(fragment)
         return tuple(map(_merge_fragments_of_delta, fragments.values()))
 
-    def calls(self) -> tuple[ToolCall, ...]:
-        """All calls, as far as they have arrived."""
-        return tuple(growing.snapshot() for growing in self._calls)
-
     def _piece(self, piece: Mapping[str, Any], touched: Container[int]) -> ToolCall:
-        function = piece.get("function")
-        function = function if isinstance(function, Mapping) else {}
-        wire_id, name = _text(piece.get("id")), _text(function.get("name"))
-        wire_index = piece.get("index")
-        wire_index = wire_index if type(wire_index) is int else None
+        function = get_object(piece, "function")
+        wire_id, name = get_text(piece, "id"), get_text(function, "name")
+        wire_index = get_int(piece, "index")
         arguments = _arguments(function.get("arguments"))
         growing = self._find(wire_index, wire_id, name, touched)
         if growing is not None:
@@ -140,10 +134,6 @@ def _has_whole_arguments(growing: _PartialCall) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _arguments(value: object) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+__all__ = ["Choice", "Completion", "ToolCall", "ToolCallIds", "logprob"]
+
 
 @dataclass(frozen=True)
-class Call:
+class ToolCall:
     """A call of a tool; `arguments` are a JSON text, or whatever a test wants instead."""
 
     id: str
@@ -33,7 +36,7 @@ class Choice:
 
     reasoning: tuple[str, ...] = ()
     content: tuple[str, ...] | None = ()
-    calls: tuple[Call, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
     finish_reason: str = "stop"
     stop_reason: str | None = None
     logprobs: tuple[Mapping[str, Any], ...] | None = None
@@ -41,7 +44,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Completion:
     """A whole answer.
 
     Attributes:
@@ -61,6 +64,26 @@ class Answer:
     usage: Mapping[str, Any]
     usage_asked: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ToolCallIds:
+    """Makes ids of tool calls.
+
+    Args:
+        numbered: Whether they look like `functions.name:0`; else they are random.
+        before: How many calls the conversation has already.
+    """
+
+    def __init__(self, numbered: bool, before: int) -> None:
+        self._numbered = numbered
+        self._count = before
+
+    def next(self, name: str) -> str:
+        """Return an id for a call of the function `name`."""
+        self._count += 1
+        if self._numbered:
+            return f"functions.{name}:{self._count - 1}"
+        return f"chatcmpl-tool-{uuid.uuid4().hex}"
 
 
 def logprob(token: str, alternatives: int) -> dict[str, Any]:

@@ -1,14 +1,22 @@
-"""A reply as it goes out: status, headers, and the events or the one body it is made of."""
+"""A response as it goes out: status, headers, and the events or the one body it is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from nvcf_emulator.script.script import Fault
-from nvcf_emulator.specs.rejections import Refusal, Style, as_json
+from nvcf_emulator.script.steps import Fault
+from nvcf_emulator.specs.rejections import Rejection, Style, encode_json
 
-STREAM_TYPE = "text/event-stream"
+__all__ = [
+    "Event",
+    "HTTPResponse",
+    "json_response",
+    "plain_response",
+    "rejection_response",
+    "split_events",
+    "xml_error",
+]
 
 
 @dataclass(frozen=True)
@@ -25,8 +33,8 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Outgoing:
-    """A reply.
+class HTTPResponse:
+    """A response.
 
     Attributes:
         status: The status code.
@@ -35,6 +43,7 @@ class Outgoing:
         stream: Whether it is sent in chunks, as the events come.
         flush: Whether each event is flushed by itself; else they go out in bursts.
         delay: Seconds before the first byte.
+        head_first: Whether the delay comes between the head and the body instead.
         chunk_delay: Seconds before each event.
         fault: What goes wrong on the way.
     """
@@ -45,6 +54,7 @@ class Outgoing:
     stream: bool = False
     flush: bool = False
     delay: float = 0.0
+    head_first: bool = False
     chunk_delay: float = 0.0
     fault: Fault | None = None
 
@@ -53,44 +63,44 @@ class Outgoing:
         """Its bytes, joined."""
         return b"".join(event.data for event in self.events)
 
-    def with_headers(self, headers: Mapping[str, str]) -> Outgoing:
+    def with_headers(self, headers: Mapping[str, str]) -> HTTPResponse:
         """Return it with further headers; those it has stay."""
         return replace(self, headers={**headers, **self.headers})
 
 
-def plain(
+def plain_response(
     body: bytes = b"",
     content_type: str | None = None,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
-) -> Outgoing:
-    """Return a reply with one body."""
+) -> HTTPResponse:
+    """Return a response with one body."""
     typed = {"content-type": content_type} if content_type else {}
     events = (Event(body),) if body else ()
-    return Outgoing(status, {**typed, **(headers or {})}, events)
+    return HTTPResponse(status, {**typed, **(headers or {})}, events)
 
 
-def json_reply(value: object, status: int = 200) -> Outgoing:
-    """Return a reply with a JSON body."""
-    return plain(as_json(value), "application/json", status)
+def json_response(value: object, status: int = 200) -> HTTPResponse:
+    """Return a response with a JSON body."""
+    return plain_response(encode_json(value), "application/json", status)
 
 
-def xml_error(status: int, code: str, message: str) -> Outgoing:
+def xml_error(status: int, code: str, message: str) -> HTTPResponse:
     """Return an error as the storage behind signed urls says it."""
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     )
-    return plain(body.encode(), "application/xml", status)
+    return plain_response(body.encode(), "application/xml", status)
 
 
-def refused(refusal: Refusal, style: Style) -> Outgoing:
-    """Return the reply to a request that was turned down."""
-    said = refusal.said(style)
-    return plain(said.body, said.content_type, said.status, refusal.headers)
+def rejection_response(rejection: Rejection, style: Style) -> HTTPResponse:
+    """Return the response to a request that was rejected."""
+    said = rejection.error_body(style)
+    return plain_response(said.body, said.content_type, said.status, rejection.headers)
 
 
-def pieces(events: Iterable[Event], size: int) -> list[Event]:
+def split_events(events: Iterable[Event], size: int) -> list[Event]:
     """Return `events` with their bytes cut into pieces of `size` bytes at most."""
     return [
         Event(event.data[start : start + size], event.content and start == 0)

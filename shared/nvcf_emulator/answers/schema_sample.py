@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+__all__ = ["SampleMaker"]
+
 Schema = Mapping[str, Any]
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w]|\.\d)")
@@ -27,7 +29,7 @@ _FORMATS = {
 }
 
 
-class Maker:
+class SampleMaker:
     """Makes instances of schemas out of one text.
 
     Numbers and quoted strings found in the text fill number and string properties in order; of
@@ -48,7 +50,7 @@ class Maker:
         self._numbers = [float(found) for found in _NUMBER.findall(text)]
 
     def make(self, schema: Any, depth: int = 0) -> Any:
-        """Return an instance of `schema`; None where it has no end, or is no object."""
+        """Return an instance of `schema`; None where it has no end, or is not an object."""
         self._left -= 1
         if not isinstance(schema, Mapping) or depth > _DEEPEST or self._left < 0:
             return None

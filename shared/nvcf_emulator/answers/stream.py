@@ -1,20 +1,21 @@
-"""An answer in its form on the wire: one JSON object, or the events of a stream."""
+"""A completion in its form on the wire: one JSON object, or the events of a stream."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from typing import Any
 
 from nvcf_emulator import tokens
-from nvcf_emulator.answers.completion import Answer, Call, Choice
-from nvcf_emulator.answers.http_response import Event, pieces
-from nvcf_emulator.script.script import ErrorInStream
+from nvcf_emulator.answers.completion import Choice, Completion
+from nvcf_emulator.answers.http_response import Event, split_events
+from nvcf_emulator.answers.tool_calls import call_deltas, whole_call, written_calls
 from nvcf_emulator.script.shapes import Form
-from nvcf_emulator.specs.rejections import as_json
+from nvcf_emulator.script.steps import ErrorInStream
+from nvcf_emulator.specs.rejections import encode_json
+
+__all__ = ["after_content", "completion_body", "completion_events", "stream_error_body"]
 
 _AWKWARD = "line\u2028separator, caf\u00e9, \u65e5\u672c, \U0001f600"
 _UNKNOWN: Mapping[str, Any] = {"nvext": {"worker": 7, "timing": {"decode": 0.5}}, "service": None}
@@ -25,18 +26,18 @@ _SMALL = 7
 Delta = dict[str, Any]
 
 
-def whole(answer: Answer, form: Form) -> dict[str, Any]:
-    """Return `answer` as the body of a whole reply."""
+def completion_body(completion: Completion, form: Form) -> dict[str, Any]:
+    """Return `completion` as the body of a whole response."""
     body: dict[str, Any] = {
-        "id": answer.id,
+        "id": completion.id,
         "object": "chat.completion",
-        "created": answer.created,
-        "model": answer.model,
+        "created": completion.created,
+        "model": completion.model,
         "choices": [
-            _whole_choice(index, choice, form) for index, choice in enumerate(answer.choices)
+            _whole_choice(index, choice, form) for index, choice in enumerate(completion.choices)
         ],
-        "usage": dict(answer.usage),
-        **answer.extra,
+        "usage": _usage(completion.usage, form),
+        **completion.extra,
     }
     if form.unknown_fields:
         body |= _UNKNOWN
@@ -48,16 +49,9 @@ def whole(answer: Answer, form: Form) -> dict[str, Any]:
 
 def _whole_choice(index: int, choice: Choice, form: Form) -> dict[str, Any]:
     choice = _prepared(choice, form)
-    content = None if choice.content is None else "".join(choice.content)
-    message: dict[str, Any] = {"role": "assistant", "content": content, **choice.message}
-    for name in form.reasoning:
-        if choice.reasoning:
-            message[name] = "".join(choice.reasoning)
-    if choice.calls:
-        message["tool_calls"] = [_whole_call(None, call, form) for call in choice.calls]
     said: dict[str, Any] = {
         "index": index,
-        "message": message,
+        "message": _message(choice, form),
         "finish_reason": choice.finish_reason,
     }
     if choice.stop_reason is not None:
@@ -67,54 +61,77 @@ def _whole_choice(index: int, choice: Choice, form: Form) -> dict[str, Any]:
     return said
 
 
+def _message(choice: Choice, form: Form) -> dict[str, Any]:
+    content = None if choice.content is None else "".join(choice.content)
+    message: dict[str, Any] = {"role": "assistant", "content": content, **choice.message}
+    for name in form.reasoning:
+        if choice.reasoning:
+            message[name] = "".join(choice.reasoning)
+    if choice.calls or form.no_calls:
+        message["tool_calls"] = [whole_call(call, form) for call in choice.calls]
+    return message
+
+
 def _prepared(choice: Choice, form: Form) -> Choice:
     """Return `choice` with what the form changes in the answer itself."""
-    content = choice.content
-    if choice.reasoning and not form.reasoning:
-        content = ("<think>", *choice.reasoning, "</think>", *(content or ()))
-        choice = replace(choice, reasoning=())
-    if choice.calls and form.newlines:
-        content = (*(content or ()), "\n\n")
     finish = choice.finish_reason
     if choice.calls and finish == "tool_calls":
         finish = form.finish
-    return replace(choice, content=content, finish_reason=finish)
+    choice = replace(choice, finish_reason=form.broken_finish or finish)
+    return _with_calls_in_place(_with_reasoning_in_place(choice, form), form)
 
 
-def _whole_call(index: int | None, call: Call, form: Form) -> dict[str, Any]:
-    arguments: Any = call.arguments
-    if form.arguments == "object":
-        arguments = _parsed(call.arguments)
-    said: dict[str, Any] = {} if index is None else {"index": index}
-    if form.call_ids != "none":
-        said["id"] = call.id
-    return {**said, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+def _with_reasoning_in_place(choice: Choice, form: Form) -> Choice:
+    content = choice.content or ()
+    if form.swapped and content:
+        return replace(choice, reasoning=(*choice.reasoning, *content), content=None)
+    if form.reasoning or not choice.reasoning:
+        return choice
+    opening = ("<think>",) if form.think_opened else ()
+    content = (*opening, *choice.reasoning, "</think>", *content)
+    return replace(choice, content=content, reasoning=())
 
 
-def _parsed(arguments: str) -> Any:
-    """Return a JSON text parsed; a text that is none, such as one cut by length, as it is."""
-    try:
-        return json.loads(arguments)
-    except ValueError:
-        return arguments
+def _with_calls_in_place(choice: Choice, form: Form) -> Choice:
+    content = choice.content or ()
+    if not choice.calls:
+        return choice
+    if form.newlines:
+        return replace(choice, content=(*content, "\n\n"))
+    if form.calls == "field":
+        return choice
+    written = tokens.split(written_calls(choice.calls, form))
+    kept = choice.calls if form.calls == "toolcall-both" else ()
+    return replace(choice, content=(*content, *written), calls=kept)
 
 
-def events(answer: Answer, form: Form, error: ErrorInStream | None = None) -> tuple[Event, ...]:
-    """Return `answer` as the events of a stream.
+def _usage(usage: Mapping[str, Any], form: Form) -> dict[str, Any]:
+    if not form.float_usage:
+        return dict(usage)
+    return {
+        name: float(value) if isinstance(value, int) else value for name, value in usage.items()
+    }
+
+
+def completion_events(
+    completion: Completion, form: Form, error: ErrorInStream | None = None
+) -> tuple[Event, ...]:
+    """Return `completion` as the events of a stream.
 
     Args:
-        answer: What is said.
+        completion: What is said.
         form: The form it takes.
         error: An error that ends it in the middle.
     """
-    chunks = [_encoded(chunk, bool(content), form) for chunk, content in _Chunks(answer, form)]
-    if form.ending in ("done", "done-alone"):
+    made = () if form.ending == "done-only" else _Chunks(completion, form)
+    chunks = [_encoded(chunk, bool(content), form) for chunk, content in made]
+    if form.ending.startswith("done"):
         chunks.append(Event(_line(form, "data: [DONE]"), content=False))
     if error:
         chunks = _interrupted(chunks, form, error)
-    if form.pings:
-        ping = Event(f": ping{form.line_end * 2}".encode(), content=False)
-        chunks = [item for chunk in chunks for item in (ping, chunk)]
+    for text in (": ping",) * form.pings + ("data:",) * form.empty_data:
+        between = Event(_line(form, text), content=False)
+        chunks = [item for chunk in chunks for item in (between, chunk)]
     return tuple(_cut(chunks, form))
 
 
@@ -123,26 +140,28 @@ def _line(form: Form, text: str) -> bytes:
 
 
 def _encoded(chunk: Mapping[str, Any], content: bool, form: Form) -> Event:
-    return Event(b"data: " + as_json(chunk) + form.line_end.encode() * 2, content)
+    return Event(b"data: " + encode_json(chunk) + form.line_end.encode() * 2, content)
 
 
-def error_body(error: ErrorInStream) -> dict[str, Any]:
+def stream_error_body(error: ErrorInStream) -> dict[str, Any]:
     """Return what an error after the 200 says, as JSON."""
     if error.shape == "error-object":
-        return {"error": {"message": error.message, "type": "InternalServerError", "code": 500}}
+        return {
+            "error": {"message": error.message, "type": "InternalServerError", "code": error.code}
+        }
     if error.shape == "problem":
-        return {"status": 500, "title": "Internal Server Error", "detail": error.message}
+        return {"status": error.code, "title": "Internal Server Error", "detail": error.message}
     if error.shape == "error-then-done":
         return {"error": {"message": error.message, "type": "server_error"}}
     return {"error": error.message}
 
 
 def _interrupted(chunks: list[Event], form: Form, error: ErrorInStream) -> list[Event]:
-    sent = chunks[: after_content(chunks, error.after)]
+    sent = [] if error.after is None else chunks[: after_content(chunks, error.after)]
     if error.shape == "event-comment":
         text = f"event: error{form.line_end}: {error.message}"
         return [*sent, Event(_line(form, text), content=False)]
-    sent.append(_encoded(error_body(error), False, form))
+    sent.append(_encoded(stream_error_body(error), False, form))
     if error.shape == "error-then-done":
         sent.append(Event(_line(form, "data: [DONE]"), content=False))
     return sent
@@ -161,7 +180,7 @@ def after_content(chunks: Sequence[Event], wanted: int) -> int:
 
 def _cut(chunks: list[Event], form: Form) -> list[Event]:
     if form.cut == "small":
-        return pieces(chunks, _SMALL)
+        return split_events(chunks, _SMALL)
     if form.cut == "events":
         return chunks
     pattern = _INSIDE_CHARACTER if form.cut == "characters" else _LINE_ENDS
@@ -175,31 +194,31 @@ def _cut(chunks: list[Event], form: Form) -> list[Event]:
 class _Chunks:
     """The chunks of a stream, each with the number of tokens it brings."""
 
-    def __init__(self, answer: Answer, form: Form) -> None:
-        self._answer = answer
+    def __init__(self, completion: Completion, form: Form) -> None:
+        self._completion = completion
         self._form = form
         self._so_far = 0
 
     def __iter__(self) -> Iterator[tuple[Mapping[str, Any], int]]:
-        for index, choice in enumerate(self._answer.choices):
+        for index, choice in enumerate(self._completion.choices):
             yield from self._choice(index, _prepared(choice, self._form))
         usage = self._form.usage
         if usage == "extra":
             extra = [{"index": 0, "delta": {"content": ""}, "finish_reason": None}]
-            yield {**self._base(extra), "usage": dict(self._answer.usage)}, 0
-        elif usage in ("last", "null") or (usage != "none" and self._answer.usage_asked):
-            yield {**self._base([]), "usage": dict(self._answer.usage)}, 0
+            yield {**self._base(extra), "usage": _usage(self._completion.usage, self._form)}, 0
+        elif usage in ("last", "null") or (usage != "none" and self._completion.usage_asked):
+            yield {**self._base([]), "usage": _usage(self._completion.usage, self._form)}, 0
 
     def _base(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        answer, form = self._answer, self._form
-        chunk: dict[str, Any] = {"id": answer.id}
+        completion, form = self._completion, self._form
+        chunk: dict[str, Any] = {"id": completion.id}
         if not form.bare:
             chunk |= {
                 "object": "chat.completion.chunk",
-                "created": answer.created,
-                "model": answer.model,
+                "created": completion.created,
+                "model": completion.model,
             }
-        chunk |= {"choices": choices, **answer.extra}
+        chunk |= {"choices": choices, **completion.extra}
         if form.unknown_fields:
             chunk |= _UNKNOWN
         if form.awkward_text:
@@ -213,24 +232,29 @@ class _Chunks:
         if logprobs is not None:
             choice["logprobs"] = {"content": logprobs}
         chunk = self._base([choice])
-        usage = self._answer.usage
+        usage = _usage(self._completion.usage, self._form)
         if self._form.usage == "finish" and finish:
-            chunk["usage"] = dict(usage)
+            chunk["usage"] = usage
         elif self._form.usage == "null":
             chunk["usage"] = None
         elif self._form.usage == "cumulative":
-            chunk["usage"] = dict(usage) if finish else self._usage_so_far()
+            chunk["usage"] = usage if finish else self._usage_so_far()
         return chunk
 
     def _usage_so_far(self) -> dict[str, Any]:
-        prompt = int(self._answer.usage.get("prompt_tokens", 0))
-        return {
+        prompt = int(self._completion.usage.get("prompt_tokens", 0))
+        usage = {
             "prompt_tokens": prompt,
             "completion_tokens": self._so_far,
             "total_tokens": prompt + self._so_far,
         }
+        return _usage(usage, self._form)
 
     def _choice(self, index: int, choice: Choice) -> Iterator[tuple[Mapping[str, Any], int]]:
+        if self._form.message:
+            whole = {"index": index, "message": _message(choice, self._form), "finish_reason": None}
+            yield self._base([whole]), 1
+            return
         finish = None if self._form.ending in ("done-alone", "cut") else choice.finish_reason
         opening = self._opening(choice)
         if opening:
@@ -244,7 +268,8 @@ class _Chunks:
                 1,
             )
         if finish and not (self._form.together and deltas):
-            last: Delta = self._with_role({})
+            empty: Delta = {"tool_calls": []} if self._form.no_calls and not choice.calls else {}
+            last = self._with_role(empty)
             yield self._chunk(index, last, finish), 0
 
     def _opening(self, choice: Choice) -> Delta:
@@ -267,7 +292,7 @@ class _Chunks:
             content[0] = ({**reasoning.pop(), **content[0][0]}, content[0][1])
         yield from ((delta, None) for delta in reasoning)
         yield from content
-        yield from ((delta, None) for delta in _call_deltas(choice.calls, self._form))
+        yield from ((delta, None) for delta in call_deltas(choice.calls, self._form))
 
 
 def _with_logprobs(choice: Choice) -> list[tuple[Delta, Any]]:
@@ -284,39 +309,3 @@ def _with_logprobs(choice: Choice) -> list[tuple[Delta, Any]]:
         ({"content": piece}, list(logprobs) if place == 0 else None)
         for place, piece in enumerate(pieces_)
     ]
-
-
-def _call_deltas(calls: Sequence[Call], form: Form) -> Iterator[Delta]:
-    if not calls:
-        return
-    if not form.fragments:
-        whole_calls = [_whole_call(index, call, form) for index, call in enumerate(calls)]
-        yield {"tool_calls": [_indexed(call, form) for call in whole_calls]}
-        return
-    fragments = [list(_fragments(index, call, form)) for index, call in enumerate(calls)]
-    ordered = zip_longest(*fragments) if form.interleaved else fragments
-    for group in ordered:
-        for fragment in group:
-            if fragment is not None:
-                yield {"tool_calls": [_indexed(fragment, form)]}
-
-
-def _indexed(call: Delta, form: Form) -> Delta:
-    if form.call_index:
-        return call
-    return {key: value for key, value in call.items() if key != "index"}
-
-
-def _fragments(index: int, call: Call, form: Form) -> Iterator[Delta]:
-    first = _whole_call(index, call, form)
-    function: Delta = {"name": call.name}
-    if form.arguments != "absent":
-        function["arguments"] = None if form.arguments == "null" else ""
-    yield {**first, "function": function}
-    later: Delta = {"index": index}
-    ids: dict[str, Any] = {"repeated": call.id, "empty": "", "null": None}
-    if form.call_ids in ids:
-        later["id"] = ids[form.call_ids]
-    for piece in tokens.split(call.arguments):
-        named = {"name": call.name} if form.call_names else {}
-        yield {**later, "function": {**named, "arguments": piece}}

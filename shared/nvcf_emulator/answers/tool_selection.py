@@ -1,10 +1,12 @@
-"""Which of the offered tools the stand-in calls: one general rule over words."""
+"""Which of the offered tools the emulator calls: one general rule over words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+__all__ = ["forced", "matching", "score", "words"]
 
 Function = Mapping[str, Any]
 

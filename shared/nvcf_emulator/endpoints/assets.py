@@ -12,17 +12,19 @@ from typing import IO, Any, cast
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nvcf_emulator.answers.http_response import Outgoing, json_reply, xml_error
-from nvcf_emulator.endpoints.jobs import two_authorizations
+from nvcf_emulator.answers.http_response import HTTPResponse, json_response, xml_error
+from nvcf_emulator.http.error_bodies import two_authorizations
 from nvcf_emulator.http.fault_injection import Delivery
-from nvcf_emulator.http.incoming import Incoming, instead, received, with_fault
+from nvcf_emulator.http.incoming import Incoming, as_received, scripted_response, with_fault
 from nvcf_emulator.media.assets import LIVING, AssetState
 from nvcf_emulator.media.detect import Media, decode
-from nvcf_emulator.script.script import BEFORE_REPLY, Fault, Step
+from nvcf_emulator.script.steps import BEFORE_RESPONSE, Fault, Step
 from nvcf_emulator.specs.fields import only_keys, require_text
 from nvcf_emulator.specs.models import Kind
 from nvcf_emulator.specs.rejections import asset_missing
 from nvcf_emulator.state import State
+
+__all__ = ["AssetApi", "Storage"]
 
 LARGEST_ASSET = 5 * 1024**3
 DESCRIPTION_HEADER = "x-amz-meta-nvcf-asset-description"
@@ -38,36 +40,36 @@ class AssetApi:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def create(self, arrived: Incoming) -> Outgoing:
+    async def create(self, arrived: Incoming) -> HTTPResponse:
         """Create an asset and return where its bytes go."""
         body = arrived.body or {}
         only_keys("body", body, frozenset({"contentType", "description"}))
         content_type = require_text("contentType", body.get("contentType"), empty=False)
         description = require_text("description", body.get("description"), empty=False)
-        made = self._state.store.create(arrived.account, content_type, description)
+        made = self._state.assets.create(arrived.account, content_type, description)
         self._state.notify()
-        query = self._state.store.signed_query(made)
+        query = self._state.assets.signed_query(made)
         url = arrived.request.url.replace(path=f"/upload/{made.id}", query=query)
-        return json_reply({**_shown(made), "uploadUrl": str(url)})
+        return json_response({**_shown(made), "uploadUrl": str(url)})
 
-    async def list(self, arrived: Incoming) -> Outgoing:
+    async def list(self, arrived: Incoming) -> HTTPResponse:
         """List the account's assets."""
-        owned = self._state.store.owned(arrived.account)
-        return json_reply({"assets": [_shown(asset) for asset in owned]})
+        owned = self._state.assets.owned(arrived.account)
+        return json_response({"assets": [_shown(asset) for asset in owned]})
 
-    async def show(self, arrived: Incoming) -> Outgoing:
+    async def show(self, arrived: Incoming) -> HTTPResponse:
         """Show one asset."""
-        return json_reply({"asset": _shown(self._owned(arrived))})
+        return json_response({"asset": _shown(self._owned(arrived))})
 
-    async def delete(self, arrived: Incoming) -> Outgoing:
+    async def delete(self, arrived: Incoming) -> HTTPResponse:
         """Delete one asset."""
-        self._state.store.delete(self._owned(arrived).id)
+        self._state.assets.delete(self._owned(arrived).id)
         self._state.notify()
-        return Outgoing(204)
+        return HTTPResponse(204)
 
     def _owned(self, arrived: Incoming) -> AssetState:
         asset_id = arrived.path["id"]
-        found = self._state.store.get(arrived.account, asset_id)
+        found = self._state.assets.get(arrived.account, asset_id)
         if found is None:
             raise asset_missing(asset_id)
         return found
@@ -106,15 +108,15 @@ class Storage:
         """Take the bytes of an asset, unless its url or its headers say otherwise."""
         arriving = _Arriving()
         try:
-            outgoing = self._refused(request)
-            if outgoing is None:
-                outgoing = await self._taken(request, arriving)
+            response = self._refused(request)
+            if response is None:
+                response = await self._taken(request, arriving)
         finally:
-            noted = received(request, "put")
-            self._state.record(replace(noted, length=arriving.length, sha256=arriving.sha256))
-        return Delivery(outgoing, self._state)
+            noted = as_received(request, "put")
+            self._state.note(replace(noted, length=arriving.length, sha256=arriving.sha256))
+        return Delivery(response, self._state)
 
-    def _refused(self, request: Request) -> Outgoing | None:
+    def _refused(self, request: Request) -> HTTPResponse | None:
         headers = request.headers
         if "authorization" in headers:
             return two_authorizations()
@@ -133,13 +135,13 @@ class Storage:
             return xml_error(400, "EntityTooLarge", "Your proposed upload exceeds the maximum size")
         return self._signature_refused(request)
 
-    def _signature_refused(self, request: Request) -> Outgoing | None:
-        asset = self._state.store.any(str(request.path_params["id"]))
+    def _signature_refused(self, request: Request) -> HTTPResponse | None:
+        asset = self._state.assets.any(str(request.path_params["id"]))
         if asset is None:
             return xml_error(403, "AccessDenied", "Access Denied")
         if asset.state not in LIVING:
             return xml_error(403, "AccessDenied", "Request has expired")
-        signed = self._state.store.signature(
+        signed = self._state.assets.signature(
             asset.id,
             request.headers.get("content-type", ""),
             request.headers.get(DESCRIPTION_HEADER, ""),
@@ -153,26 +155,30 @@ class Storage:
             )
         return None
 
-    async def _taken(self, request: Request, arriving: _Arriving) -> Outgoing:
+    async def _taken(self, request: Request, arriving: _Arriving) -> HTTPResponse:
         length = int(request.headers["content-length"])
-        step = self._state.take("put", _breaks_the_body)
+        step = self._state.script.take("put", _breaks_the_body)
         share = _SHARE_FIRST if step else 1
         if isinstance(step, Fault) and step.after is not None:
             share = min(step.after, 1)
         await self._read(request, arriving, int(length * share))
-        replaced = Outgoing(fault=replace(step, after=None)) if isinstance(step, Fault) else None
-        replaced = replaced or instead(self._state, "put")
+        replaced = (
+            HTTPResponse(fault=replace(step, after=None)) if isinstance(step, Fault) else None
+        )
+        replaced = replaced or scripted_response(self._state, "put")
         if arriving.media and share >= 1 and _is_good(replaced):
-            self._state.store.store(arriving.media.asset, arriving.media)
+            self._state.assets.store(arriving.media.asset, arriving.media)
             self._state.notify()
         if replaced:
             return replaced
-        return with_fault(Outgoing(200, {"etag": f'"{arriving.sha256[:32]}"'}), self._state, "put")
+        return with_fault(
+            HTTPResponse(200, {"etag": f'"{arriving.sha256[:32]}"'}), self._state, "put"
+        )
 
     async def _read(self, request: Request, arriving: _Arriving, wanted: int) -> None:
         """Read `wanted` bytes of the body, hash them, and look at the beginning of them."""
         digest = hashlib.sha256() if self._hashes else None
-        asset = self._state.store.any(str(request.path_params["id"]))
+        asset = self._state.assets.any(str(request.path_params["id"]))
         with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as kept:
             async for piece in _until(request.stream(), wanted):
                 if digest:
@@ -186,11 +192,11 @@ class Storage:
 
 
 def _breaks_the_body(step: Step) -> bool:
-    return isinstance(step, Fault) and step.kind in BEFORE_REPLY
+    return isinstance(step, Fault) and step.kind in BEFORE_RESPONSE
 
 
-def _is_good(replaced: Outgoing | None) -> bool:
-    """Tell whether the bytes were taken, be it that the reply to it gets lost."""
+def _is_good(replaced: HTTPResponse | None) -> bool:
+    """Tell whether the bytes were taken, be it that the response to it gets lost."""
     return replaced is None or replaced.status < 300
 
 

@@ -11,13 +11,21 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nvcf_emulator.answers.http_response import Outgoing, json_reply, plain, xml_error
+from nvcf_emulator.answers.http_response import (
+    HTTPResponse,
+    json_response,
+    plain_response,
+    xml_error,
+)
+from nvcf_emulator.http.error_bodies import two_authorizations
 from nvcf_emulator.http.fault_injection import Delivery
-from nvcf_emulator.http.incoming import Incoming, instead, received, with_fault
-from nvcf_emulator.script.script import Accept
-from nvcf_emulator.specs.rejections import Refusal
+from nvcf_emulator.http.incoming import Incoming, as_received, scripted_response, with_fault
+from nvcf_emulator.script.steps import Accept
+from nvcf_emulator.specs.rejections import Rejection
 from nvcf_emulator.state import State
 from nvcf_emulator.validation.content import ASSET_HEADER
+
+__all__ = ["Job", "Jobs"]
 
 LONGEST_HOLD = 300
 USUAL_HOLD = 60.0
@@ -30,7 +38,7 @@ class Job:
     Attributes:
         account: Whose it is.
         accepted: How it was accepted.
-        result: The reply that the last poll brings.
+        result: The response that the last poll brings.
         stored: The same answer whole, for results that lie elsewhere.
         polls: How often it was polled.
         since: When it was accepted, on the monotonic clock.
@@ -38,7 +46,7 @@ class Job:
 
     account: str
     accepted: Accept
-    result: Outgoing
+    result: HTTPResponse
     stored: bytes
     polls: int = 0
     since: float = field(default_factory=time.monotonic)
@@ -55,15 +63,15 @@ class Job:
             return self.left <= 0
         return self.polls >= self.accepted.polls
 
-    def waiting(self, request_id: str) -> Outgoing:
+    def waiting(self, request_id: str) -> HTTPResponse:
         """Return the 202 that says it is not ready."""
         headers = {"nvcf-reqid": request_id, "nvcf-status": "in-progress"}
         if self.polls < len(self.accepted.percent):
             headers["nvcf-percent-complete"] = str(self.accepted.percent[self.polls])
         if self.accepted.body_empty:
-            return Outgoing(202, headers)
+            return HTTPResponse(202, headers)
         said = {"requestId": request_id, "status": "in-progress"}
-        return json_reply(said, 202).with_headers(headers)
+        return json_response(said, 202).with_headers(headers)
 
 
 class Jobs:
@@ -74,15 +82,15 @@ class Jobs:
         self._waiting: dict[str, Job] = {}
         self._stored: dict[str, bytes] = {}
 
-    def accept(self, request_id: str, job: Job) -> Outgoing:
+    def accept(self, request_id: str, job: Job) -> HTTPResponse:
         """Keep an answer until it was polled often enough; return the first 202."""
         self._waiting[request_id] = job
         return job.waiting(request_id)
 
-    async def poll(self, arrived: Incoming) -> Outgoing:
+    async def poll(self, arrived: Incoming) -> HTTPResponse:
         """Answer a poll: 202, the result, or 302 to where it lies."""
         if arrived.header(ASSET_HEADER) is not None:
-            raise Refusal("only allowed on the request itself", field=ASSET_HEADER)
+            raise Rejection("only allowed on the request itself", field=ASSET_HEADER)
         request_id = arrived.path["id"]
         job = self._find(request_id, arrived.account)
         hold = _hold(arrived.header("nvcf-poll-seconds"))
@@ -98,23 +106,23 @@ class Jobs:
             return job.result.with_headers(headers)
         self._stored[request_id] = job.stored
         place = arrived.request.url.replace(path=f"/results/{request_id}.zip", query=_SIGNED)
-        return Outgoing(302, {**headers, "location": str(place)})
+        return HTTPResponse(302, {**headers, "location": str(place)})
 
     def _find(self, request_id: str, account: str) -> Job:
         job = self._waiting.get(request_id)
         if job is None or job.account != account:
-            raise Refusal(f"Request id '{request_id}' not found", status=404, style="problem")
+            raise Rejection(f"Request id '{request_id}' not found", status=404, style="problem")
         return job
 
     async def fetch(self, request: Request) -> Response:
         """Answer the GET of a signed url with the zip that holds a result."""
-        self._state.record(received(request, "get"))
-        outgoing = instead(self._state, "get")
-        if outgoing is None:
-            outgoing = with_fault(self._zip(request), self._state, "get")
-        return Delivery(outgoing, self._state)
+        self._state.note(as_received(request, "get"))
+        response = scripted_response(self._state, "get")
+        if response is None:
+            response = with_fault(self._zip(request), self._state, "get")
+        return Delivery(response, self._state)
 
-    def _zip(self, request: Request) -> Outgoing:
+    def _zip(self, request: Request) -> HTTPResponse:
         if "authorization" in request.headers:
             return two_authorizations()
         request_id = str(request.path_params["id"])
@@ -124,25 +132,15 @@ class Jobs:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(f"{request_id}.response", stored)
-        return plain(packed.getvalue(), "application/zip")
+        return plain_response(packed.getvalue(), "application/zip")
 
 
 _SIGNED = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600&X-Amz-Signature=0"
-
-
-def two_authorizations() -> Outgoing:
-    """Return the refusal of a key where the url is signed already."""
-    return xml_error(
-        400,
-        "InvalidArgument",
-        "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature "
-        "query string parameter or the Authorization header should be specified",
-    )
 
 
 def _hold(header: str | None) -> float:
     if header is None:
         return USUAL_HOLD
     if not header.isascii() or not header.isdigit() or int(header) > LONGEST_HOLD:
-        raise Refusal(f"a number of seconds up to {LONGEST_HOLD}", field="NVCF-POLL-SECONDS")
+        raise Rejection(f"a number of seconds up to {LONGEST_HOLD}", field="NVCF-POLL-SECONDS")
     return float(header)

@@ -12,6 +12,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+__all__ = ["Connection"]
+
 GARBAGE = b"\x16\x03\x01\x02\x00 this is not HTTP \xff\xfe\x00\r\n\r\n"
 
 _UNREAD_SECONDS = 0.5
@@ -34,7 +36,7 @@ class Connection(H11Protocol):
         changed: Callable[[], None],
     ) -> None:
         self.lost = False
-        self._deaf = False
+        self._ignores_input = False
         self.task: asyncio.Task[Any] | None = None
         self._changed = changed
         super().__init__(config, server_state, {"connection": self}, loop)
@@ -57,7 +59,7 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sends; on a broken connection it goes nowhere."""
-        if not self._deaf:
+        if not self._ignores_input:
             super().data_received(data)
 
     def reset(self) -> None:
@@ -86,7 +88,7 @@ class Connection(H11Protocol):
         half a second, in which the client's sending stalls; then it is, since a connection that
         is not read does not show who left.
         """
-        self._deaf = True
+        self._ignores_input = True
         if self.flow.read_paused:
             await asyncio.sleep(_UNREAD_SECONDS)
             self.flow.resume_reading()

@@ -1,4 +1,4 @@
-"""What the service says with each status, where a test queued a failure without a body."""
+"""What the service says with each status, where a test scripted a failure without a body."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from nvcf_emulator.answers.http_response import Outgoing, json_reply, plain, xml_error
-from nvcf_emulator.script.script import Failure, Place
-from nvcf_emulator.specs.rejections import as_json
+from nvcf_emulator.answers.http_response import (
+    HTTPResponse,
+    json_response,
+    plain_response,
+    xml_error,
+)
+from nvcf_emulator.script.steps import Failure, Place
+from nvcf_emulator.specs.rejections import encode_json
+
+__all__ = ["failure_response", "two_authorizations"]
 
 _PROBLEM_JSON = "application/problem+json"
 _JSON_BODIES: Mapping[int, Mapping[str, Any]] = {
@@ -23,6 +30,23 @@ _JSON_BODIES: Mapping[int, Mapping[str, Any]] = {
     422: {"detail": [{"loc": ["body"], "msg": "Unprocessable Entity", "type": "value_error"}]},
     429: {"status": 429, "title": "Too Many Requests"},
 }
+_NAMED_BODIES: Mapping[str, Mapping[str, Any]] = {
+    "context_length": {
+        "object": "error",
+        "message": "This model's maximum context length is 262144 tokens. However, you requested "
+        "262145 tokens (262145 in the messages, 0 in the completion). Please reduce the length "
+        "of the messages or completion.",
+        "type": "BadRequestError",
+        "param": None,
+        "code": 400,
+    },
+    "degraded": {
+        "status": 400,
+        "title": "Bad Request",
+        "detail": "Function id '00000000-0000-4000-8000-000000000000': DEGRADED function cannot "
+        "be invoked",
+    },
+}
 _TEXTS: Mapping[int, str] = {
     401: "Header of type `authorization` was missing",
     404: "404 page not found",
@@ -31,43 +55,55 @@ _TEXTS: Mapping[int, str] = {
 }
 
 
-def failure(step: Failure, place: Place) -> Outgoing:
-    """Return the reply that a queued failure stands for, at `place`."""
+def failure_response(step: Failure, place: Place) -> HTTPResponse:
+    """Return the response that a scripted failure stands for, at `place`."""
     headers = dict(step.headers)
     if step.retry_after is not None:
         headers["retry-after"] = str(step.retry_after)
     if step.body is not None:
-        outgoing = _given(step.body, step.status)
+        response = _given(step.body, step.status)
     elif place == "put":
-        outgoing = _of_storage(step.status)
+        response = _of_storage(step.status)
+    elif step.name in _NAMED_BODIES:
+        response = json_response(_NAMED_BODIES[step.name], step.status)
     else:
-        outgoing = _usual(step.status)
-    return outgoing.with_headers(headers)
+        response = _usual(step.status)
+    return response.with_headers(headers)
 
 
-def _given(body: str | bytes | Mapping[str, Any], status: int) -> Outgoing:
+def two_authorizations() -> HTTPResponse:
+    """Return the error about a key where the url is signed already."""
+    return xml_error(
+        400,
+        "InvalidArgument",
+        "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature "
+        "query string parameter or the Authorization header should be specified",
+    )
+
+
+def _given(body: str | bytes | Mapping[str, Any], status: int) -> HTTPResponse:
     if isinstance(body, bytes):
-        return plain(body, None, status)
+        return plain_response(body, None, status)
     if isinstance(body, str):
-        return plain(body.encode(), "text/plain; charset=utf-8", status)
-    return json_reply(dict(body), status)
+        return plain_response(body.encode(), "text/plain; charset=utf-8", status)
+    return json_response(dict(body), status)
 
 
-def _of_storage(status: int) -> Outgoing:
+def _of_storage(status: int) -> HTTPResponse:
     phrase = _phrase(status)
     return xml_error(status, phrase.replace(" ", ""), phrase)
 
 
-def _usual(status: int) -> Outgoing:
+def _usual(status: int) -> HTTPResponse:
     if status in _TEXTS:
-        return plain(_TEXTS[status].encode(), "text/plain; charset=utf-8", status)
+        return plain_response(_TEXTS[status].encode(), "text/plain; charset=utf-8", status)
     if status in _JSON_BODIES:
-        return json_reply(_JSON_BODIES[status], status)
+        return json_response(_JSON_BODIES[status], status)
     if status == HTTPStatus.BAD_GATEWAY:
-        page = "<html><head><title>502 Bad Gateway</title></head><body></body></html>"
-        return plain(page.encode(), "text/html", status)
+        html = "<html><head><title>502 Bad Gateway</title></head><body></body></html>"
+        return plain_response(html.encode(), "text/html", status)
     problem = {"type": "about:blank", "title": _phrase(status), "status": status}
-    return plain(as_json(problem), _PROBLEM_JSON, status)
+    return plain_response(encode_json(problem), _PROBLEM_JSON, status)
 
 
 def _phrase(status: int) -> str:

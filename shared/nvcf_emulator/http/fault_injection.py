@@ -1,4 +1,4 @@
-"""Sending a reply over a connection: whole, or broken in the way a test asked for."""
+"""Sending a response over a connection: whole, or broken in the way a test asked for."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from nvcf_emulator.answers.http_response import Event, Outgoing
+from nvcf_emulator.answers.http_response import Event, HTTPResponse
 from nvcf_emulator.answers.stream import after_content
 from nvcf_emulator.http.connection import Connection
-from nvcf_emulator.script.script import Fault, FaultKind
+from nvcf_emulator.script.steps import Fault, FaultKind
 from nvcf_emulator.state import State
+
+__all__ = ["WITHOUT_BODY", "Delivery", "break_connection"]
 
 BURST = 16
 ENDLESS_BYTES = 256 * 1024 * 1024
@@ -32,35 +34,35 @@ WITHOUT_BODY: Mapping[FaultKind, FaultKind] = {
     "bad-utf8": "garbage",
     "endless-line": "garbage",
 }
-"""What becomes of a fault inside the reply where the reply has no body to break."""
+"""What becomes of a fault inside the response where that has no body to break."""
 
 
 class Delivery(Response):
-    """Sends an `Outgoing`, with its fault on the way if it has one.
+    """Sends an `HTTPResponse`, with its fault on the way if it has one.
 
     Args:
-        outgoing: What to send.
-        state: Where it is counted among the replies being produced.
+        response: What to send.
+        state: Where it is counted among the responses being produced.
     """
 
-    def __init__(self, outgoing: Outgoing, state: State) -> None:
+    def __init__(self, response: HTTPResponse, state: State) -> None:
         super().__init__()
-        self._outgoing = outgoing
+        self._response = response
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's)
         """Send it."""
         connection: Connection = scope["state"]["connection"]
         with self._state.producing():
-            if self._outgoing.delay:
-                await asyncio.sleep(self._outgoing.delay)
-            fault = self._outgoing.fault
+            if self._response.delay and not self._response.head_first:
+                await asyncio.sleep(self._response.delay)
+            fault = self._response.fault
             if fault is None:
-                await _send(self._outgoing, send)
-            elif fault.before_reply:
+                await _send(self._response, send)
+            elif fault.before_response:
                 await break_connection(connection, fault.kind)
             else:
-                await _Broken(self._outgoing, fault, connection, send).deliver()
+                await _Broken(self._response, fault, connection, send).deliver()
 
 
 async def break_connection(connection: Connection, kind: FaultKind) -> None:
@@ -76,32 +78,34 @@ async def break_connection(connection: Connection, kind: FaultKind) -> None:
     await connection.wait_lost()
 
 
-async def _start(outgoing: Outgoing, send: Send, length: int | None) -> None:
-    headers = [(name.lower().encode(), value.encode()) for name, value in outgoing.headers.items()]
-    if length is not None and "content-length" not in outgoing.headers:
+async def _start(response: HTTPResponse, send: Send, length: int | None) -> None:
+    headers = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+    if length is not None and "content-length" not in response.headers:
         headers.append((b"content-length", str(length).encode()))
-    await send({"type": "http.response.start", "status": outgoing.status, "headers": headers})
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    if response.head_first:
+        await asyncio.sleep(response.delay)
 
 
 async def _body(send: Send, data: bytes, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": more})
 
 
-async def _send(outgoing: Outgoing, send: Send) -> None:
-    if not outgoing.stream:
-        body = outgoing.body
-        await _start(outgoing, send, len(body))
+async def _send(response: HTTPResponse, send: Send) -> None:
+    if not response.stream:
+        body = response.body
+        await _start(response, send, len(body))
         await _body(send, body, more=False)
         return
-    await _start(outgoing, send, None)
-    await _send_events(outgoing, outgoing.events, send)
+    await _start(response, send, None)
+    await _send_events(response, response.events, send)
     await _body(send, b"", more=False)
 
 
-async def _send_events(outgoing: Outgoing, events: tuple[Event, ...], send: Send) -> None:
-    if outgoing.flush or outgoing.chunk_delay:
+async def _send_events(response: HTTPResponse, events: tuple[Event, ...], send: Send) -> None:
+    if response.flush or response.chunk_delay:
         for event in events:
-            await asyncio.sleep(outgoing.chunk_delay)
+            await asyncio.sleep(response.chunk_delay)
             await _body(send, event.data)
         return
     # The first event by itself, as a model's first token; then as fast as the socket takes them,
@@ -114,12 +118,12 @@ async def _send_events(outgoing: Outgoing, events: tuple[Event, ...], send: Send
 
 
 class _Broken:
-    """One reply that breaks after its first byte."""
+    """One response that breaks after its first byte."""
 
     def __init__(
-        self, outgoing: Outgoing, fault: Fault, connection: Connection, send: Send
+        self, response: HTTPResponse, fault: Fault, connection: Connection, send: Send
     ) -> None:
-        self._outgoing = outgoing
+        self._response = response
         self._fault = fault
         self._connection = connection
         self._send = send
@@ -127,53 +131,53 @@ class _Broken:
     async def deliver(self) -> None:
         """Send what comes before the fault, then let it happen."""
         kind = self._fault.kind
-        if not self._outgoing.events:
+        if not self._response.events:
             await break_connection(self._connection, WITHOUT_BODY.get(kind, kind))
             return
         before, after = self._split()
         if kind in ("bad-json", "bad-utf8"):
             await self._corrupted(before, after)
             return
-        length = None if self._outgoing.stream else len(self._outgoing.body)
-        await _start(self._outgoing, self._send, None if kind == "endless-line" else length)
-        await _send_events(self._outgoing, before, self._send)
+        length = None if self._response.stream else len(self._response.body)
+        await _start(self._response, self._send, None if kind == "endless-line" else length)
+        await _send_events(self._response, before, self._send)
         if kind == "endless-line":
             await self._endless()
-        elif kind == "truncate" and after and self._outgoing.stream:
+        elif kind == "truncate" and after and self._response.stream:
             await _body(self._send, after[0].data[: len(after[0].data) // 2])
         await break_connection(self._connection, "close" if kind == "endless-line" else kind)
 
     def _split(self) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
         """Return the events before the fault and those behind it."""
-        events = self._outgoing.events
+        events = self._response.events
         after = self._fault.after
-        if self._outgoing.stream:
+        if self._response.stream:
             wanted = _EVENTS_FIRST if after is None else after
             if isinstance(wanted, float):
                 wanted = int(wanted * sum(event.content for event in events))
             place = after_content(events, wanted)
             return events[:place], events[place:]
-        body = self._outgoing.body
+        body = self._response.body
         share = _SHARE_FIRST if after is None else after
         place = min(int(len(body) * share), len(body) - 1)
         return (Event(body[:place]),), (Event(body[place:]),)
 
     async def _corrupted(self, before: tuple[Event, ...], after: tuple[Event, ...]) -> None:
         bad_json = self._fault.kind == "bad-json"
-        if self._outgoing.stream:
+        if self._response.stream:
             middle = _BAD_JSON if bad_json else _BAD_UTF8
-            await _start(self._outgoing, self._send, None)
-            await _send_events(self._outgoing, (*before, Event(middle), *after), self._send)
+            await _start(self._response, self._send, None)
+            await _send_events(self._response, (*before, Event(middle), *after), self._send)
             await _body(self._send, b"", more=False)
             return
         body = before[0].data
         if not bad_json:
             body += b"\xff\xfe" + after[0].data
-        await _start(self._outgoing, self._send, len(body))
+        await _start(self._response, self._send, len(body))
         await _body(self._send, body, more=False)
 
     async def _endless(self) -> None:
-        if self._outgoing.stream:
+        if self._response.stream:
             await _body(self._send, _ENDLESS)
         for _ in range(ENDLESS_BYTES // len(_BLOCK)):
             await _body(self._send, _BLOCK)

@@ -13,9 +13,11 @@ from urllib.parse import urlencode
 
 from nvcf_emulator.media.detect import Media
 
-State = Literal["created", "stored", "deleted", "expired"]
+__all__ = ["LIVING", "AssetState", "AssetStatus", "Assets"]
 
-LIVING: frozenset[State] = frozenset({"created", "stored"})
+AssetStatus = Literal["created", "stored", "deleted", "expired"]
+
+LIVING: frozenset[AssetStatus] = frozenset({"created", "stored"})
 URL_SECONDS = 3600
 
 
@@ -41,7 +43,7 @@ class AssetState:
     description: str
     length: int = 0
     sha256: str = ""
-    state: State = "created"
+    state: AssetStatus = "created"
     media: Media | None = None
     created: float = 0.0
 

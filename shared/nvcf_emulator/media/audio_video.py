@@ -1,4 +1,4 @@
-"""The format and length of a sound or a film, read from its file's own tables."""
+"""The format and length of audio and video, read from its file's own tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from struct import error as StructError
 from struct import unpack, unpack_from
 
 from nvcf_emulator.media.images import Data
+
+__all__ = ["seconds", "sniff"]
 
 _MPEG1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _MPEG2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -111,7 +113,7 @@ def _movie_header(data: Data, body: int) -> float | None:
         scale, length = unpack_from(">IQ", data, body + 20)
     else:
         scale, length = unpack_from(">II", data, body + 12)
-    # A film in fragments says 0 here.
+    # A video in fragments says 0 here.
     return float(length / scale) or None
 
 

@@ -1,4 +1,4 @@
-"""What a picture, a sound or a film is, by its bytes: kind, format, size, length and hash."""
+"""What an image, audio or video file is, by its bytes: kind, format, size, length and hash."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nvcf_emulator.media import audio_video as recordings
-from nvcf_emulator.media import images as pictures
+from nvcf_emulator.media import audio_video, images
 from nvcf_emulator.media.images import Data
 from nvcf_emulator.specs.models import Kind
+
+__all__ = ["FORMATS", "MIMES", "MIME_FORMATS", "Media", "decode", "format_of"]
 
 FORMATS: Mapping[str, Kind] = {
     "png": "image",
@@ -57,7 +58,7 @@ MIMES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Media:
-    """One medium that the service was given.
+    """One image, audio or video that the service was given.
 
     Attributes:
         kind: image, audio or video.
@@ -65,10 +66,10 @@ class Media:
             or if only a url is known.
         length: Size in bytes.
         sha256: Hash of the bytes in hex; empty where it was not computed.
-        pixels: Width and height of a picture.
+        pixels: Width and height of an image.
         seconds: Length of a recording, where its file says so.
-        url: Where the bytes are, for a medium that was given by url.
-        asset: Id of the asset, for a medium that was uploaded.
+        url: Where the bytes are, for media given by url.
+        asset: Id of the asset, for media that were uploaded.
     """
 
     kind: Kind
@@ -98,7 +99,7 @@ class Media:
 
 def format_of(data: Data) -> str:
     """Return the format of the bytes, one of `FORMATS`, or an empty string."""
-    return pictures.sniff(data) or recordings.sniff(data)
+    return images.sniff(data) or audio_video.sniff(data)
 
 
 def decode(
@@ -120,7 +121,7 @@ def decode(
         format=found,
         length=len(data) if length is None else length,
         sha256=hashlib.sha256(data).hexdigest() if sha256 is None else sha256,
-        pixels=pictures.size(found, data) if found and real == "image" else None,
-        seconds=recordings.seconds(found, data) if found and real != "image" else None,
+        pixels=images.size(found, data) if found and real == "image" else None,
+        seconds=audio_video.seconds(found, data) if found and real != "image" else None,
         asset=asset,
     )

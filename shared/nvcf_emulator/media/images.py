@@ -1,4 +1,4 @@
-"""The format and size of a picture, read from the head of its file."""
+"""The format and size of an image, read from the head of its file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from mmap import mmap
 from struct import error as StructError
 from struct import unpack_from
+
+__all__ = ["Data", "Size", "size", "sniff"]
 
 Data = bytes | mmap
 Size = tuple[int, int]
@@ -29,7 +31,7 @@ def sniff(data: Data) -> str:
 
 
 def size(kind: str, data: Data) -> Size | None:
-    """Return width and height in pixels of a picture of format `kind`, None if unreadable."""
+    """Return width and height in pixels of an image of format `kind`, None if unreadable."""
     try:
         found = _READERS[kind](data)
     except StructError:

@@ -1,4 +1,4 @@
-"""Reading the html-style media tags that the pages allow in the string content of a message."""
+"""Reading the html-style media tags that models allow in the string content of a message."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
+
+__all__ = ["Tag", "parse"]
 
 _OPEN = re.compile(r"<(img|audio|video)(?=[\s/>])", re.IGNORECASE)
 _ATTRIBUTE = re.compile(

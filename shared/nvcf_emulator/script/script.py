@@ -1,107 +1,43 @@
-"""What a test told the stand-in to do next, kept in order."""
+"""What a test scripted: the steps that requests meet, in order, each for the requests that it fits."""
 
 from __future__ import annotations
 
+import asyncio
+import difflib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Any, Never, get_args
+from weakref import WeakKeyDictionary
 
+from nvcf_emulator.script.chat_request import ChatRequest
+from nvcf_emulator.script.conditions import Condition, When, condition_of
 from nvcf_emulator.script.shapes import form_of
+from nvcf_emulator.script.steps import (
+    FAILURES,
+    Accept,
+    ErrorInStream,
+    Failure,
+    FailureName,
+    Fault,
+    FaultKind,
+    Place,
+    Raw,
+    Reply,
+    ReplyFunction,
+    Step,
+    StreamError,
+)
 
-Place = Literal["ask", "create", "put", "poll", "delete", "get", "models", "any"]
-FaultKind = Literal[
-    "reset",
-    "close",
-    "half-close",
-    "truncate",
-    "stall",
-    "stall-body",
-    "garbage",
-    "bad-json",
-    "bad-utf8",
-    "endless-line",
-]
-StreamError = Literal["error-object", "error-string", "problem", "event-comment", "error-then-done"]
-
-BEFORE_REPLY = frozenset({"reset", "close", "stall", "garbage"})
-"""Faults that happen before the first byte of the reply, unless told after what."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What the model answers next; see `Script.reply`."""
-
-    text: str | Sequence[str] | None = None
-    reasoning: str | Sequence[str] | None = None
-    tool_calls: Sequence[Mapping[str, Any]] = ()
-    finish_reason: str | None = None
-    usage: Mapping[str, Any] | None = None
-    logprobs: Sequence[Mapping[str, Any]] | None = None
-    message: Mapping[str, Any] = field(default_factory=dict)
-    shape: str | None = None
-    model: str | None = None
-    delay: float = 0.0
-    chunk_delay: float = 0.0
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A status to fail with; see `Script.fail`."""
-
-    status: int
-    retry_after: float | str | None = None
-    body: str | bytes | Mapping[str, Any] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A fault of the network; see `Script.fault`."""
-
-    kind: FaultKind
-    after: float | int | None = None
-
-    @property
-    def before_reply(self) -> bool:
-        """Whether not a byte of the reply is sent before it."""
-        return self.after is None and self.kind in BEFORE_REPLY
-
-
-@dataclass(frozen=True)
-class ErrorInStream:
-    """An error after the 200; see `Script.error_in_stream`."""
-
-    shape: StreamError
-    after: int = 2
-    message: str = "the engine has stopped"
-
-
-@dataclass(frozen=True)
-class Accept:
-    """A 202 before the answer; see `Script.accept`."""
-
-    polls: int = 2
-    percent: Sequence[int] = (25, 75)
-    body_empty: bool = True
-    redirect: bool = False
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Raw:
-    """Exact bytes; see `Script.raw`."""
-
-    status: int
-    headers: Mapping[str, str]
-    chunks: Sequence[bytes]
-
-
-Step = Reply | Failure | Fault | ErrorInStream | Accept | Raw
-
+__all__ = ["Pending", "Script", "ScriptError", "Wanted", "anything"]
 
 Wanted = Callable[[Step], bool]
+
+CONTENT_FILTER = "content_filter"
+
+
+class ScriptError(AssertionError):
+    """What a test scripted does not go with the request that it was used for."""
 
 
 def anything(_: Step) -> bool:
@@ -109,29 +45,67 @@ def anything(_: Step) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Pending:
+    """A step that was scripted and is not used up.
+
+    Attributes:
+        method: The method that scripted it: `reply`, `fail`, …
+        keywords: What that method was given, apart from `times` and `when`.
+        times: How many requests it still waits for.
+        when: Which requests it is for, as it was given; None for any.
+    """
+
+    method: str
+    keywords: Mapping[str, Any]
+    times: int
+    when: When | None = None
+
+    def __str__(self) -> str:
+        said = [f"{name}={value!r}" for name, value in self.keywords.items()]
+        if self.when is not None:
+            said.append(f"when={condition_of(self.when)}")
+        left = "" if self.times == 1 else f", {self.times} times"
+        return f"{self.method}({', '.join(said)}){left}"
+
+
 @dataclass(eq=False)
-class _Queued:
+class _Scripted:
+    """One step and what goes with it; `times` is None for a step that is never used up."""
+
     place: str
     step: Step
-    times: int
+    times: int | None
+    condition: Condition | None
+    method: str
+    keywords: Mapping[str, Any]
+
+    def pending(self) -> Pending:
+        """Return what is left of it."""
+        when = self.condition.when if self.condition else None
+        return Pending(self.method, self.keywords, self.times or 0, when)
 
 
 class Script:
-    """The steps that a test queued, by the place where they happen.
+    """The steps that a test scripted, by the place where they happen.
 
-    For each place they happen in the order in which they were queued, one a request. `accept`,
-    `error_in_stream` and the faults that happen within a reply change how an answer is
-    delivered: a `reply` queued right behind them for the same place is the answer they change;
-    without one they change the answer that the stand-in makes up.
+    A request meets first the steps whose `when` it fits, then those without a `when`, in the
+    order in which they were scripted, one each. `accept`, `error_in_stream` and the faults that
+    happen within a response change how an answer is delivered: the `reply` that comes next for
+    the same request is the answer they change; without one they change the answer that the
+    emulator makes up.
 
     Attributes:
-        shape: Shape of streams and answers for which none was queued, one of
-            `nvcf_emulator.SHAPES`, several joined by `+`.
+        shape: Shape of every answer that names none of its own, one of `nvcf_emulator.SHAPES`,
+            several joined by `+`.
+        changed: Is notified whenever something happens.
     """
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self._queue: list[_Queued] = []
+        self._steps: list[_Scripted] = []
+        self._errors: list[BaseException] = []
+        self._verdicts: WeakKeyDictionary[ChatRequest, dict[_Scripted, bool]] = WeakKeyDictionary()
         self._shape = "default"
 
     @property
@@ -144,9 +118,21 @@ class Script:
         form_of(value)
         self._shape = value
 
+    @property
+    def pending(self) -> list[Pending]:
+        """What was scripted and is not used up, in order; a new list."""
+        with self.changed:
+            return [item.pending() for item in self._steps if item.times is not None]
+
+    @property
+    def errors(self) -> list[BaseException]:
+        """What went wrong with scripted functions and replies, in order; a new list."""
+        with self.changed:
+            return list(self._errors)
+
     def reply(
         self,
-        text: str | Sequence[str] | None = None,
+        text: str | Sequence[str] | Sequence[Mapping[str, Any]] | ReplyFunction | None = None,
         reasoning: str | Sequence[str] | None = None,
         tool_calls: Sequence[Mapping[str, Any]] = (),
         finish_reason: str | None = None,
@@ -156,148 +142,192 @@ class Script:
         model: str | None = None,
         delay: float = 0.0,
         chunk_delay: float = 0.0,
-        times: int = 1,
+        times: int | None = 1,
+        when: When | None = None,
         message: Mapping[str, Any] | None = None,
-        **extra: Any,
+        extra: Mapping[str, Any] | None = None,
+        unchecked: bool = False,
+        **unknown: Never,
     ) -> None:
-        """Queue what the model answers next. It is not cut by the request's limits.
+        """Script what the model answers. It is not cut by the request's limits.
 
         Args:
-            text: The content; a list of pieces is streamed in exactly these pieces. None is an
-                empty content, or a null one beside tool calls.
-            reasoning: The reasoning, likewise.
+            text: The content; a list of texts is streamed in exactly these pieces. None is an
+                empty content, or a null one beside tool calls. A function gets the
+                `ChatRequest` and returns the text, or a dict of these keywords. A list of such
+                dicts is a sequence of replies, one for each request.
+            reasoning: The reasoning, likewise in pieces if it is a list.
             tool_calls: Dicts with `name`, `arguments` (a dict, or a text that is sent as it
                 is) and, if wanted, `id`.
             finish_reason: None for `tool_calls` or `stop`, as it is.
             usage: The usage object; None to count.
-            logprobs: Entries of `logprobs.content`, one a token.
+            logprobs: Entries of `logprobs.content`, one for each token.
             shape: A shape of its own, as in `Script.shape`.
-            model: The model it names; None for the one that was asked.
+            model: The model that it names; None for the one that was asked.
             delay: Seconds before the first byte.
             chunk_delay: Seconds before each event of a stream.
-            times: How many requests get it.
+            times: How many requests get it; None for every request that comes, be it none.
+            when: Which requests it is for: a part of the last text of the user; a dict with
+                `model` (equal) and `user`, `system`, `tool_result` (contained); or a predicate
+                on the `ChatRequest`.
             message: Further keys of the message, such as `refusal`.
             extra: Further keys of the body, or of every chunk.
+            unchecked: Whether calls of tools that the request does not offer, or with
+                arguments against their schema, are sent all the same.
 
         Raises:
-            ValueError: Of an unknown shape.
+            TypeError: An unknown keyword, in the call or in a dict.
+            ValueError: An unknown shape or key of `when`, or `times` below 1.
         """
-        if shape is not None:
-            form_of(shape)
-        step = Reply(
-            text=text,
-            reasoning=reasoning,
-            tool_calls=tuple(tool_calls),
-            finish_reason=finish_reason,
-            usage=usage,
-            logprobs=logprobs,
-            message=message or {},
-            shape=shape,
-            model=model,
-            delay=delay,
-            chunk_delay=chunk_delay,
-            extra=extra,
-        )
-        self._add("ask", step, times)
+        keywords = {
+            "text": text,
+            "reasoning": reasoning,
+            "tool_calls": tool_calls,
+            "finish_reason": finish_reason,
+            "usage": usage,
+            "logprobs": logprobs,
+            "shape": shape,
+            "model": model,
+            "delay": delay,
+            "chunk_delay": chunk_delay,
+            "message": message,
+            "extra": extra,
+            "unchecked": unchecked,
+            **unknown,
+        }
+        given = {name: value for name, value in keywords.items() if value not in (None, (), False)}
+        for one in _each(given):
+            self._add("reply", "ask", _reply(one), times, when, one)
 
     def fail(
         self,
-        status: int,
-        times: int = 1,
+        status: int | FailureName,
+        times: int | None = 1,
         retry_after: float | str | None = None,
         body: str | bytes | Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         on: Place = "ask",
+        when: When | None = None,
     ) -> None:
-        """Queue a failure.
+        """Script a failure.
 
         Args:
-            status: The status code.
-            times: How many requests fail.
+            status: The status code; or one of the names `context_length`, `content_filter` (an
+                answer with that finish reason), `rate_limit`, `overloaded`, `gone`, `credits`,
+                `unauthorized`, `forbidden`, `not_found`, `degraded`, `server_error`, `timeout`.
+            times: How many requests fail; None for every one.
             retry_after: Value of a `Retry-After` header: seconds, or a date.
             body: A dict is sent as JSON, a str as text, bytes without a content type; None for
                 what the service says with this status.
             headers: Further headers.
-            on: Which requests fail.
+            on: Which kind of requests fails.
+            when: Which requests of that kind, as in `reply`.
+
+        Raises:
+            ValueError: An unknown name, place or key of `when`, or `times` below 1.
         """
-        self._add(on, Failure(status, retry_after, body, headers or {}), times)
+        given = {"status": status, "retry_after": retry_after, "body": body, "headers": headers}
+        said = {name: value for name, value in given.items() if value is not None}
+        if status == CONTENT_FILTER:
+            if len(said) > 1 or on != "ask":
+                raise ValueError("content_filter is an answer: it takes times and when alone")
+            step: Step = Reply(text="", finish_reason=CONTENT_FILTER)
+        else:
+            code, name = _status(status)
+            step = Failure(code, name, retry_after, body, headers or {})
+        self._add("fail", on, step, times, when, said)
 
     def fault(
         self,
         kind: FaultKind,
         on: Place = "ask",
-        times: int = 1,
+        times: int | None = 1,
         after: float | int | None = None,
+        when: When | None = None,
     ) -> None:
-        """Queue a fault of the network, over the real socket.
+        """Script a fault of the network, over the real socket.
 
         Args:
-            kind: `reset` (RST), `close` (FIN without a reply), `half-close` (part of the reply
-                and a FIN, while the connection stays open for reading), `truncate` (part of
-                the reply and the end of the connection), `stall` (nothing, until the client
-                leaves), `stall-body` (part of the reply, then nothing), `garbage` (bytes that
-                are not HTTP), `bad-json`, `bad-utf8` (inside the reply), `endless-line` (part
-                of the reply, then a line that does not end, 256 MB of it at most).
-            on: Which requests it happens to.
-            times: To how many of them.
-            after: How much of the reply is sent first. In a stream, how many events with
-                content: by default 2. In another reply the share of its bytes: by default
+            kind: `reset` (RST), `close` (FIN without a response), `half-close` (part of the
+                response and a FIN, while the connection stays open for reading), `truncate`
+                (part of the response and the end of the connection), `stall` (nothing, until
+                the client leaves), `stall-body` (part of the response, then nothing), `garbage`
+                (bytes that are not HTTP), `bad-json`, `bad-utf8` (inside the response),
+                `endless-line` (part of the response, then a line that does not end, 256 MB of
+                it at most).
+            on: Which kind of requests it happens to.
+            times: To how many of them; None for every one.
+            after: How much of the response is sent first. In a stream, how many events with
+                content: by default 2. In another response the share of its bytes: by default
                 0.5; an int above 0 leaves out the last byte. `reset`, `close`, `stall` and
-                `garbage` happen before the reply unless told otherwise; on `put` it is the share
-                of the body that is read first, and a `stall` leaves the rest unread for half
-                a second.
+                `garbage` happen before the response unless told otherwise; on `put` it is the
+                share of the body that is read first, and a `stall` leaves the rest unread for
+                half a second.
+            when: Which requests of that kind, as in `reply`.
 
         Raises:
-            ValueError: Of an unknown kind.
+            ValueError: An unknown kind, place or key of `when`, or `times` below 1.
         """
         if kind not in get_args(FaultKind):
             raise ValueError(f"unknown fault {kind!r}: one of {', '.join(get_args(FaultKind))}")
-        self._add(on, Fault(kind, after), times)
+        self._add("fault", on, Fault(kind, after), times, when, {"kind": kind})
 
     def error_in_stream(
         self,
         shape: StreamError,
-        after: int = 2,
+        after: int | None = 2,
         message: str = "the engine has stopped",
-        times: int = 1,
+        times: int | None = 1,
+        code: int = 500,
+        when: When | None = None,
     ) -> None:
-        """Queue an error that comes after the 200, in the middle of the events.
+        """Script an error that comes after the 200, in the middle of the events.
 
         Args:
             shape: `error-object`, `error-string`, `problem`, `event-comment` (an `event: error`
                 line and a comment that holds the message, no data), or `error-then-done`.
-            after: How many events with content come first.
+            after: How many events with content come first; None for not even the event that
+                opens the stream.
             message: What it says.
-            times: How many streams get it.
+            times: How many streams get it; None for every one.
+            code: The status that an `error-object` or a `problem` names.
+            when: Which requests, as in `reply`.
 
         Raises:
-            ValueError: Of an unknown shape.
+            ValueError: An unknown shape or key of `when`, or `times` below 1.
         """
         if shape not in get_args(StreamError):
             raise ValueError(f"unknown error {shape!r}: one of {', '.join(get_args(StreamError))}")
-        self._add("ask", ErrorInStream(shape, after, message), times)
+        step = ErrorInStream(shape, after, message, code)
+        self._add("error_in_stream", "ask", step, times, when, {"shape": shape})
 
     def accept(
         self,
         polls: int = 2,
         percent: Sequence[int] = (25, 75),
         body_empty: bool = True,
-        times: int = 1,
+        times: int | None = 1,
         redirect: bool = False,
         seconds: float | None = None,
+        when: When | None = None,
     ) -> None:
-        """Queue a 202 for the next ask, whose answer has to be polled.
+        """Script a 202 for the next request for an answer, which then has to be polled.
 
         Args:
             polls: How many polls it needs; the last of them brings the answer.
             percent: `nvcf-percent-complete` of the first 202s, as far as they go.
             body_empty: Whether a 202 has an empty body, else a small JSON object.
-            times: How many asks get a 202.
+            times: How many requests get a 202; None for every one.
             redirect: Whether the last poll answers 302 with the url of a zip.
             seconds: Time that the answer takes instead of a number of polls. A poll is held
                 until then, or as long as its `NVCF-POLL-SECONDS` says.
+            when: Which requests, as in `reply`.
+
+        Raises:
+            ValueError: An unknown key of `when`, or `times` below 1.
         """
-        self._add("ask", Accept(polls, tuple(percent), body_empty, redirect, seconds), times)
+        step = Accept(polls, tuple(percent), body_empty, redirect, seconds)
+        self._add("accept", "ask", step, times, when, {"polls": polls})
 
     def raw(
         self,
@@ -305,63 +335,238 @@ class Script:
         headers: Mapping[str, str] | None = None,
         chunks: Sequence[bytes] = (),
         on: Place = "ask",
-        times: int = 1,
+        times: int | None = 1,
+        when: When | None = None,
     ) -> None:
-        """Queue exact bytes of a reply's body.
+        """Script exact bytes of a response's body.
 
         Args:
             status: The status code.
             headers: The headers, `NVCF-REQID` and `NVCF-STATUS` apart, which are added.
             chunks: The body; each chunk is flushed by itself.
-            on: Which requests get it.
-            times: How many of them.
+            on: Which kind of requests gets it.
+            times: How many of them; None for every one.
+            when: Which requests of that kind, as in `reply`.
+
+        Raises:
+            ValueError: An unknown place or key of `when`, or `times` below 1.
         """
-        self._add(on, Raw(status, headers or {}, tuple(chunks)), times)
+        step = Raw(status, headers or {}, tuple(chunks))
+        self._add("raw", on, step, times, when, {"status": status})
 
-    def take(self, place: Place, wanted: Wanted = anything) -> Step | None:
-        """Return and use up the next step for `place`, if there is one and it is wanted."""
-        return self.take_in_turn(place, wanted)[0]
+    def forget_replies(self) -> None:
+        """Forget every step that was scripted and is not used up; keep what arrived."""
+        with self.changed:
+            self._steps.clear()
 
-    def take_in_turn(self, place: Place, *wanted: Wanted) -> list[Step | None]:
-        """Return and use up the next steps for `place` that go together.
+    def reset(self) -> None:
+        """Forget the steps, what went wrong with them, and the shape."""
+        with self.changed:
+            self._steps.clear()
+            self._errors.clear()
+        self.shape = "default"
+
+    def assert_all_used(self) -> None:
+        """Raise `AssertionError`, which lists what was scripted and is not used up, if any is."""
+        left = self.pending
+        if left:
+            listed = "\n".join(f"  {item}" for item in left)
+            raise AssertionError(
+                f"{len(left)} scripted step(s) not used up:\n{listed}\n"
+                "No request came for them, or none that fits their `when`."
+            )
+
+    def fail_test(self, error: BaseException) -> None:
+        """Keep an error, which is raised again by the `with` block and the fixture."""
+        with self.changed:
+            self._errors.append(error)
+            self.changed.notify_all()
+
+    def take(
+        self, place: Place, wanted: Wanted = anything, request: ChatRequest | None = None
+    ) -> Step | None:
+        """Return and use up the next step for a request, if there is one and it is wanted."""
+        return self.take_in_turn(place, request, wanted)[0]
+
+    def take_in_turn(
+        self, place: Place, request: ChatRequest | None, *wanted: Wanted
+    ) -> list[Step | None]:
+        """Return and use up the next steps for a request that go together.
 
         Args:
-            place: Where they happen.
-            wanted: What each of them has to be; one that is not there is left out.
+            place: What the request asks for.
+            request: The request, if it asks a model.
+            wanted: What each of the steps has to be; one that is not there is left out.
 
         Returns:
             For each of `wanted` the step, or None.
+
+        Raises:
+            ScriptError: A predicate raised.
         """
         taken: list[Step | None] = []
         with self.changed:
-            queued = iter([item for item in self._queue if item.place in (place, "any")])
-            item = next(queued, None)
+            candidates = iter(self._candidates(place, request))
+            item = next(candidates, None)
             for is_wanted in wanted:
                 if item is None or not is_wanted(item.step):
                     taken.append(None)
                     continue
                 taken.append(item.step)
-                item.times -= 1
-                if item.times == 0:
-                    self._queue.remove(item)
-                item = next(queued, None)
+                self._use(item)
+                item = next(candidates, None)
             self.changed.notify_all()
         return taken
 
-    def answers_next(self) -> bool:
-        """Tell whether an answer to an ask is queued."""
+    def has_answer(self, request: ChatRequest) -> bool:
+        """Tell whether an answer to a request is scripted."""
         with self.changed:
-            queued = [item for item in self._queue if item.place in ("ask", "any")]
-            return any(isinstance(item.step, Reply | Raw) for item in queued)
+            candidates = self._candidates("ask", request)
+            return any(isinstance(item.step, Reply | Raw) for item in candidates)
 
-    def _add(self, place: Place, step: Step, times: int) -> None:
+    async def made(self, reply: Reply, request: ChatRequest) -> Reply:
+        """Return a reply whose function was called, if it has one.
+
+        Raises:
+            ScriptError: The function raised, or returned neither a text nor keywords.
+        """
+        if reply.function is None:
+            return reply
+        try:
+            # In a thread, since a test's function may take its time or ask this very server.
+            returned = await asyncio.to_thread(reply.function, request)
+            given = {"text": returned} if isinstance(returned, str) else returned
+            if not isinstance(given, Mapping):
+                raise TypeError(
+                    f"{_name(reply.function)} returned {given!r}; a function given to reply "
+                    "returns a text, or a dict of reply's own keywords"
+                )
+            return _reply({**_keywords(reply), **given})
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # A test that fails from within, by `pytest.fail`, raises no Exception.
+            self.fail_test(error)
+            raise ScriptError(f"{_name(reply.function)} raised {error!r}") from error
+
+    def _use(self, item: _Scripted) -> None:
+        if item.times is None:
+            return
+        item.times -= 1
+        if item.times == 0:
+            self._steps.remove(item)
+
+    def _candidates(self, place: Place, request: ChatRequest | None) -> list[_Scripted]:
+        """Return the steps that a request may meet: those made for it, then those for any."""
+        here = [item for item in self._steps if item.place in (place, "any")]
+        fitting = [item for item in here if item.condition and self._fits(item, request)]
+        return fitting + [item for item in here if item.condition is None]
+
+    def _fits(self, item: _Scripted, request: ChatRequest | None) -> bool:
+        if item.condition is None or request is None:
+            return False
+        # Each predicate is asked once for a request, since it may count.
+        verdicts = self._verdicts.setdefault(request, {})
+        try:
+            if item not in verdicts:
+                verdicts[item] = item.condition.fits(request)
+            return verdicts[item]
+        except Exception as error:
+            self.fail_test(error)
+            self._steps.remove(item)
+            raise ScriptError(f"the predicate {item.condition} raised {error!r}") from error
+
+    def _add(
+        self,
+        method: str,
+        place: Place,
+        step: Step,
+        times: int | None,
+        when: When | None,
+        keywords: Mapping[str, Any],
+    ) -> None:
         if place not in get_args(Place):
             raise ValueError(f"unknown place {place!r}: one of {', '.join(get_args(Place))}")
-        if times < 1:
-            raise ValueError(f"times must be at least 1, got {times}")
+        if times is not None and times < 1:
+            raise ValueError(f"times must be at least 1, or None for any number, got {times}")
+        if when is not None and place != "ask":
+            raise ValueError(f"when is about requests that ask a model, not about {place!r}")
+        condition = None if when is None else condition_of(when)
         with self.changed:
-            self._queue.append(_Queued(place, step, times))
+            self._steps.append(_Scripted(place, step, times, condition, method, keywords))
 
-    def _forget_steps(self) -> None:
-        with self.changed:
-            self._queue.clear()
+
+_KEYWORDS = tuple(item.name for item in fields(Reply) if item.name != "function")
+
+
+def _keywords(reply: Reply) -> dict[str, Any]:
+    return {name: getattr(reply, name) for name in _KEYWORDS}
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return f"the function {getattr(function, '__qualname__', function)!r}"
+
+
+def _each(given: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the keywords of each reply: several where `text` is a list of dicts."""
+    text = given.get("text")
+    if isinstance(text, str | None) or callable(text):
+        return [given]
+    kinds = {isinstance(item, Mapping) for item in text}
+    if kinds == {True, False}:
+        raise TypeError(
+            "a list of texts is one reply in pieces, a list of dicts are several: not both"
+        )
+    if kinds != {True}:
+        return [given]
+    common = {name: value for name, value in given.items() if name != "text"}
+    return [{**common, **item} for item in text]
+
+
+def _reply(given: Mapping[str, Any]) -> Reply:
+    """Return the reply of these keywords.
+
+    Raises:
+        TypeError: One of them is unknown.
+        ValueError: The shape is unknown.
+    """
+    unknown = [name for name in given if name not in _KEYWORDS]
+    if unknown:
+        close = difflib.get_close_matches(str(unknown[0]), _KEYWORDS, 1)
+        nearest = f" (did you mean {close[0]!r}?)" if close else ""
+        raise TypeError(
+            f"unknown keyword {unknown[0]!r} of a reply{nearest}: it takes "
+            f"{', '.join(_KEYWORDS)}; fields of another server go into extra={{…}}"
+        )
+    if given.get("shape") is not None:
+        form_of(given["shape"])
+    for call in given.get("tool_calls") or ():
+        _require_call(call)
+    if callable(given.get("text")):
+        return Reply(**{**given, "text": None}, function=given["text"])
+    return Reply(**given)
+
+
+def _require_call(call: object) -> None:
+    keys = ("name", "arguments", "id")
+    if not isinstance(call, Mapping) or "name" not in call:
+        raise TypeError(
+            f"a tool call is a dict with name, arguments and, if wanted, id; got {call!r}"
+        )
+    unknown = [key for key in call if key not in keys]
+    if unknown:
+        raise TypeError(f"unknown key {unknown[0]!r} of a tool call: it takes {', '.join(keys)}")
+
+
+def _status(status: int | str) -> tuple[int, str]:
+    """Return the status code, and the failure's name if it has one."""
+    if isinstance(status, int):
+        return status, ""
+    if status not in FAILURES:
+        known = (*FAILURES, CONTENT_FILTER)
+        close = difflib.get_close_matches(str(status), known, 1)
+        nearest = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(
+            f"unknown failure {status!r}{nearest}: a status, or one of {', '.join(known)}"
+        )
+    return FAILURES[status], status

@@ -1,4 +1,4 @@
-"""Rules for single body fields: each knows what its page allows and says what is wrong."""
+"""Rules for single body fields: each knows which values are allowed and says what is wrong."""
 
 from __future__ import annotations
 
@@ -8,8 +8,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nvcf_emulator.specs.rejections import Refusal, unsupported
+from nvcf_emulator.specs.rejections import Rejection, unsupported
 from nvcf_emulator.specs.schemas import require_schema
+
+__all__ = [
+    "INT64",
+    "SAFE_INTEGER",
+    "Choice",
+    "Flag",
+    "Number",
+    "Object",
+    "ResponseFormat",
+    "Rule",
+    "Stop",
+    "Text",
+    "ToolChoice",
+    "Tools",
+    "function_name",
+    "integer",
+    "is_integer",
+    "only_keys",
+    "require_object",
+    "require_text",
+    "wrong_type",
+]
 
 FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 INT64 = 2**63
@@ -20,37 +42,37 @@ class Rule(Protocol):
     """Something that a body field's value must pass."""
 
     def check(self, name: str, value: Any) -> None:
-        """Raise `Refusal` unless `value` is allowed for the field called `name`."""
+        """Raise `Rejection` unless `value` is allowed for the field called `name`."""
 
 
-def wrong_type(name: str, wanted: str, value: object) -> Refusal:
-    """Return the refusal of a value of the wrong JSON type."""
-    return Refusal(f"Input should be {wanted}, got {_json_type(value)}", field=name)
+def wrong_type(name: str, wanted: str, value: object) -> Rejection:
+    """Return the rejection of a value of the wrong JSON type."""
+    return Rejection(f"Input should be {wanted}, got {_json_type(value)}", field=name)
 
 
 def is_integer(value: object) -> bool:
-    """Tell whether a parsed JSON value is an integer; true and false are none."""
+    """Tell whether a parsed JSON value is an integer; true and false are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def require_object(name: str, value: object) -> dict[str, Any]:
-    """Return `value` if it is a JSON object, else raise `Refusal`."""
+    """Return `value` if it is a JSON object, else raise `Rejection`."""
     if not isinstance(value, dict):
         raise wrong_type(name, "an object", value)
     return value
 
 
 def require_text(name: str, value: object, empty: bool = True) -> str:
-    """Return `value` if it is a string (and not empty, unless `empty`), else raise `Refusal`."""
+    """Return `value` if it is a string (and not empty, unless `empty`), else raise `Rejection`."""
     if not isinstance(value, str):
         raise wrong_type(name, "a string", value)
     if not value and not empty:
-        raise Refusal("String should have at least 1 character", field=name)
+        raise Rejection("String should have at least 1 character", field=name)
     return value
 
 
 def only_keys(name: str, value: Mapping[str, Any], allowed: frozenset[str]) -> None:
-    """Raise `Refusal` if the object `value` has keys that are not documented."""
+    """Raise `Rejection` if the object `value` has keys that are not documented."""
     extra = sorted(set(value) - allowed)
     if extra:
         raise unsupported([f"{name}.{key}" for key in extra])
@@ -71,20 +93,20 @@ class Number:
     integer: bool = False
 
     def check(self, name: str, value: Any) -> None:
-        """Raise `Refusal` for another type, a fraction where none may be, or out of range."""
+        """Raise `Rejection` for another type, a fraction where none may be, or out of range."""
         if self.integer and not is_integer(value):
             raise wrong_type(name, "an integer", value)
         if not is_integer(value) and not isinstance(value, float):
             raise wrong_type(name, "a number", value)
         if isinstance(value, float) and not math.isfinite(value):
-            raise Refusal("Input should be a finite number", field=name)
+            raise Rejection("Input should be a finite number", field=name)
         if not self.low <= value <= self.high:
-            raise Refusal(
+            raise Rejection(
                 f"Input should be between {self.low} and {self.high}, got {value}", field=name
             )
 
 
-def whole(low: int, high: int) -> Number:
+def integer(low: int, high: int) -> Number:
     """Return the rule for an integer between `low` and `high`, both allowed."""
     return Number(low, high, integer=True)
 
@@ -94,7 +116,7 @@ class Flag:
     """True or false."""
 
     def check(self, name: str, value: Any) -> None:
-        """Raise `Refusal` unless `value` is a boolean."""
+        """Raise `Rejection` unless `value` is a boolean."""
         if not isinstance(value, bool):
             raise wrong_type(name, "a boolean", value)
 
@@ -104,7 +126,7 @@ class Text:
     """Any string."""
 
     def check(self, name: str, value: Any) -> None:
-        """Raise `Refusal` unless `value` is a string."""
+        """Raise `Rejection` unless `value` is a string."""
         require_text(name, value)
 
 
@@ -115,10 +137,10 @@ class Choice:
     allowed: tuple[str, ...]
 
     def check(self, name: str, value: Any) -> None:
-        """Raise `Refusal` unless `value` is one of the allowed strings."""
+        """Raise `Rejection` unless `value` is one of the allowed strings."""
         if require_text(name, value) not in self.allowed:
             listed = ", ".join(repr(item) for item in self.allowed)
-            raise Refusal(f"Input should be one of {listed}, got {value!r}", field=name)
+            raise Rejection(f"Input should be one of {listed}, got {value!r}", field=name)
 
 
 @dataclass(frozen=True)
@@ -129,7 +151,7 @@ class Object:
     open: bool = False
 
     def check(self, name: str, value: Any) -> None:
-        """Raise `Refusal` unless `value` is an object whose keys pass their rules."""
+        """Raise `Rejection` unless `value` is an object whose keys pass their rules."""
         require_object(name, value)
         if not self.open:
             only_keys(name, value, frozenset(self.rules))
@@ -143,7 +165,7 @@ class Stop:
     """A string, or a list of strings; none of them empty."""
 
     def check(self, name: str, value: Any) -> None:
-        """Raise `Refusal` unless `value` is a stop sequence or a list of them."""
+        """Raise `Rejection` unless `value` is a stop sequence or a list of them."""
         if isinstance(value, str):
             require_text(name, value, empty=False)
             return
@@ -158,23 +180,23 @@ class Tools:
     """A list of function definitions, at least one, no two of the same name."""
 
     def check(self, name: str, value: Any) -> None:
-        """Raise `Refusal` for an entry that is malformed or repeated."""
+        """Raise `Rejection` for an entry that is malformed or repeated."""
         if not isinstance(value, list):
             raise wrong_type(name, "an array", value)
         if not value:
-            raise Refusal("Array should have at least 1 item, got []", field=name)
+            raise Rejection("Array should have at least 1 item, got []", field=name)
         seen: set[str] = set()
         for position, tool in enumerate(value):
             function = self._function(f"{name}[{position}]", tool)
             if function in seen:
-                raise Refusal(f"Tool names must be unique, {function!r} is repeated", field=name)
+                raise Rejection(f"Tool names must be unique, {function!r} is repeated", field=name)
             seen.add(function)
 
     @staticmethod
     def _function(name: str, tool: Any) -> str:
         only_keys(name, require_object(name, tool), frozenset({"type", "function"}))
         if tool.get("type") != "function":
-            raise Refusal("Input should be 'function'", field=f"{name}.type")
+            raise Rejection("Input should be 'function'", field=f"{name}.type")
         inner = f"{name}.function"
         function = require_object(inner, tool.get("function"))
         only_keys(inner, function, frozenset({"name", "description", "parameters", "strict"}))
@@ -188,9 +210,9 @@ class Tools:
 
 
 def function_name(name: str, value: object) -> str:
-    """Return `value` if it may name a function, else raise `Refusal`."""
+    """Return `value` if it may name a function, else raise `Rejection`."""
     if not isinstance(value, str) or not FUNCTION_NAME.fullmatch(value):
-        raise Refusal(
+        raise Rejection(
             f"Function names must match ^[a-zA-Z0-9_-]{{1,64}}$, got {value!r}", field=name
         )
     return value
@@ -199,7 +221,7 @@ def function_name(name: str, value: object) -> str:
 def _object_schema(name: str, value: object) -> None:
     schema = require_object(name, value)
     if schema.get("type", "object") != "object":
-        raise Refusal("A function's parameters must be a schema of type object", field=name)
+        raise Rejection("A function's parameters must be a schema of type object", field=name)
     require_schema(name, schema)
 
 
@@ -208,13 +230,13 @@ class ToolChoice:
     """The strings auto, none and required, or an object that names a function."""
 
     def check(self, name: str, value: Any) -> None:
-        """Raise `Refusal` for another string or a malformed object."""
+        """Raise `Rejection` for another string or a malformed object."""
         if isinstance(value, str):
             Choice(("auto", "none", "required")).check(name, value)
             return
         only_keys(name, require_object(name, value), frozenset({"type", "function"}))
         if value.get("type") != "function":
-            raise Refusal("Input should be 'function'", field=f"{name}.type")
+            raise Rejection("Input should be 'function'", field=f"{name}.type")
         function = require_object(f"{name}.function", value.get("function"))
         only_keys(f"{name}.function", function, frozenset({"name"}))
         function_name(f"{name}.function.name", function.get("name"))
@@ -225,7 +247,7 @@ class ResponseFormat:
     """text, json_object, or json_schema with a named schema."""
 
     def check(self, name: str, value: Any) -> None:
-        """Raise `Refusal` for an unknown type, or a json_schema without name or schema."""
+        """Raise `Rejection` for an unknown type, or a json_schema without name or schema."""
         kind = require_object(name, value).get("type")
         Choice(("text", "json_object", "json_schema")).check(f"{name}.type", kind)
         allowed = {"type", "json_schema"} if kind == "json_schema" else {"type"}

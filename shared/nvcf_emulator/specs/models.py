@@ -1,10 +1,10 @@
-"""What each model's page allows, one row a model: the only place where models differ."""
+"""What each model's documentation allows, one row a model: the only place where models differ."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from nvcf_emulator.specs.fields import (
@@ -20,9 +20,27 @@ from nvcf_emulator.specs.fields import (
     Text,
     ToolChoice,
     Tools,
-    whole,
+    integer,
 )
 from nvcf_emulator.specs.rejections import Style
+
+__all__ = [
+    "ANY_FORMAT",
+    "GEMMA_3N",
+    "KIMI_K2",
+    "MODELS",
+    "NANO_OMNI",
+    "NEMOTRON_SUPER",
+    "PALIGEMMA",
+    "PART_KINDS",
+    "TAG_KINDS",
+    "UNDOCUMENTED",
+    "Dialect",
+    "Kind",
+    "ModelSpec",
+    "Thinking",
+    "spec_for",
+]
 
 Kind = Literal["image", "audio", "video"]
 
@@ -53,9 +71,33 @@ class Thinking:
     switches: bool = False
 
 
+@dataclass
+class Dialect:
+    """Rules that some servers have besides what the models' documentation says.
+
+    Attributes:
+        require_reasoning: Whether assistant messages with tool calls are refused that came back
+            without their reasoning, by models that have a key for it and while they reason.
+        refuse_empty_content: Whether an assistant message whose content is an empty text is
+            refused; beside tool calls it has to be null.
+        forced_tools_refuse_thinking: Whether a request that forces a tool is refused while the
+            model thinks.
+        alternating: Whether every model's messages must alternate between user and assistant,
+            with the only system message first.
+        head_first: Whether the head of a response is sent at once, and its delay is the wait
+            between the head and the body.
+    """
+
+    require_reasoning: bool = False
+    refuse_empty_content: bool = False
+    forced_tools_refuse_thinking: bool = False
+    alternating: bool = False
+    head_first: bool = False
+
+
 @dataclass(frozen=True)
-class Page:
-    """The rules of one model's page. The defaults describe a model that nobody documented.
+class ModelSpec:
+    """The rules of one model. The defaults describe a model that nobody documented.
 
     Attributes:
         model: The model's id.
@@ -74,11 +116,14 @@ class Page:
         most_messages: Messages allowed in one request.
         most_media: Media allowed in one request.
         alternates: Whether user and assistant must alternate, with system first.
+        requires_reasoning: Whether tool calls must come back with their reasoning.
+        refuses_empty_content: Whether the content of an assistant message may not be empty.
+        forced_tools_refuse_thinking: Whether a tool may be forced only without thinking.
         window: Context window in tokens.
         streams: Whether an answer is streamed when the body does not say.
         thinking: How the model reasons; None where it does not.
         call_ids: How ids of tool calls are made.
-        style: Body shape of most of its refusals.
+        style: Body shape of most of its rejections.
     """
 
     model: str = ""
@@ -97,14 +142,32 @@ class Page:
     most_messages: float = math.inf
     most_media: float = math.inf
     alternates: bool = False
+    requires_reasoning: bool = False
+    refuses_empty_content: bool = False
+    forced_tools_refuse_thinking: bool = False
     window: int = 262_144
     streams: bool = False
     thinking: Thinking | None = None
     call_ids: Literal["random", "numbered"] = "random"
     style: Style = "error-object"
 
+    def under(self, dialect: Dialect) -> ModelSpec:
+        """Return these rules with those of a dialect added."""
+        keeps_reasoning = "reasoning_content" in self.message_keys
+        return replace(
+            self,
+            alternates=self.alternates or dialect.alternating,
+            requires_reasoning=(
+                self.requires_reasoning or (dialect.require_reasoning and keeps_reasoning)
+            ),
+            refuses_empty_content=self.refuses_empty_content or dialect.refuse_empty_content,
+            forced_tools_refuse_thinking=(
+                self.forced_tools_refuse_thinking or dialect.forced_tools_refuse_thinking
+            ),
+        )
 
-BUDGET = whole(-1, 32768)
+
+BUDGET = integer(-1, 32768)
 UNIT = Number(0, 1)
 STREAM_OPTIONS = Object({"include_usage": Flag(), "continuous_usage_stats": Flag()})
 
@@ -114,11 +177,11 @@ OPENAI_FIELDS: Mapping[str, Rule] = {
     "parallel_tool_calls": Flag(),
     "response_format": ResponseFormat(),
     "stream_options": STREAM_OPTIONS,
-    "n": whole(1, 128),
+    "n": integer(1, 128),
     "logit_bias": Object({}, open=True),
     "logprobs": Flag(),
-    "top_logprobs": whole(0, 20),
-    "max_completion_tokens": whole(1, 32768),
+    "top_logprobs": integer(0, 20),
+    "max_completion_tokens": integer(1, 32768),
     "metadata": Object({}, open=True),
     "store": Flag(),
     "user": Text(),
@@ -127,13 +190,13 @@ OPENAI_FIELDS: Mapping[str, Rule] = {
     "prompt_cache_key": Text(),
 }
 
-GEMMA_3N = Page(
+GEMMA_3N = ModelSpec(
     model="google/gemma-3n-e2b-it",
     fields={
-        "max_tokens": whole(1, 8192),
+        "max_tokens": integer(1, 8192),
         "temperature": Number(0, 2),
         "top_p": UNIT,
-        "seed": whole(-INT64, INT64 - 1),
+        "seed": integer(-INT64, INT64 - 1),
         "frequency_penalty": Number(-2, 2),
         "presence_penalty": Number(-2, 2),
         "stop": Stop(),
@@ -145,17 +208,17 @@ GEMMA_3N = Page(
     style="detail",
 )
 
-NANO_OMNI = Page(
+NANO_OMNI = ModelSpec(
     model="nvidia/nemotron-3-nano-omni-30b-a3b-reasoning",
     fields={
-        "max_tokens": whole(1, 65536),
+        "max_tokens": integer(1, 65536),
         "reasoning_budget": BUDGET,
         "chat_template_kwargs": Object(
             {"enable_thinking": Flag(), "reasoning_budget": BUDGET}, open=True
         ),
         "temperature": Number(0, 2),
         "top_p": UNIT,
-        "seed": whole(-INT64, INT64 - 1),
+        "seed": integer(-INT64, INT64 - 1),
         "stream": Flag(),
     },
     formats={
@@ -169,12 +232,12 @@ NANO_OMNI = Page(
     style="error-string",
 )
 
-PALIGEMMA = Page(
+PALIGEMMA = ModelSpec(
     model="google/paligemma",
     path="vlm/google/paligemma",
     names_model=False,
     fields={
-        "max_tokens": whole(1, 1024),
+        "max_tokens": integer(1, 1024),
         "temperature": UNIT,
         "top_p": UNIT,
         "stream": Flag(),
@@ -189,16 +252,16 @@ PALIGEMMA = Page(
     style="problem",
 )
 
-KIMI_K2 = Page(
+KIMI_K2 = ModelSpec(
     model="moonshotai/kimi-k2.6",
     fields={
-        "max_tokens": whole(1, 65536),
+        "max_tokens": integer(1, 65536),
         "chat_template_kwargs": Object({"thinking": Flag()}, open=True),
         "tools": Tools(),
         "tool_choice": ToolChoice(),
         "temperature": UNIT,
         "top_p": UNIT,
-        "seed": whole(-SAFE_INTEGER, SAFE_INTEGER),
+        "seed": integer(-SAFE_INTEGER, SAFE_INTEGER),
         "stream": Flag(),
         "stream_options": STREAM_OPTIONS,
     },
@@ -215,11 +278,11 @@ KIMI_K2 = Page(
     style="object-error",
 )
 
-NEMOTRON_SUPER = Page(
+NEMOTRON_SUPER = ModelSpec(
     model="nvidia/nemotron-3-super-120b-a12b",
     fields={
         **OPENAI_FIELDS,
-        "max_tokens": whole(1, 32768),
+        "max_tokens": integer(1, 32768),
         "reasoning_effort": Choice(("none", "low", "high")),
         "reasoning_budget": BUDGET,
         "chat_template_kwargs": Object(
@@ -228,7 +291,7 @@ NEMOTRON_SUPER = Page(
         ),
         "temperature": UNIT,
         "top_p": UNIT,
-        "seed": whole(0, 2**64 - 1),
+        "seed": integer(0, 2**64 - 1),
         "stop": Stop(),
         "stream": Flag(),
     },
@@ -241,18 +304,18 @@ NEMOTRON_SUPER = Page(
     thinking=Thinking("enable_thinking"),
 )
 
-PAGES: Mapping[str, Page] = {
-    page.model: page for page in (GEMMA_3N, NANO_OMNI, PALIGEMMA, KIMI_K2, NEMOTRON_SUPER)
+MODELS: Mapping[str, ModelSpec] = {
+    spec.model: spec for spec in (GEMMA_3N, NANO_OMNI, PALIGEMMA, KIMI_K2, NEMOTRON_SUPER)
 }
 
-UNDOCUMENTED = Page(
+UNDOCUMENTED = ModelSpec(
     strict=False,
     fields={
         **OPENAI_FIELDS,
         "frequency_penalty": Number(-2, 2),
         "presence_penalty": Number(-2, 2),
-        "max_tokens": whole(1, INT64),
-        "max_completion_tokens": whole(1, INT64),
+        "max_tokens": integer(1, INT64),
+        "max_completion_tokens": integer(1, INT64),
         "chat_template_kwargs": Object({}, open=True),
         "stop": Stop(),
         "stream": Flag(),
@@ -263,6 +326,6 @@ UNDOCUMENTED = Page(
 )
 
 
-def page_of(model: object) -> Page:
+def spec_for(model: object) -> ModelSpec:
     """Return the row of `model`, or that of a model that nobody documented."""
-    return PAGES.get(model, UNDOCUMENTED) if isinstance(model, str) else UNDOCUMENTED
+    return MODELS.get(model, UNDOCUMENTED) if isinstance(model, str) else UNDOCUMENTED

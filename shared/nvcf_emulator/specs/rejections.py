@@ -8,6 +8,17 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
 
+__all__ = [
+    "STYLES",
+    "ErrorBody",
+    "Rejection",
+    "Style",
+    "asset_missing",
+    "encode_json",
+    "not_found_text",
+    "unsupported",
+]
+
 Style = Literal["error-object", "error-string", "object-error", "problem", "detail", "text"]
 
 
@@ -15,7 +26,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
-class Said:
+class ErrorBody:
     """A body ready for the wire, with the status and content type that go with it."""
 
     status: int
@@ -23,7 +34,7 @@ class Said:
     content_type: str
 
 
-class Refusal(Exception):
+class Rejection(Exception):
     """A request that the service turns down.
 
     Args:
@@ -32,7 +43,7 @@ class Refusal(Exception):
         status: HTTP status code.
         style: Shape of the body; None leaves it to the model's row.
         title: The problem's title; empty for the status code's usual phrase.
-        headers: Headers that go with the reply.
+        headers: Headers that go with the response.
     """
 
     def __init__(
@@ -52,66 +63,70 @@ class Refusal(Exception):
         self.title = title or HTTPStatus(status).phrase
         self.headers = dict(headers or {})
 
-    def said(self, style: Style) -> Said:
-        """Return the body, in this refusal's own shape or else in `style`."""
+    def error_body(self, style: Style) -> ErrorBody:
+        """Return the body, in this rejection's own shape or else in `style`."""
         return STYLES[self.style or style](self)
 
 
-def as_json(value: object) -> bytes:
+def encode_json(value: object) -> bytes:
     """Return `value` as compact JSON in UTF-8, with non-ASCII characters as they are."""
     return _ENCODER.encode(value).encode()
 
 
-def _named(refusal: Refusal) -> str:
-    if not refusal.field or refusal.field in refusal.message:
-        return refusal.message
-    return f"{refusal.field}: {refusal.message}"
+def _named(rejection: Rejection) -> str:
+    if not rejection.field or rejection.field in rejection.message:
+        return rejection.message
+    return f"{rejection.field}: {rejection.message}"
 
 
-def _json(status: int, body: Any, content_type: str = "application/json") -> Said:
-    return Said(status, as_json(body), content_type)
+def _json(status: int, body: Any, content_type: str = "application/json") -> ErrorBody:
+    return ErrorBody(status, encode_json(body), content_type)
 
 
-def _error_object(refusal: Refusal) -> Said:
-    error: dict[str, Any] = {"message": _named(refusal), "type": refusal.title}
-    if refusal.field:
-        error["param"] = refusal.field
-    return _json(refusal.status, {"error": {**error, "code": refusal.status}})
+def _error_object(rejection: Rejection) -> ErrorBody:
+    error: dict[str, Any] = {"message": _named(rejection), "type": rejection.title}
+    if rejection.field:
+        error["param"] = rejection.field
+    return _json(rejection.status, {"error": {**error, "code": rejection.status}})
 
 
-def _error_string(refusal: Refusal) -> Said:
-    return _json(refusal.status, {"error": _named(refusal)})
+def _error_string(rejection: Rejection) -> ErrorBody:
+    return _json(rejection.status, {"error": _named(rejection)})
 
 
-def _object_error(refusal: Refusal) -> Said:
+def _object_error(rejection: Rejection) -> ErrorBody:
     body = {
         "object": "error",
-        "message": _named(refusal),
-        "type": refusal.title.replace(" ", "") + "Error",
-        "param": refusal.field or None,
-        "code": refusal.status,
+        "message": _named(rejection),
+        "type": rejection.title.replace(" ", "") + "Error",
+        "param": rejection.field or None,
+        "code": rejection.status,
     }
-    return _json(refusal.status, body)
+    return _json(rejection.status, body)
 
 
-def _problem(refusal: Refusal) -> Said:
-    body = {"status": refusal.status, "title": refusal.title, "detail": _named(refusal)}
-    return _json(refusal.status, body, "application/problem+json")
+def _problem(rejection: Rejection) -> ErrorBody:
+    body = {"status": rejection.status, "title": rejection.title, "detail": _named(rejection)}
+    return _json(rejection.status, body, "application/problem+json")
 
 
-def _detail(refusal: Refusal) -> Said:
+def _detail(rejection: Rejection) -> ErrorBody:
     """Older containers check with a schema, and answer 422 where others say 400."""
-    status = 422 if refusal.status == 400 else refusal.status
-    where = ["body", *refusal.field.replace("[", ".").replace("]", "").split(".")]
-    item = {"loc": [part for part in where if part], "msg": _named(refusal), "type": "value_error"}
+    status = 422 if rejection.status == 400 else rejection.status
+    where = ["body", *rejection.field.replace("[", ".").replace("]", "").split(".")]
+    item = {
+        "loc": [part for part in where if part],
+        "msg": _named(rejection),
+        "type": "value_error",
+    }
     return _json(status, {"detail": [item]})
 
 
-def _text(refusal: Refusal) -> Said:
-    return Said(refusal.status, _named(refusal).encode(), "text/plain; charset=utf-8")
+def _text(rejection: Rejection) -> ErrorBody:
+    return ErrorBody(rejection.status, _named(rejection).encode(), "text/plain; charset=utf-8")
 
 
-STYLES: Mapping[Style, Callable[[Refusal], Said]] = {
+STYLES: Mapping[Style, Callable[[Rejection], ErrorBody]] = {
     "error-object": _error_object,
     "error-string": _error_string,
     "object-error": _object_error,
@@ -121,19 +136,19 @@ STYLES: Mapping[Style, Callable[[Refusal], Said]] = {
 }
 
 
-def unsupported(names: list[str]) -> Refusal:
-    """Return the refusal of body fields that the model's page does not document."""
+def unsupported(names: list[str]) -> Rejection:
+    """Return the rejection of body fields that the model's documentation lacks."""
     listed = ", ".join(f"`{name}`" for name in names)
-    return Refusal(
+    return Rejection(
         f"Validation: Unsupported parameter(s): {listed}", title="Bad Request", style="error-object"
     )
 
 
-def not_found_text() -> Refusal:
+def not_found_text() -> Rejection:
     """Return the 404 of an unknown path or model: plain text."""
-    return Refusal("404 page not found", status=404, style="text")
+    return Rejection("404 page not found", status=404, style="text")
 
 
-def asset_missing(asset_id: str) -> Refusal:
+def asset_missing(asset_id: str) -> Rejection:
     """Return the 404 of an asset that is not there, or not this account's."""
-    return Refusal(f"failed to find asset {asset_id}", status=404, style="problem")
+    return Rejection(f"failed to find asset {asset_id}", status=404, style="problem")

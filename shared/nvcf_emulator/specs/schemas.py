@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nvcf_emulator.specs.rejections import Refusal
+from nvcf_emulator.specs.rejections import Rejection
+
+__all__ = ["require_schema"]
 
 TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 
@@ -15,7 +17,7 @@ _MAPS = ("properties", "$defs", "definitions")
 
 
 def require_schema(name: str, value: object, depth: int = 0) -> None:
-    """Raise `Refusal` unless `value` is a schema whose keywords have the right form.
+    """Raise `Rejection` unless `value` is a schema whose keywords have the right form.
 
     Args:
         name: Path of the field that holds it.
@@ -23,11 +25,11 @@ def require_schema(name: str, value: object, depth: int = 0) -> None:
         depth: How deep it lies in another schema.
     """
     if depth > _DEEPEST:
-        raise Refusal(f"Invalid schema: nested deeper than {_DEEPEST}", field=name)
+        raise Rejection(f"Invalid schema: nested deeper than {_DEEPEST}", field=name)
     if isinstance(value, bool):
         return
     if not isinstance(value, dict):
-        raise Refusal("Invalid schema: it is neither an object nor a boolean", field=name)
+        raise Rejection("Invalid schema: it is neither an object nor a boolean", field=name)
     _keywords(name, value)
     for place, inner in _inner(name, value):
         require_schema(place, inner, depth + 1)
@@ -51,7 +53,7 @@ def _keywords(name: str, schema: Mapping[str, Any]) -> None:
     good["multipleOf"] = isinstance(step, int | float) and step > 0
     wrong = [key for key, is_good in good.items() if not is_good]
     if wrong:
-        raise Refusal(f"Invalid schema: {wrong[0]!r} has the wrong form", field=name)
+        raise Rejection(f"Invalid schema: {wrong[0]!r} has the wrong form", field=name)
 
 
 def _is_filled_list(value: object) -> bool:
@@ -67,12 +69,12 @@ def _inner(name: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, object]]
     for key in _LISTS:
         if key in schema:
             if not _is_filled_list(schema[key]):
-                raise Refusal(f"Invalid schema: {key!r} has the wrong form", field=name)
+                raise Rejection(f"Invalid schema: {key!r} has the wrong form", field=name)
             yield from ((f"{name}.{key}[{place}]", item) for place, item in enumerate(schema[key]))
     for key in _MAPS:
         if key in schema:
             if not isinstance(schema[key], dict):
-                raise Refusal(f"Invalid schema: {key!r} has the wrong form", field=name)
+                raise Rejection(f"Invalid schema: {key!r} has the wrong form", field=name)
             yield from ((f"{name}.{key}.{inner}", item) for inner, item in schema[key].items())
     if "items" in schema:
         yield f"{name}.items", schema["items"]

@@ -1,4 +1,4 @@
-"""The messages of one request: their roles, keys, order and tool calls, judged by the page."""
+"""The messages of one request: their roles, keys, order and tool calls, held against the model's rules."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from nvcf_emulator.specs.fields import (
     require_text,
     wrong_type,
 )
-from nvcf_emulator.specs.models import Page
-from nvcf_emulator.specs.rejections import Refusal, unsupported
-from nvcf_emulator.validation.content import Intake, Pieces
+from nvcf_emulator.specs.models import ModelSpec
+from nvcf_emulator.specs.rejections import Rejection, unsupported
+from nvcf_emulator.validation.content import ContentReader, Pieces
+
+__all__ = ["Message", "read_messages", "require_reasoning"]
 
 _ALTERNATION = (
     "Conversation roles must alternate user/assistant/user/assistant/..., "
     "after an optional system message, and end with the user"
 )
 _MAY_FOLLOW: Mapping[str, frozenset[str]] = {
-    "": frozenset({"system", "context", "user"}),
+    "": frozenset({"system", "developer", "context", "user"}),
     "system": frozenset({"context", "user"}),
+    "developer": frozenset({"context", "user"}),
     "context": frozenset({"context", "user"}),
     "user": frozenset({"assistant"}),
     "assistant": frozenset({"user"}),
@@ -70,50 +73,55 @@ class Message:
         other = [self.raw.get("reasoning_content") or ""]
         other += [call["function"]["arguments"] for call in self.calls]
         texts = sum(tokens.count(text) for text in (self.text, *other) if isinstance(text, str))
-        return texts + tokens.MEDIUM * len(self.media)
+        return texts + tokens.MEDIA_TOKENS * len(self.media)
 
 
-def read(messages: object, page: Page, intake: Intake) -> tuple[Message, ...]:
+def read_messages(messages: object, spec: ModelSpec, reader: ContentReader) -> tuple[Message, ...]:
     """Return the messages of a request, read.
 
     Raises:
-        Refusal: The page does not allow them.
+        Rejection: The model's rules do not allow them.
     """
     if not isinstance(messages, list):
         raise wrong_type("messages", "an array", messages)
     if not messages:
-        raise Refusal("Array should have at least 1 item, got []", field="messages")
-    if len(messages) > page.most_messages:
-        raise Refusal(
-            f"Array should have at most {page.most_messages} item, got {len(messages)}",
+        raise Rejection("Array should have at least 1 item, got []", field="messages")
+    if len(messages) > spec.most_messages:
+        raise Rejection(
+            f"Array should have at most {spec.most_messages} item, got {len(messages)}",
             field="messages",
         )
     found = tuple(
-        _message(f"messages[{position}]", message, page, intake)
+        _message(f"messages[{position}]", message, spec, reader)
         for position, message in enumerate(messages)
     )
-    intake.finish()
+    reader.finish()
     _tool_results(found)
-    if page.alternates:
+    if spec.alternates:
         _alternation(found)
     return found
 
 
-def _message(name: str, message: Any, page: Page, intake: Intake) -> Message:
+def _message(name: str, message: Any, spec: ModelSpec, reader: ContentReader) -> Message:
     role = require_text(f"{name}.role", require_object(name, message).get("role"))
-    if page.strict:
-        if role not in page.roles:
-            listed = ", ".join(repr(item) for item in sorted(page.roles))
-            raise Refusal(f"Input should be one of {listed}, got {role!r}", field=f"{name}.role")
-        extra = sorted(set(message) - page.message_keys)
+    if spec.strict:
+        if role not in spec.roles:
+            listed = ", ".join(repr(item) for item in sorted(spec.roles))
+            raise Rejection(f"Input should be one of {listed}, got {role!r}", field=f"{name}.role")
+        extra = sorted(set(message) - spec.message_keys)
         if extra:
             raise unsupported([f"{name}.{key}" for key in extra])
         _only_with_role(name, role, message)
     if "tool_calls" in message:
         _tool_calls(f"{name}.tool_calls", message["tool_calls"])
+    if spec.refuses_empty_content and role == "assistant" and message.get("content") == "":
+        raise Rejection(
+            "an assistant message must not be empty; beside tool calls its content is null",
+            field=f"{name}.content",
+        )
     if role == "tool":
         require_text(f"{name}.tool_call_id", message.get("tool_call_id"), empty=False)
-    return Message(role, _content(name, role, message, intake), message)
+    return Message(role, _content(name, role, message, reader), message)
 
 
 def _only_with_role(name: str, role: str, message: Mapping[str, Any]) -> None:
@@ -124,19 +132,19 @@ def _only_with_role(name: str, role: str, message: Mapping[str, Any]) -> None:
         ("tool_call_id", "tool"),
     ):
         if key in message and role != owner:
-            raise Refusal(f"{key} is only for role {owner}, not {role}", field=f"{name}.{key}")
+            raise Rejection(f"{key} is only for role {owner}, not {role}", field=f"{name}.{key}")
     for key in ("name", "reasoning_content"):
         if key in message:
             require_text(f"{name}.{key}", message[key])
 
 
-def _content(name: str, role: str, message: Mapping[str, Any], intake: Intake) -> Pieces:
+def _content(name: str, role: str, message: Mapping[str, Any], reader: ContentReader) -> Pieces:
     content = message.get("content")
     inner = f"{name}.content"
     if isinstance(content, str):
-        return intake.text(inner, content, role)
+        return reader.text(inner, content, role)
     if isinstance(content, list):
-        return intake.parts(inner, content, role)
+        return reader.parts(inner, content, role)
     if content is None and role == "assistant" and message.get("tool_calls"):
         return ()
     raise wrong_type(inner, "a string or an array", content)
@@ -146,16 +154,16 @@ def _tool_calls(name: str, calls: object) -> None:
     if not isinstance(calls, list):
         raise wrong_type(name, "an array", calls)
     if not calls:
-        raise Refusal("Array should have at least 1 item, got []", field=name)
+        raise Rejection("Array should have at least 1 item, got []", field=name)
     ids = [_tool_call(f"{name}[{position}]", call) for position, call in enumerate(calls)]
     if len(set(ids)) < len(ids):
-        raise Refusal("ids of tool calls must differ", field=name)
+        raise Rejection("ids of tool calls must differ", field=name)
 
 
 def _tool_call(name: str, call: Any) -> str:
     only_keys(name, require_object(name, call), frozenset({"id", "type", "function"}))
     if call.get("type") != "function":
-        raise Refusal("Input should be 'function'", field=f"{name}.type")
+        raise Rejection("Input should be 'function'", field=f"{name}.type")
     inner = f"{name}.function"
     function = require_object(inner, call.get("function"))
     only_keys(inner, function, frozenset({"name", "arguments"}))
@@ -164,7 +172,7 @@ def _tool_call(name: str, call: Any) -> str:
     try:
         json.loads(arguments)
     except (ValueError, RecursionError) as error:
-        raise Refusal(f"not a JSON text: {error}", field=f"{inner}.arguments") from error
+        raise Rejection(f"not a JSON text: {error}", field=f"{inner}.arguments") from error
     return require_text(f"{name}.id", call.get("id"), empty=False)
 
 
@@ -173,7 +181,7 @@ def _tool_results(messages: tuple[Message, ...]) -> None:
     for position, message in enumerate(messages):
         known |= {call["id"] for call in message.calls}
         if message.role == "tool" and message.raw["tool_call_id"] not in known:
-            raise Refusal(
+            raise Rejection(
                 f"no tool call with id {message.raw['tool_call_id']!r} precedes it",
                 field=f"messages[{position}].tool_call_id",
             )
@@ -182,18 +190,18 @@ def _tool_results(messages: tuple[Message, ...]) -> None:
 def _alternation(messages: tuple[Message, ...]) -> None:
     before = ""
     for position, message in enumerate(messages):
-        if message.role not in _MAY_FOLLOW[before]:
-            raise Refusal(_ALTERNATION, field=f"messages[{position}].role")
+        if message.role not in _MAY_FOLLOW.get(before, frozenset()):
+            raise Rejection(_ALTERNATION, field=f"messages[{position}].role")
         before = "assistant with tool_calls" if message.calls else message.role
     if before not in ("user", "tool"):
-        raise Refusal(_ALTERNATION, field=f"messages[{len(messages) - 1}].role")
+        raise Rejection(_ALTERNATION, field=f"messages[{len(messages) - 1}].role")
 
 
 def require_reasoning(messages: tuple[Message, ...]) -> None:
-    """Raise `Refusal` if an assistant message with tool calls came without its reasoning."""
+    """Raise `Rejection` if an assistant message with tool calls came without its reasoning."""
     for position, message in enumerate(messages):
         if message.calls and not message.raw.get("reasoning_content"):
-            raise Refusal(
+            raise Rejection(
                 "thinking is enabled but reasoning_content is missing in assistant tool call "
                 f"message at index {position}",
                 field=f"messages[{position}].reasoning_content",

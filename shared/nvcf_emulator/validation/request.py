@@ -1,4 +1,4 @@
-"""One request judged against its model's page: what it asks for, or why it is refused."""
+"""One request held against its model's rules: what it asks for, or why it is rejected."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nvcf_emulator.specs.models import Page
-from nvcf_emulator.specs.rejections import Refusal, unsupported
-from nvcf_emulator.validation import messages as conversation
-from nvcf_emulator.validation.content import FindAsset, Intake, referenced
-from nvcf_emulator.validation.messages import Message
+from nvcf_emulator.specs.models import ModelSpec
+from nvcf_emulator.specs.rejections import Rejection, unsupported
+from nvcf_emulator.validation.content import ContentReader, FindAsset, asset_references
+from nvcf_emulator.validation.messages import Message, read_messages, require_reasoning
+
+__all__ = ["Effort", "ParsedRequest", "parse_body", "validate"]
 
 Effort = Literal["none", "low", "high"]
 
@@ -20,11 +21,11 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A request that was found good.
+class ParsedRequest:
+    """A request for an answer that its model's rules allow.
 
     Attributes:
-        page: The rules it was judged by.
+        spec: The rules that it was held against.
         body: The parsed body.
         messages: Its messages, read.
         streams: Whether the answer is streamed.
@@ -32,7 +33,7 @@ class Ask:
         prompt_tokens: Tokens of its messages.
     """
 
-    page: Page
+    spec: ModelSpec
     body: Mapping[str, Any]
     messages: tuple[Message, ...]
     streams: bool
@@ -73,7 +74,7 @@ def parse_body(raw: bytes) -> dict[str, Any]:
     """Return the JSON object that a request's body is.
 
     Raises:
-        Refusal: It is no JSON in UTF-8, holds NaN, an infinity or half a surrogate pair, or is
+        Rejection: It is not JSON in UTF-8, holds NaN, an infinity or half a surrogate pair, or is
             nested too deeply.
     """
     try:
@@ -81,9 +82,9 @@ def parse_body(raw: bytes) -> dict[str, Any]:
         if _SURROGATE.search(raw):
             json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise Refusal(f"There was an error parsing the body: {error}") from error
+        raise Rejection(f"There was an error parsing the body: {error}") from error
     if not isinstance(body, dict):
-        raise Refusal("Input should be an object")
+        raise Rejection("Input should be an object")
     return body
 
 
@@ -91,54 +92,64 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def judge(
+def validate(
     body: Mapping[str, Any],
-    page: Page,
+    spec: ModelSpec,
     header: str | None,
     find: FindAsset,
-    require_reasoning: bool = False,
-) -> Ask:
-    """Return what `body` asks for, judged by `page`.
+) -> ParsedRequest:
+    """Return what `body` asks for, if the rules of `spec` allow it.
 
     Args:
         body: The parsed body.
-        page: The rules.
+        spec: The rules.
         header: Value of the header that names assets; None where it is missing.
         find: Returns an asset that the caller may use, by id.
-        require_reasoning: Whether tool calls must come back with their reasoning on pages that
-            have a key for it.
 
     Raises:
-        Refusal: The page does not allow it.
+        Rejection: The rules do not allow it.
     """
-    _fields(body, page)
-    intake = Intake(page, referenced(header, page), find)
-    messages = conversation.read(body.get("messages"), page, intake)
+    _fields(body, spec)
+    reader = ContentReader(spec, asset_references(header, spec), find)
+    messages = read_messages(body.get("messages"), spec, reader)
     _tool_fields(body)
-    streams = bool(body.get("stream", page.streams))
-    if page.strict and "stream_options" in body and not streams:
-        raise Refusal("only allowed when `stream` is true", field="stream_options")
+    streams = bool(body.get("stream", spec.streams))
+    if spec.strict and "stream_options" in body and not streams:
+        raise Rejection("only allowed when `stream` is true", field="stream_options")
     if "top_logprobs" in body and not body.get("logprobs"):
-        raise Refusal("only allowed when `logprobs` is true", field="top_logprobs")
-    effort = _effort(body, messages, page)
-    if require_reasoning and effort != "none" and "reasoning_content" in page.message_keys:
-        conversation.require_reasoning(messages)
+        raise Rejection("only allowed when `logprobs` is true", field="top_logprobs")
+    effort = _effort(body, messages, spec)
+    if effort != "none":
+        _while_thinking(body, messages, spec)
     prompt_tokens = sum(message.tokens for message in messages)
-    ask = Ask(page, body, messages, streams, effort, prompt_tokens)
-    _window(ask)
-    return ask
+    request = ParsedRequest(spec, body, messages, streams, effort, prompt_tokens)
+    _window(request)
+    return request
 
 
-def _fields(body: Mapping[str, Any], page: Page) -> None:
-    known = {"messages", *page.fields}
-    if page.names_model:
+def _while_thinking(
+    body: Mapping[str, Any], messages: tuple[Message, ...], spec: ModelSpec
+) -> None:
+    if spec.requires_reasoning:
+        require_reasoning(messages)
+    choice = body.get("tool_choice", "auto")
+    if spec.forced_tools_refuse_thinking and choice not in ("auto", "none"):
+        named = repr(choice) if isinstance(choice, str) else "of a named function"
+        raise Rejection(
+            f"tool_choice {named} is incompatible with thinking enabled", field="tool_choice"
+        )
+
+
+def _fields(body: Mapping[str, Any], spec: ModelSpec) -> None:
+    known = {"messages", *spec.fields}
+    if spec.names_model:
         known.add("model")
         if not isinstance(body.get("model"), str):
-            raise Refusal("Field required", field="model")
+            raise Rejection("Field required", field="model")
     extra = sorted(set(body) - known)
-    if extra and page.strict:
+    if extra and spec.strict:
         raise unsupported(extra)
-    for name, rule in page.fields.items():
+    for name, rule in spec.fields.items():
         if name in body:
             rule.check(name, body[name])
 
@@ -148,36 +159,36 @@ def _tool_fields(body: Mapping[str, Any]) -> None:
     if choice is None:
         return
     if "tools" not in body:
-        raise Refusal("only allowed when `tools` are given", field="tool_choice")
+        raise Rejection("only allowed when `tools` are given", field="tool_choice")
     if isinstance(choice, dict):
         name = choice["function"]["name"]
         if name not in {tool["function"]["name"] for tool in body["tools"]}:
-            raise Refusal(f"names {name!r}, which is not among the tools", field="tool_choice")
+            raise Rejection(f"names {name!r}, which is not among the tools", field="tool_choice")
 
 
-def _effort(body: Mapping[str, Any], messages: tuple[Message, ...], page: Page) -> Effort:
+def _effort(body: Mapping[str, Any], messages: tuple[Message, ...], spec: ModelSpec) -> Effort:
     """Return how much the model is to reason; the template's own switch comes first."""
-    if page.thinking is None:
+    if spec.thinking is None:
         return "none"
     kwargs = body.get("chat_template_kwargs", {})
     low = bool(kwargs.get("low_effort")) or body.get("reasoning_effort") == "low"
     on: Effort = "low" if low else "high"
-    if page.thinking.kwarg in kwargs:
-        return on if kwargs[page.thinking.kwarg] else "none"
-    if page.thinking.switches:
+    if spec.thinking.kwarg in kwargs:
+        return on if kwargs[spec.thinking.kwarg] else "none"
+    if spec.thinking.switches:
         system = " ".join(message.text for message in messages if message.role == "system")
         if "/no_think" in system:
             return "none"
     return "none" if body.get("reasoning_effort") == "none" else on
 
 
-def _window(ask: Ask) -> None:
-    completion = ask.most_tokens or 0
-    asked = ask.prompt_tokens + completion
-    if asked > ask.page.window:
-        raise Refusal(
-            f"This model's maximum context length is {ask.page.window} tokens. However, you "
-            f"requested {asked} tokens ({ask.prompt_tokens} in the messages, {completion} in the "
+def _window(request: ParsedRequest) -> None:
+    completion = request.most_tokens or 0
+    asked = request.prompt_tokens + completion
+    if asked > request.spec.window:
+        raise Rejection(
+            f"This model's maximum context length is {request.spec.window} tokens. However, you "
+            f"requested {asked} tokens ({request.prompt_tokens} in the messages, {completion} in the "
             "completion). Please reduce the length of the messages or completion.",
             style="object-error",
         )

@@ -1,0 +1,58 @@
+"""Tool calls with their arguments parsed, or the reason why they must not be made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nvcf_core.messages import ToolCall
+
+__all__ = ["ParsedToolCall", "parse_tool_calls", "shorten"]
+
+_LONGEST_SHOWN = 1_000
+"""Characters of an answer that an error shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedToolCall:
+    """A tool call of an answer that has ended: its arguments, or why it must not be made."""
+
+    call: ToolCall
+    arguments: dict[str, Any] | None
+    """None: the call must not be made."""
+    error: str | None = None
+    """Why it must not be made. None: it may be."""
+
+
+def parse_tool_calls(calls: Sequence[ToolCall], finish_reason: str | None) -> list[ParsedToolCall]:
+    """Parse the arguments of an answer that has ended. Nothing is guessed or completed.
+
+    Where the answer was cut, no call of it is made: what the model meant to call, and how often, is not known. A
+    call without arguments has `{}`.
+
+    Args:
+        calls: the calls, whole.
+        finish_reason: why the answer ended, as the service said it.
+    """
+    if finish_reason == "length":
+        return [
+            ParsedToolCall(call, None, "the answer was cut off at max_tokens") for call in calls
+        ]
+    return [_parse(call) for call in calls]
+
+
+def _parse(call: ToolCall) -> ParsedToolCall:
+    try:
+        arguments = json.loads(call.arguments, strict=False) if call.arguments.strip() else {}
+    except (ValueError, RecursionError) as error:
+        return ParsedToolCall(call, None, f"the arguments are not JSON: {error}")
+    if not isinstance(arguments, dict):
+        return ParsedToolCall(call, None, "the arguments are not a JSON object")
+    return ParsedToolCall(call, arguments)
+
+
+def shorten(text: str) -> str:
+    """As much of what a model wrote as an error shows, with `…` where more follows."""
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

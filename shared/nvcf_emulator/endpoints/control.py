@@ -1,0 +1,90 @@
+"""Scripting over HTTP, for programs in other languages and in other processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from nvcf_emulator.script.script import Pending
+from nvcf_emulator.state import Received, State
+
+__all__ = ["PATH", "control_routes"]
+
+PATH = "/__emulator__"
+_HIDDEN = frozenset({"authorization", "cookie"})
+
+
+def control_routes(state: State) -> list[Route]:
+    """Return the routes below `/__emulator__`; they need no key, and are not among what arrived."""
+
+    async def pending(_: Request) -> Response:
+        return _json([_pending(item) for item in state.script.pending])
+
+    async def requests(_: Request) -> Response:
+        return _json([_received(item) for item in state.requests])
+
+    async def unexpected(_: Request) -> Response:
+        return _json([_received(item) for item in state.unexpected])
+
+    async def reset(_: Request) -> Response:
+        state.reset()
+        return _json({"pending": []})
+
+    def scripting(method: Callable[..., None]) -> Callable[[Request], Any]:
+        async def handle(request: Request) -> Response:
+            try:
+                method(**_keywords(await request.body()))
+            except (TypeError, ValueError) as error:
+                return _json({"error": str(error)}, status=400)
+            return _json({"pending": [_pending(item) for item in state.script.pending]})
+
+        return handle
+
+    return [
+        Route(f"{PATH}/reply", scripting(state.script.reply), methods=["POST"]),
+        Route(f"{PATH}/fail", scripting(state.script.fail), methods=["POST"]),
+        Route(f"{PATH}/reset", reset, methods=["POST"]),
+        Route(f"{PATH}/requests", requests),
+        Route(f"{PATH}/pending", pending),
+        Route(f"{PATH}/unexpected", unexpected),
+    ]
+
+
+def _keywords(body: bytes) -> dict[str, Any]:
+    given = json.loads(body or b"{}")
+    if not isinstance(given, dict):
+        raise TypeError("the body must be a JSON object of keywords")
+    return given
+
+
+def _pending(item: Pending) -> dict[str, Any]:
+    return {
+        "method": item.method,
+        **item.keywords,
+        "times": item.times,
+        "when": item.when,
+    }
+
+
+def _received(item: Received) -> dict[str, Any]:
+    headers = {name: "***" if name in _HIDDEN else value for name, value in item.headers.items()}
+    return {
+        "method": item.method,
+        "path": item.path,
+        "query": item.query,
+        "headers": headers,
+        "body": item.body,
+        "length": item.length,
+        "sha256": item.sha256,
+        "place": item.place,
+    }
+
+
+def _json(value: object, status: int = 200) -> Response:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return Response(text, status, media_type="application/json")

@@ -1,0 +1,48 @@
+"""A script that is written in a file: a list of replies and failures, in YAML or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nvcf_emulator.script.script import Script
+
+__all__ = ["load_script"]
+
+
+def load_script(script: Script, path: Path) -> None:
+    """Script what a file says.
+
+    Args:
+        script: Where to.
+        path: A YAML file that holds a list of dicts: one with `status` has the keywords of
+            `Script.fail`, any other those of `Script.reply`.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is not such a list; names the entry.
+    """
+    import yaml
+
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} must hold a list of replies, got {type(entries).__name__}")
+    for number, entry in enumerate(entries, start=1):
+        try:
+            _add(script, entry)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}, entry {number}: {error}") from error
+
+
+def _add(script: Script, entry: object) -> None:
+    if not isinstance(entry, Mapping):
+        raise TypeError(f"a dict of the keywords of reply or fail is wanted, got {entry!r}")
+    keywords: dict[str, Any] = {str(name): value for name, value in entry.items()}
+    if "status" in keywords:
+        script.fail(**keywords)
+    else:
+        script.reply(**keywords)
