@@ -66,6 +66,7 @@ ORDER = (
     "protocol.model_list",
     "protocol",
     "transport.rate_limiter",
+    "transport.retry_budget",
     "transport.redaction",
     "transport.bodies",
     "transport.time_limits",

@@ -21,6 +21,7 @@ from .bodies import BoundedBody, LengthGuard
 from .interface import Content, HTTPResponse, PreparedRequest
 from .rate_limiter import RateLimiter, shared_rate_limiter
 from .redaction import redact, redact_response
+from .retry_budget import RetryBudget, shared_retry_budget
 from .time_limits import TimeLimits
 
 __all__ = ["Conversation", "OpenResponse"]
@@ -96,11 +97,15 @@ class Conversation:
         Raises:
             APITimeoutError: names `call_timeout`.
         """
-        if self.deadline is not None and time.monotonic() >= self.deadline:
+        if self.is_over():
             raise APITimeoutError(
                 f"the call took longer than {self.options.call_timeout:g} s (call_timeout)",
                 failed_at=time.monotonic(),
             ) from error
+
+    def is_over(self) -> bool:
+        """Whether the call's time has passed."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def redact(self, error: NVCFError) -> None:
         """Take the key out of an error, should the service have echoed it."""
@@ -166,6 +171,8 @@ class _Sending:
     async def _wait_turn(self) -> None:
         """Wait for the request's own time, and for a place under the limit of requests per minute."""
         request, auth = self._request, self._options.auth
+        if request.failure is not None and not self._budget().take(request.failure):
+            raise request.failure
         await self._sleep(request.delay)
         if auth.applies_to(request):
             self._key = self._conversation.key = await self._backend.resolve_key(auth)
@@ -194,6 +201,11 @@ class _Sending:
             await self._backend.sleep(seconds)
         self._conversation.check_deadline()
 
+    def _budget(self) -> RetryBudget:
+        # Before a retry the key is that of the try before; a callable is asked only when the request is sent.
+        key = self._key or self._conversation.key
+        return shared_retry_budget(key_fingerprint(key), origin(self._request.url))
+
     def _content(self) -> Content:
         body = self._request.body
         if body is None or isinstance(body, bytes):
@@ -204,6 +216,8 @@ class _Sending:
         request, status = self._request, response.status_code
         if self._limiter is not None:
             self._limiter.on_response(status)
+        if status < 400 and request.failure is None:
+            self._budget().bring_back()
         if request.stream and status == 200:
             self._keep_open(response, limits)
             return self._as_response(response, b"")

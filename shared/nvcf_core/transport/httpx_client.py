@@ -203,6 +203,7 @@ class _Exchange:
 
     def limit_body(self) -> None:
         """Tell httpx how long the body may stand still: it reads that when the body begins."""
+        self.limits.next_piece()  # It cannot be told of a limit that changes at the first piece.
         self.limits.phases["read"] = self.limits.body_limit[0]
         self._limit_call()
 

@@ -28,10 +28,10 @@ class TimeLimits:
     Attributes:
         deadline: when all of the request has to end, by `time.monotonic`. None: no such moment.
         until: when the current phase has to end. None: no such moment.
-        body_limit: seconds that the body may stand still, and the keyword that set it.
+        body_limit: seconds that the body may stand still now, and the keyword that set it.
     """
 
-    __slots__ = ("_current", "_each_piece", "body_limit", "deadline", "phases", "until")
+    __slots__ = ("_current", "_pieces", "body_limit", "deadline", "phases", "until")
 
     def __init__(self, phases: dict[Phase, float | None]) -> None:
         self.phases = phases
@@ -39,7 +39,7 @@ class TimeLimits:
         self.until: float | None = None
         self.body_limit: tuple[float | None, str] = (phases.get("read"), "timeout")
         self._current: Phase | None = None
-        self._each_piece = False
+        self._pieces: tuple[float | None, str] | None = None
 
     def begin(self, phase: Phase) -> None:
         """Begin a phase: its time starts to run."""
@@ -58,9 +58,7 @@ class TimeLimits:
             seconds: the longest pause. None: as long as for the response.
             name: the keyword that says so.
         """
-        self._each_piece = True
-        if seconds is not None:
-            self.body_limit = (seconds, name)
+        self._pieces = self.body_limit if seconds is None else (seconds, name)
 
     def as_a_whole(self) -> None:
         """Give a body as long as its response had, in all."""
@@ -68,12 +66,13 @@ class TimeLimits:
 
     def next_piece(self) -> None:
         """A piece of the body has arrived, and the wait for the next one begins."""
-        if self._each_piece:
+        if self._pieces is not None:
+            self.body_limit = self._pieces
             self._run(self.body_limit[0])
 
     def finish_within(self, seconds: float) -> None:
         """Let the rest of the body take so long in all, or less."""
-        self._each_piece = False
+        self._pieces = None
         left = self.left()
         self._run(seconds if left is None else min(seconds, left))
 

@@ -187,10 +187,13 @@ def test_how_long_the_service_asks_to_wait(value: str, seconds: float | None) ->
     assert status_error(Response(429, headers)).retry_after == seconds
 
 
-def test_a_date_without_a_clock_says_nothing() -> None:
-    late = format_datetime(NOW, usegmt=True)
-    assert retry_after({"retry-after": late}) is None
-    assert retry_after({"retry-after": late, "date": "yesterday"}) is None
+@pytest.mark.parametrize("date", [{}, {"date": "yesterday"}])
+def test_without_a_date_of_its_own_this_machines_clock_counts(date: dict[str, str]) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=20)
+    seconds = retry_after({"retry-after": format_datetime(soon, usegmt=True), **date})
+    assert seconds is not None
+    assert 0 < seconds <= 20
+    assert retry_after({"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}) == 0.0
     assert retry_after({}) is None
 
 
