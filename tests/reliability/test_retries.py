@@ -171,6 +171,18 @@ async def test_the_same_bytes_are_sent_again(way: Any, nvcf_emulator: Emulator) 
     assert others == [first, first]
 
 
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("face", ["core"], indirect=True)
+async def test_a_budget_of_retries_is_shared_by_all_calls_of_a_key(
+    way: Any, nvcf_emulator: Emulator
+) -> None:
+    nvcf_emulator.fail(503, times=1000)
+    for asked in (way(max_retries=60), way(max_retries=60), way(max_retries=60)):
+        with pytest.raises(errors.ServerError):
+            await asked.ask()
+    assert len(nvcf_emulator.chats) == 3 + 100
+
+
 async def _ask(face: Any, colour: str) -> str:
     messages = face.messages("hi", None)
     return face.complete(messages) if colour == "sync" else await face.acomplete(messages)

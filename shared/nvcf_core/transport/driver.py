@@ -76,7 +76,9 @@ class Conversation:
         except StopIteration as stop:
             result: T = stop.value
             return result
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, NVCFError):
+                self.redact(error)
             await self.leave()
             raise
         finally:
@@ -110,7 +112,7 @@ class Conversation:
     def redact(self, error: NVCFError) -> None:
         """Take the key out of an error, should the service have echoed it."""
         if self.key is not None:
-            redact(error, self.key.get_secret_value())
+            redact(error, self.key)
 
     async def _take(self, step: Step) -> Any:
         if isinstance(step, Request):
@@ -242,8 +244,8 @@ class _Sending:
         result = Response(
             response.status_code, dict(response.headers.items()), body, time.monotonic()
         )
-        if self._key and (body or result.status >= 300):
-            result = redact_response(result, self._key.get_secret_value())
+        if self._key and result.status >= 400:
+            result = redact_response(result, self._key)
         if self._request.on_response is not None:
             self._request.on_response(result)
         return result

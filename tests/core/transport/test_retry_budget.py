@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
-from nvcf_core.errors import APIConnectionError, APITimeoutError, ServerError
+from nvcf_core.errors import APIConnectionError, APITimeoutError
 from nvcf_core.transport.retry_budget import RetryBudget, shared_retry_budget
 
 
@@ -39,17 +35,3 @@ def test_one_for_each_key_and_origin() -> None:
     assert shared_retry_budget("key", here) is shared_retry_budget("key", here)
     assert shared_retry_budget("key", here) is not shared_retry_budget("other", here)
     assert shared_retry_budget("key", here) is not shared_retry_budget("key", ("https", "b", 443))
-
-
-async def test_a_service_in_trouble_is_not_asked_by_all_again_and_again(
-    ask: Any, adapter: Any, server: Any, say: Any
-) -> None:
-    server.fail(503, times=1000)
-    one, other = adapter(max_retries=60), adapter(max_retries=60)
-    model = one._client  # Two objects with one key share what there is.
-    assert model is not other._client
-    for asked in (one, other):
-        asked_again = {"max_retries": 60}
-        with pytest.raises(ServerError):
-            await ask(asked, [say("hi")], **asked_again)
-    assert len(server.requests) == 2 + 100
