@@ -101,11 +101,12 @@ class TimeLimits:
         return APITimeoutError(f"{where}: {said} (timeout)", failed_at=time.monotonic())
 
     def body_too_late(self) -> APITimeoutError:
-        """The error for a body that stands still."""
+        """The error for a body that stands still, or goes on for longer than all of the call may take."""
+        now = time.monotonic()
+        if self.deadline is not None and now >= self.deadline:
+            return APITimeoutError("the time of the call is over (call_timeout)", failed_at=now)
         seconds, name = self.body_limit
-        return APITimeoutError(
-            f"nothing arrived for {seconds} s ({name})", failed_at=time.monotonic()
-        )
+        return APITimeoutError(f"nothing arrived for {seconds} s ({name})", failed_at=now)
 
 
 def time_limits(request: Request, options: RequestOptions, default: Any = None) -> TimeLimits:
