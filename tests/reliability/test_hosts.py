@@ -211,7 +211,7 @@ async def test_clients_of_the_users_own(way: Any, nvcf_emulator: Emulator, libra
     """Used as they are, sync and async, and left open."""
     with library.Client(headers={"x-mine": "1"}) as sync:
         async with library.AsyncClient(headers={"x-mine": "1"}) as asynchronous:
-            asked = way(http_client=sync, http_async_client=asynchronous)
+            asked = way(http_client=sync, http_async_client=asynchronous, max_retries=0)
             assert "question" in await asked.ask("question")
             nvcf_emulator.fault("truncate")
             with pytest.raises(errors.NVCFError):
