@@ -108,6 +108,30 @@ ADAPTERS = {
 }
 
 
+CORE_FOR_ADAPTERS = {
+    "",
+    "errors",
+    "exchange",
+    "media.references",
+    "media.sources",
+    "messages",
+    "models.spec",
+    "request.past_calls",
+    "request.structured",
+    "request.tools",
+    "response.accumulator",
+    "response.json_text",
+    "response.tool_arguments",
+    "tool_names",
+}
+"""The modules of the core that adapters import from. The core's other modules may change without them."""
+
+MOST_PARAMETERS = 4
+
+TOO_MANY_PARAMETERS: set[str] = set()
+"""The functions of the core that take more. None is added."""
+
+
 def is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
@@ -161,6 +185,22 @@ def core_imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nvcf_core"):
             found.add((node.module or "").removeprefix("nvcf_core").lstrip("."))
     return found
+
+
+def nvcf_core_imports(path: Path) -> set[str]:
+    """The modules of the core that a file of another package imports from, by their path below `nvcf_core`."""
+    found = {name for level, name in imports(path) if not level and name.startswith("nvcf_core")}
+    below = {name.removeprefix("nvcf_core").lstrip(".") for name in found}
+    if "" in below:  # `from nvcf_core import errors` imports a module, too.
+        tree = ast.parse(path.read_text())
+        names = {
+            alias.name
+            for node in nodes(tree)
+            if isinstance(node, ast.ImportFrom) and node.module == "nvcf_core"
+            for alias in node.names
+        }
+        below |= names & {module.partition(".")[0] for module in ORDER}
+    return below
 
 
 def test_the_order_names_every_module_of_the_core() -> None:
@@ -250,6 +290,31 @@ def test_one_file_sleeps() -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node) in {"time.sleep", "asyncio.sleep"}
     }
     assert sleeping == {"transport/backends.py", "transport/network.py"}
+
+
+@pytest.mark.parametrize("package", ADAPTERS)
+def test_an_adapter_imports_a_few_modules_of_the_core(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        assert nvcf_core_imports(path) <= CORE_FOR_ADAPTERS, path
+
+
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """How many parameters a function has, the object itself not counted."""
+    given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    return sum(argument.arg not in ("self", "cls") for argument in given)
+
+
+def test_no_function_of_the_core_takes_many_parameters() -> None:
+    """The constructor of a value may: its fields have to come from somewhere."""
+    found = {
+        f"{module_of(path, CORE)}.{node.name}"
+        for path in CORE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.name != "__init__"
+        and parameters(node) > MOST_PARAMETERS
+    }
+    assert found == TOO_MANY_PARAMETERS
 
 
 @pytest.mark.parametrize("package", ADAPTERS)

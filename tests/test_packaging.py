@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = {"nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf"}
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:

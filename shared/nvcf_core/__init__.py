@@ -13,3 +13,19 @@ from .models.catalog import register as register
 from .models.catalog import spec_for as spec_for
 from .models.spec import ModelSpec as ModelSpec
 from .protocol.chat_request import ChatRequest as ChatRequest
+
+__all__ = [
+    "BaseNVCF",
+    "ChatRequest",
+    "Chunk",
+    "Client",
+    "Media",
+    "MediaKind",
+    "Message",
+    "ModelSpec",
+    "Part",
+    "ToolCall",
+    "Usage",
+    "register",
+    "spec_for",
+]

@@ -7,6 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
+__all__ = ["Body", "ByteSource", "Flow", "Request", "Response", "Stage", "Step"]
+
 
 class ByteSource(Protocol):
     """Bytes of known length that can be read more than once."""

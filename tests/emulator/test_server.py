@@ -304,6 +304,7 @@ async def stream_over_socket(host: str, port: int, request: bytes) -> bytes:
     return data
 
 
+@pytest.mark.slow
 async def test_a_thousand_streams_at_once(server):
     server.reply(["a "] * 20, chunk_delay=0.05, times=1000)
     host, port = server.root.removeprefix("http://").split(":")

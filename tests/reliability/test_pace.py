@@ -62,14 +62,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 def times(nvcf_emulator: Emulator, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """When each request for an answer arrived, by that clock."""
     seen: list[float] = []
-    record = nvcf_emulator.record
+    record = nvcf_emulator.state.note
 
     def noted(request: Any) -> None:
         if request.place == "ask":
             seen.append(clock.now)
         record(request)
 
-    monkeypatch.setattr(nvcf_emulator, "record", noted)
+    monkeypatch.setattr(nvcf_emulator.state, "note", noted)
     return seen
 
 

@@ -10,7 +10,7 @@ import itertools
 import select
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import httpcore
@@ -87,9 +87,8 @@ class SyncLink(_Link, httpcore.NetworkBackend, httpcore.NetworkStream):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+        *_: Any,
+        **__: Any,
     ) -> SyncLink:
         """Connect to the first address of a host that answers; all of them share the time for it."""
         self.limits.begin("connect")
@@ -189,9 +188,8 @@ class AsyncLink(_Link, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream
         self,
         host: str,
         port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+        *_: Any,
+        **__: Any,
     ) -> AsyncLink:
         """Connect to the address of a host that answers first."""
         self.limits.begin("connect")
