@@ -87,8 +87,8 @@ class SyncLink(_Link, httpcore.NetworkBackend, httpcore.NetworkStream):
         self,
         host: str,
         port: int,
-        *_: Any,
-        **__: Any,
+        *_args: Any,
+        **_options: Any,
     ) -> SyncLink:
         """Connect to the first address of a host that answers; all of them share the time for it."""
         self.limits.begin("connect")
@@ -188,8 +188,8 @@ class AsyncLink(_Link, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream
         self,
         host: str,
         port: int,
-        *_: Any,
-        **__: Any,
+        *_args: Any,
+        **_options: Any,
     ) -> AsyncLink:
         """Connect to the address of a host that answers first."""
         self.limits.begin("connect")

@@ -93,11 +93,13 @@ class AsyncPools:
         self.close()
 
     def close(self) -> None:
-        """Have every pool closed by its own loop. One whose loop does not run closes with that loop."""
+        """Close what can be closed from here, and have every pool closed by its own loop, as far as that runs."""
         with self._lock:
             pools = list(self._pools.items())
             self._pools.clear()
         for loop, pool in pools:
+            if pool.http.owned:
+                pool.http.drop()
             if loop.is_running():
                 loop.call_soon_threadsafe(pool.close_soon, loop)
 
