@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import SecretStr
 
 from nvcf_core.config.auth import Auth
+from nvcf_core.errors import InvalidRequestError
 
 from .bodies import BoundedBody, LengthGuard
 from .clients import ClientConfig
@@ -85,6 +86,14 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("a synchronous call was about to wait for an event loop")
 
 
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 class SyncBackend:
     """For synchronous callers. Its coroutines never suspend: they wait by blocking the thread."""
 
@@ -126,7 +135,16 @@ class SyncBackend:
         response.close()
 
     async def wait(self, future: Future[Any]) -> None:
-        """Wait until another conversation has come to its result."""
+        """Wait until another conversation has come to its result.
+
+        Raises:
+            InvalidRequestError: that conversation may belong to the event loop that would be held up.
+        """
+        if not future.done() and _in_event_loop():
+            raise InvalidRequestError(
+                "a synchronous call inside a running event loop would have to wait for an upload that may be that "
+                "loop's own, and would wait for ever: use the asynchronous method (ainvoke, achat, …) here"
+            )
         future.result()
 
     async def gather(

@@ -19,7 +19,7 @@ from nvcf_core.exchange import Flow, Request, Response, Step
 from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
 from .interface import Content, HTTPResponse, PreparedRequest
-from .rate_limiter import RateLimiter, shared_rate_limiter
+from .rate_limiter import RateLimiter, Reservation, shared_rate_limiter
 from .redaction import redact, redact_response
 from .retry_budget import RetryBudget, shared_retry_budget
 from .time_limits import TimeLimits
@@ -136,6 +136,7 @@ class _Sending:
         self._backend, self._options = conversation.backend, conversation.options
         self._key: SecretStr | None = None
         self._limiter: RateLimiter | None = None
+        self._place: Reservation | None = None
         self._kept_open = False
 
     async def response(self) -> Response:
@@ -151,12 +152,15 @@ class _Sending:
             http = await self._backend.open()
             prepared = http.prepare(self._request, self._content(), self._key, self._options)
             prepared.limits.deadline = self._deadline()
+            prepared.limits.on_sending = self._note_sending
             response = await self._backend.send(prepared)
             return await self._received(response, prepared.limits)
         except NVCFError as error:
             self._conversation.redact(error)
             raise
         finally:
+            if self._limiter is not None and self._place is not None:
+                self._limiter.cancel(self._place)  # It stays taken where the request went out.
             if prepared is not None:
                 prepared.forget_key()
             if response is not None and not self._kept_open:
@@ -181,17 +185,17 @@ class _Sending:
         per_minute = self._options.requests_per_minute
         if per_minute is not None and request.stage == "ask":
             self._limiter = shared_rate_limiter(key_fingerprint(self._key), origin(request.url)[1])
-            await self._queue(self._limiter, per_minute)
+            self._place = self._limiter.reserve(per_minute)
+            await self._wait_in_queue(self._limiter, self._place)
 
-    async def _queue(self, limiter: RateLimiter, per_minute: int) -> None:
-        """Wait for a place under the limit. Who leaves gives it back."""
-        reservation = limiter.reserve(per_minute)
-        try:
-            while (wait := limiter.wait(reservation)) > 0:
-                await self._sleep(wait)
-        except BaseException:
-            limiter.cancel(reservation)
-            raise
+    async def _wait_in_queue(self, limiter: RateLimiter, place: Reservation) -> None:
+        """Wait for a place under the limit, and look now and then whether it has come nearer: some may have left."""
+        while (wait := limiter.wait(place)) > 0:
+            await self._sleep(min(wait, max(1.0, wait / 10)))
+
+    def _note_sending(self) -> None:
+        if self._limiter is not None and self._place is not None:
+            self._limiter.sent(self._place)
 
     async def _sleep(self, seconds: float) -> None:
         """Let time pass, but not more than the call has left."""

@@ -177,7 +177,7 @@ class _Exchange:
 
     def send(self) -> HTTPResponse:
         """Send it, and wait for the head of the response."""
-        self._limit_call()
+        self._begin()
         try:
             native = self._http.client.send(
                 self._native, stream=True, auth=self._auth, follow_redirects=False
@@ -188,7 +188,7 @@ class _Exchange:
 
     async def asend(self) -> HTTPResponse:
         """As `send`."""
-        self._limit_call()
+        self._begin()
         try:
             native = await self._http.client.send(
                 self._native, stream=True, auth=self._auth, follow_redirects=False
@@ -205,6 +205,10 @@ class _Exchange:
         """Tell httpx how long the body may stand still: it reads that when the body begins."""
         self.limits.next_piece()  # It cannot be told of a limit that changes at the first piece.
         self.limits.phases["read"] = self.limits.body_limit[0]
+        self._limit_call()
+
+    def _begin(self) -> None:
+        self.limits.begin("write")
         self._limit_call()
 
     def _limit_call(self) -> None:

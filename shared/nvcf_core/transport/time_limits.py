@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 from nvcf_core.config.options import RequestOptions
@@ -28,10 +29,11 @@ class TimeLimits:
     Attributes:
         deadline: when all of the request has to end, by `time.monotonic`. None: no such moment.
         until: when the current phase has to end. None: no such moment.
+        on_sending: called once, when the request goes out.
         body_limit: seconds that the body may stand still now, and the keyword that set it.
     """
 
-    __slots__ = ("_current", "_pieces", "body_limit", "deadline", "phases", "until")
+    __slots__ = ("_current", "_pieces", "body_limit", "deadline", "on_sending", "phases", "until")
 
     def __init__(self, phases: dict[Phase, float | None]) -> None:
         self.phases = phases
@@ -39,10 +41,14 @@ class TimeLimits:
         self.until: float | None = None
         self.body_limit: tuple[float | None, str] = (phases.get("read"), "timeout")
         self._current: Phase | None = None
+        self.on_sending: Callable[[], None] | None = None
         self._pieces: tuple[float | None, str] | None = None
 
     def begin(self, phase: Phase) -> None:
         """Begin a phase: its time starts to run."""
+        if phase == "write" and self.on_sending is not None:
+            on_sending, self.on_sending = self.on_sending, None
+            on_sending()
         self._current = phase
         self._run(self.phases.get(phase))
 
