@@ -221,9 +221,9 @@ def said(ask: Callable[..., httpx.Response]) -> Callable[..., str]:
     """The text that answers a question that must be accepted."""
 
     def run(model: str, content: Any = "Hello there", /, **fields: Any) -> str:
-        reply = ask(model, content, **fields)
-        assert reply.status_code == 200, reply.text
-        return str(reply.json()["choices"][0]["message"]["content"])
+        response = ask(model, content, **fields)
+        assert response.status_code == 200, response.text
+        return str(response.json()["choices"][0]["message"]["content"])
 
     return run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nvcf_core.errors import NotFoundError
+from nvcf_core.errors import AuthenticationError, NotFoundError
 from nvcf_core.exchange import Flow, Request, Response
 from nvcf_core.media.delivery import ContentKey
 from nvcf_core.request.body import MessageEncoder
@@ -15,8 +15,6 @@ from .polling import poll_until_done
 from .results import download_result
 from .retry import Retries, send_with_retries
 from .upload_cache import UploadCache
-
-__all__ = ["REFERENCES", "chat"]
 
 __all__ = ["REFERENCES", "chat"]
 
@@ -38,7 +36,17 @@ def chat(
     Raises:
         NVCFError: whatever goes wrong.
     """
-    retries = retries or Retries(call.retry)
+    try:
+        return (yield from _converse(call, cache, now, retries or Retries(call.retry)))
+    except AuthenticationError as error:
+        if hint := call.options.auth.hint:
+            error.add_hint(hint)
+        raise
+
+
+def _converse(
+    call: ChatRequest, cache: UploadCache, now: float, retries: Retries
+) -> Flow[Response]:
     uploaded = yield from _upload(call, cache, now)
     try:
         response: Response = yield from send_with_retries(_ask(call, uploaded), retries)
