@@ -205,3 +205,33 @@ def test_the_frameworks_own_limiters_work(
     NVCF(**settings, rate_limiter=Llama()).complete("hi")
     assert asked == ["langchain", "llamaindex"]
     assert len(nvcf_emulator.chats) == 2
+
+
+class Counting:
+    """A limiter of the user's own."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def acquire(self) -> None:
+        self.calls.append("sync")
+
+    async def acquire_async(self) -> None:
+        await asyncio.sleep(0)
+        self.calls.append("async")
+
+    def feedback(self, status: int, retry_after: float | None) -> None:
+        self.calls.append((status, retry_after))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_limiter_of_the_users_own_is_asked_before_each_request_to_the_model(
+    way: Any, nvcf_emulator: Emulator
+) -> None:
+    limiter = Counting()
+    nvcf_emulator.fail(429, retry_after=0)
+    nvcf_emulator.accept(polls=1)
+    await way(request_limiter=limiter).ask()
+    colour = limiter.calls[0]
+    assert colour in ("sync", "async")
+    assert limiter.calls == [colour, (429, 0.0), colour, (202, None)]

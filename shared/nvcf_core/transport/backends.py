@@ -26,6 +26,7 @@ from .bodies import BoundedBody, LengthGuard
 from .clients import ClientConfig
 from .interface import Content, HTTPClient, HTTPResponse, PreparedRequest
 from .pools import AsyncPools, SyncPool
+from .rate_limiter import RequestLimiter
 
 __all__ = ["AsyncBackend", "Backend", "SyncBackend", "run_sync"]
 
@@ -42,6 +43,10 @@ class Backend(Protocol):
 
     async def resolve_key(self, auth: Auth) -> SecretStr | None:
         """The API key of the next request."""
+        ...
+
+    async def acquire(self, limiter: RequestLimiter) -> None:
+        """Wait for the user's own limiter."""
         ...
 
     async def open(self) -> HTTPClient:
@@ -108,6 +113,10 @@ class SyncBackend:
         """The API key of the next request."""
         return auth.resolve_key()
 
+    async def acquire(self, limiter: RequestLimiter) -> None:
+        """Wait for the user's own limiter."""
+        limiter.acquire()
+
     async def open(self) -> HTTPClient:
         """The HTTP client to send with."""
         return self.pool.open()
@@ -167,6 +176,10 @@ class AsyncBackend:
     async def resolve_key(self, auth: Auth) -> SecretStr | None:
         """The API key of the next request."""
         return await auth.aresolve_key()
+
+    async def acquire(self, limiter: RequestLimiter) -> None:
+        """Wait for the user's own limiter."""
+        await limiter.acquire_async()
 
     async def open(self) -> HTTPClient:
         """The HTTP client to send with."""

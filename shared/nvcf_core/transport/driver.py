@@ -182,6 +182,8 @@ class _Sending:
         await self._sleep(request.delay)
         if auth.applies_to(request):
             self._key = self._conversation.key = await self._backend.resolve_key(auth)
+        if request.stage == "ask" and self._options.request_limiter is not None:
+            await self._backend.acquire(self._options.request_limiter)
         per_minute = self._options.requests_per_minute
         if per_minute is not None and request.stage == "ask":
             self._limiter = shared_rate_limiter(key_fingerprint(self._key), origin(request.url)[1])
@@ -222,6 +224,10 @@ class _Sending:
         request, status = self._request, response.status_code
         if self._limiter is not None:
             self._limiter.on_response(status)
+        if request.stage == "ask" and self._options.request_limiter is not None:
+            asked = response.headers.get("retry-after", "")
+            seconds = float(asked) if asked.isdecimal() and len(asked) < 10 else None
+            self._options.request_limiter.feedback(status, seconds)
         if status < 400 and request.failure is None:
             self._budget().bring_back()
         if request.stream and status == 200:

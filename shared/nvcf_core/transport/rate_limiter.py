@@ -6,14 +6,30 @@ import time
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 from nvcf_core.locks import Lock
 
-__all__ = ["WINDOW", "RateLimiter", "Reservation", "shared_rate_limiter"]
+__all__ = ["WINDOW", "RateLimiter", "RequestLimiter", "Reservation", "shared_rate_limiter"]
 
 WINDOW = 60.05
 """Seconds in which a limit holds. A little over a minute, for what the network adds."""
+
+
+class RequestLimiter(Protocol):
+    """A limiter of the user's own (`request_limiter`): of several processes, say."""
+
+    def acquire(self) -> object:
+        """Wait until a model may be asked."""
+        ...
+
+    async def acquire_async(self) -> object:
+        """As `acquire`, in an event loop."""
+        ...
+
+    def feedback(self, status: int, retry_after: float | None) -> object:
+        """Learn the status of the response, and the seconds that the service asked to wait, where it gave a number."""
+        ...
 
 
 class Reservation:
