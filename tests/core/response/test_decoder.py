@@ -330,9 +330,9 @@ def test_fields_of_any_type_end_in_an_answer_or_in_our_errors(
 
 def test_nesting_that_no_parser_takes_ends_in_our_error(decoded: Any) -> None:
     deep = b'{"x":"\\ud800","choices":' + b"[" * 100_000
-    with pytest.raises(StreamInterruptedError, match="no JSON"):
+    with pytest.raises(StreamInterruptedError, match="not JSON"):
         decoded(b"data: " + deep + b"\n\n")
-    with pytest.raises(InvalidResponseError, match="no JSON"):
+    with pytest.raises(InvalidResponseError, match="not JSON"):
         decoded(deep, kind="application/json")
 
 
