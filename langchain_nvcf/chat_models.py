@@ -67,6 +67,14 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         return "chat-nvcf"
 
     @override
+    def _should_stream(self, *, async_api: bool, **kwargs: Any) -> bool:
+        # Asked for in so many words, a stream of several answers is refused; that whole calls go through a stream is
+        # given up for them.
+        if not kwargs.get("stream") and self._asks_for_several(kwargs):
+            return False
+        return super()._should_stream(async_api=async_api, **kwargs)
+
+    @override
     def _resolve_model_profile(self) -> ModelProfile | None:
         return profile_of(self._spec())
 
@@ -175,7 +183,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         stream: bool,
     ) -> ChatRequest:
         """One call, of what LangChain hands over: messages, and keywords bound or given at the call."""
-        given = {key: value for key, value in kwargs.items() if key not in ("stream", TRACED)}
+        given = {**(self.call_keywords or {}), **_said(kwargs)}
         if stop is not None:
             given["stop"] = stop
         if (tools := given.get("tools")) is not None:
@@ -226,6 +234,10 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         return self.bind(
             **{key: value for key, value in asked.items() if value is not None}, **kwargs
         )
+
+    def with_thinking_mode(self, enabled: bool) -> Runnable[LanguageModelInput, AIMessage]:
+        """The model with its thinking on (`reasoning_effort="high"`) or off (`"none"`)."""
+        return self.bind(reasoning_effort="high" if enabled else "none")
 
     @override
     def with_structured_output(
@@ -284,6 +296,15 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """As `upload`."""
         with translating_errors:
             return _block(await self._aupload_media(path_or_file, mime_type, progress))
+
+
+def _said(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a call that say something: None leaves the constructor's standing."""
+    return {
+        key: value
+        for key, value in kwargs.items()
+        if value is not None and key not in ("stream", TRACED)
+    }
 
 
 def _block(media: Media) -> dict[str, Any]:

@@ -47,8 +47,10 @@ class NVCFError(core.NVCFError, lc.ModelError):
     """Base of every error that this package raises."""
 
 
-class InvalidRequestError(NVCFError, core.InvalidRequestError, lc.ModelInvalidRequestError):
-    """Refused here; nothing was sent."""
+class InvalidRequestError(
+    NVCFError, core.InvalidRequestError, lc.ModelInvalidRequestError, ValueError
+):
+    """Refused here; nothing was sent. A ValueError, as LangChain's own models raise for such input."""
 
 
 class APIConnectionError(NVCFError, core.APIConnectionError, lc.ModelConnectionError):

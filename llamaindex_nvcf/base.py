@@ -21,7 +21,6 @@ from llama_index.core.base.llms.types import (
     MessageRole,
     VideoBlock,
 )
-from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
 from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictEndEvent,
     LLMStructuredPredictStartEvent,
@@ -84,6 +83,10 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         default=None, description="Whether agents may give it tools. Default: the model's row."
     )
 
+    def __init__(self, model: str | None = None, **data: Any) -> None:
+        """A model; its id may be given without its keyword."""
+        super().__init__(**({} if model is None else {"model": model}), **data)
+
     @classmethod
     def class_name(cls) -> str:
         """The name under which LlamaIndex serialises it."""
@@ -94,9 +97,12 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         """What the frameworks' retrieval, memory and agents go by."""
         spec = self._spec()
         calls = self.is_function_calling_model
+        window = self.context_window or spec.context_window
+        # Retrieval leaves so much of the window for the answer: all that a model could write would leave no room.
+        answer = min(spec.max_output_tokens or window, window // 4)
         return LLMMetadata(
-            context_window=self.context_window or spec.context_window,
-            num_output=self.max_tokens or spec.max_output_tokens or DEFAULT_NUM_OUTPUTS,
+            context_window=window,
+            num_output=self.max_tokens or answer,
             is_chat_model=True,
             is_function_calling_model=spec.supports_tools if calls is None else calls,
             model_name=self.model,
@@ -104,9 +110,17 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
     def __getstate__(self) -> dict[Any, Any]:
         # The framework deletes what it cannot pickle from the very object: it gets a copy.
-        copied = self.model_copy(update={"api_key": None})
+        key = self._key_that_travels()
+        copied = self.model_copy(update={"api_key": key})
         copied._opened_client = None
+        copied._key_left_behind = key is None and (self.api_key is not None or self.key_left_behind)
         return super(NVCF, copied).__getstate__()
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        # The framework constructs the object anew, which reads the environment of this process for what was not set.
+        for name in ("base_url", "nvcf_url"):
+            setattr(self, name, state["__dict__"][name])
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # A limiter is shared by all that it limits, and holds a lock, which cannot be copied.

@@ -26,6 +26,7 @@ ORDER = (
     "models.validator",
     "models",
     "config.endpoints",
+    "config.keywords",
     "config.settings",
     "config.auth",
     "config.options",

@@ -1,7 +1,7 @@
 """Everything that can go wrong.
 
 NVCFError
-├── InvalidRequestError (also ValueError)   refused here: nothing was sent
+├── InvalidRequestError                     refused here: nothing was sent
 ├── APIConnectionError                      no response
 │   └── APITimeoutError
 ├── PollingTimeoutError                     accepted with 202 and not done in time
@@ -83,7 +83,7 @@ def _rebuild(kind: type[NVCFError], args: tuple[Any, ...], state: dict[str, Any]
     return error
 
 
-class InvalidRequestError(NVCFError, ValueError):
+class InvalidRequestError(NVCFError):
     """Refused here; nothing was sent.
 
     Attributes:
@@ -207,6 +207,10 @@ class APIStatusError(NVCFError):
         said = ": ".join(part for part in (title, detail) if part)
         message = f"HTTP {self.status}: {said or 'the response has no explanation'}"
         super().__init__(f"{message}. {hint}" if hint else message, request_id=request_id)
+
+    def add_hint(self, hint: str) -> None:
+        """Add a sentence to the message that says what to do."""
+        self.args = (f"{self}. {hint}",)
 
 
 class BadRequestError(APIStatusError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nvcf_core.errors import NotFoundError
+from nvcf_core.errors import AuthenticationError, NotFoundError
 from nvcf_core.exchange import Flow, Request, Response
 from nvcf_core.media.delivery import ContentKey
 from nvcf_core.request.body import MessageEncoder
@@ -15,8 +15,6 @@ from .polling import poll_until_done
 from .results import download_result
 from .retry import send_with_retries
 from .upload_cache import UploadCache
-
-__all__ = ["REFERENCES", "chat"]
 
 __all__ = ["REFERENCES", "chat"]
 
@@ -35,6 +33,15 @@ def chat(call: ChatRequest, cache: UploadCache, now: float) -> Flow[Response]:
     Raises:
         NVCFError: whatever goes wrong.
     """
+    try:
+        return (yield from _converse(call, cache, now))
+    except AuthenticationError as error:
+        if hint := call.options.auth.hint:
+            error.add_hint(hint)
+        raise
+
+
+def _converse(call: ChatRequest, cache: UploadCache, now: float) -> Flow[Response]:
     uploaded = yield from _upload(call, cache, now)
     try:
         response: Response = yield from send_with_retries(_ask(call, uploaded), call.retry)

@@ -40,6 +40,8 @@ class ClientConfig:
 
     verify: Any = True
     max_connections: int | None = None
+    proxy: str | None = field(default=None, repr=False)
+    """The url of a proxy for all requests; None: what the environment says."""
     http_client: Any = field(default=None, repr=False)
     http_async_client: Any = field(default=None, repr=False)
 
@@ -65,7 +67,8 @@ class ClientConfig:
             "verify": _context(self.verify),
             "limits": limits,
             "follow_redirects": False,
-            "mounts": dict.fromkeys(_UNPROXIED),
+            "mounts": {} if self.proxy else dict.fromkeys(_UNPROXIED),
+            "proxy": self.proxy,
         }
 
 
