@@ -109,12 +109,14 @@ def test_the_bare_install_brings_httpx_and_pydantic_alone(bare: Empty) -> None:
     }  # fmt: skip
     assert found <= allowed
     assert (
-        bare.says("import nvcf_core; print(nvcf_core.spec_for('moonshotai/kimi-k2.6').tools)")
+        bare.says(
+            "import nvcf_core; print(nvcf_core.spec_for('moonshotai/kimi-k2.6').supports_tools)"
+        )
         == "True"
     )
 
 
-def test_the_drawer_is_not_importable(bare: Empty) -> None:
+def test_shared_is_not_a_package(bare: Empty) -> None:
     assert "No module named 'shared'" in bare.fails("import shared")
     assert "No module named 'tests'" in bare.fails("import tests")
 
