@@ -120,7 +120,7 @@ def test_the_bare_install_brings_httpx_and_pydantic_alone(bare: Empty) -> None:
     )
 
 
-def test_the_drawer_is_not_importable(bare: Empty) -> None:
+def test_shared_is_not_a_package(bare: Empty) -> None:
     assert "No module named 'shared'" in bare.fails("import shared")
     assert "No module named 'tests'" in bare.fails("import tests")
 

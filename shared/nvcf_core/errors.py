@@ -44,6 +44,7 @@ __all__ = [
     "PermissionDeniedError",
     "PollingTimeoutError",
     "RateLimitError",
+    "RefusalError",
     "ServerError",
     "StreamInterruptedError",
 ]

@@ -191,6 +191,7 @@ async def test_events_that_are_left_early(
     await model.aclose()
 
 
+@pytest.mark.filterwarnings("ignore:astream_events version='v1' is deprecated")
 @pytest.mark.parametrize("version", ["v1", "v2"])
 async def test_the_older_events(chat: Callable[..., ChatNVCF], version: Any) -> None:
     model = chat()
