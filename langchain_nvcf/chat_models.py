@@ -24,7 +24,7 @@ from nvcf_core.request.tools import tool_choice as chosen_tool
 from .base import BaseLangChainNVCF
 from .errors import translating_errors
 from .messages import to_core_messages
-from .outputs import ChunkConverter, to_chat_result
+from .outputs import ChunkConverter, combined_llm_output, to_chat_result
 from .profiles import profile_of
 from .stream_events import Event, EventConverter
 from .structured_output import TRACED, Method, StructuredOutput, default_method
@@ -49,6 +49,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         InvalidRequestError: a value is out of the bounds of the model's documentation.
         pydantic.ValidationError: a value has the wrong type.
     """
+
+    include_response_headers: bool = False
+    """Whether `response_metadata["headers"]` has the headers of the service's response."""
 
     @model_validator(mode="after")
     def _forget_that_streaming_is_off(self) -> Self:
@@ -85,7 +88,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> ChatResult:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=False)
-            return to_chat_result(self._client.complete(call))
+            return to_chat_result(self._client.complete(call), self.include_response_headers)
 
     @override
     async def _agenerate(
@@ -97,7 +100,11 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> ChatResult:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=False)
-            return to_chat_result(await self._client.acomplete(call))
+            return to_chat_result(await self._client.acomplete(call), self.include_response_headers)
+
+    @override
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
+        return combined_llm_output(llm_outputs)
 
     # langchain-core itself tells the callbacks of every chunk that these two yield.
 
@@ -111,7 +118,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = ChunkConverter()
+            pieces = ChunkConverter(self.include_response_headers)
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
                     yield from pieces.convert(chunk)
@@ -126,7 +133,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = ChunkConverter()
+            pieces = ChunkConverter(self.include_response_headers)
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
                     for piece in pieces.convert(chunk):
@@ -142,7 +149,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """What `stream_events(version="v3")` is made of; langchain-core looks for it by name."""
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            events = EventConverter(call.spec.id, _message_id(run_manager))
+            events = EventConverter(
+                call.spec.id, _message_id(run_manager), self.include_response_headers
+            )
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
                     yield from events.convert(chunk)
@@ -157,7 +166,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """As `_stream_chat_model_events`."""
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            events = EventConverter(call.spec.id, _message_id(run_manager))
+            events = EventConverter(
+                call.spec.id, _message_id(run_manager), self.include_response_headers
+            )
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
                     for event in events.convert(chunk):
@@ -181,7 +192,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             given["tool_choice"] = chosen_tool(choice, names_of(tools or ()))
         if (wanted := given.get("response_format")) is not None:
             given["response_format"] = openai_response_format(wanted)
-        return self._build_request(to_core_messages(messages), given, stream=stream)
+        return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)
 
     @override
     def bind_tools(
@@ -231,7 +242,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     @override
     def with_structured_output(
         self,
-        schema: dict[str, Any] | type | None = None,
+        schema: Any = None,
         *,
         method: Method | None = None,
         include_raw: bool = False,
@@ -241,19 +252,22 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """A model that answers with objects of a schema.
 
         Args:
-            schema: a pydantic class (its instances come out), or a TypedDict class, JSON schema or tool (dicts do).
+            schema: a pydantic class (its instances come out), a TypedDict class, JSON schema or tool (dicts do), or
+                an Enum, a Literal or a list (its member, the value, a list come out).
             method: `"json_schema"`, `"function_calling"` or `"json_mode"`. None: what the model documents, in this
                 order. Where it has no response format, the schema goes into the prompt and the answer is checked.
             include_raw: give `{"raw": message, "parsed": object, "parsing_error": error}` instead, and raise nothing.
             strict: whether the answer must fit the schema exactly. None: the service's own default.
-            **kwargs: further keywords of the call.
+            **kwargs: further keywords of the call. With `tools`, the model may call them instead of answering: None
+                comes out then, and with `include_raw` the message that calls them.
 
         Raises:
-            InvalidRequestError: the method is unknown, or the schema is none.
+            InvalidRequestError: the method is unknown, or the schema describes nothing.
         """
         with translating_errors:
             spec = self._spec(kwargs)
-            wanted = StructuredOutput(schema, method or default_method(spec), include_raw, strict)
+            chosen = method or default_method(spec, beside_tools=bool(kwargs.get("tools")))
+            wanted = StructuredOutput.of(schema, chosen, include_raw=include_raw, strict=strict)
             return wanted.bound_to(self, spec, kwargs)
 
     def upload(

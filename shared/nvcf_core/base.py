@@ -31,7 +31,7 @@ from .protocol.retry import RetryPolicy
 from .protocol.upload_cache import Asset
 from .request.parameters import check_client_limits, check_settings
 from .request_builder import build_chat_request, call_context, endpoints_of
-from .transport.httpx_client import ClientConfig
+from .transport.clients import ClientConfig
 
 __all__ = ["BaseNVCF"]
 

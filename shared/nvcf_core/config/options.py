@@ -28,7 +28,7 @@ class RequestOptions:
     chunk_timeout: float | None = None
     """Seconds between two chunks of a body that is left open. None: as `timeout` has it."""
     call_timeout: float | None = None
-    """Seconds for all of a call. None: no limit."""
+    """Seconds for all of a call: uploads, tries, waits, polls, the answer. None: no limit."""
     requests_per_minute: int | None = None
     request_limiter: Any = field(default=None, repr=False)
     """The user's own, asked before each request to the model."""
