@@ -46,7 +46,6 @@ _IDENTIFYING = (
     "chat_template_kwargs",
     "extra_body",
     "media_tags",
-    "tools_as_text",
 )
 
 
@@ -113,6 +112,7 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
         values = {name: getattr(self, name) for name in _IDENTIFYING}
         # langchain-core writes the call's own `stop` over that name.
         values["stop_sequences"] = self.stop
+        values["tools_as_text"] = self.tools_as_text or None
         values |= self.call_keywords or {}
         return {name: value for name, value in values.items() if value is not None}
 

@@ -50,9 +50,6 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         pydantic.ValidationError: a value has the wrong type.
     """
 
-    include_response_headers: bool = False
-    """Whether `response_metadata["headers"]` has the headers of the service's response."""
-
     @model_validator(mode="after")
     def _forget_that_streaming_is_off(self) -> Self:
         # langchain-core takes a False that was given for a ban on streams, and `configurable_fields` gives every

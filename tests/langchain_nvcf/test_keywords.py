@@ -128,6 +128,8 @@ TAKEN: dict[str, Any] = {
 }
 
 
+# langchain-core's `load` says so of itself.
+@pytest.mark.filterwarnings("ignore:The function `load` is in beta")
 @pytest.mark.parametrize("cls", [ChatNVCF, NVCFLLM])
 @pytest.mark.parametrize("how", ["dumps", "pickle", "deepcopy", "copy", "configurable"])
 def test_nothing_is_lost_on_the_way(cls: Any, how: str) -> None:
