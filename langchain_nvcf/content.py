@@ -261,7 +261,12 @@ def _is_data_url(text: str) -> bool:
 
 def _data_of(about: Block) -> Any:
     return next(
-        (about[key] for key in ("base64", "data", "blob", "file_data") if about.get(key)), None
+        (
+            about[key]
+            for key in ("base64", "data", "blob", "file_data")
+            if about.get(key) is not None
+        ),
+        None,
     )
 
 
