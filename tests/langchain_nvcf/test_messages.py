@@ -209,7 +209,7 @@ def test_order_of_text_and_media_is_kept() -> None:
         ({"type": "image", "url": "/etc/passwd"}, "neither an http nor a data url"),
         ({"type": "image", "base64": "abc"}, "cut off"),
         ({"type": "image", "base64": ""}, "empty"),
-        ({"type": "image", "file_id": "../x", "mime_type": "image/png"}, "no asset id"),
+        ({"type": "image", "file_id": "../x", "mime_type": "image/png"}, "is not an asset id"),
         ({"type": "image", "file_id": ASSET}, "needs its mime_type"),
         ({"type": "input_audio", "input_audio": "x"}, "an input_audio block is"),
         (
@@ -218,7 +218,10 @@ def test_order_of_text_and_media_is_kept() -> None:
         ),
         ({"type": "file", "file_id": "f1"}, "a file block cannot be sent"),
         ({"type": "media", "mime_type": "application/zip", "data": "aGk="}, "application/zip"),
-        ({"type": "text-plain", "base64": "/w==", "mime_type": "text/plain"}, "no base64 of UTF-8"),
+        (
+            {"type": "text-plain", "base64": "/w==", "mime_type": "text/plain"},
+            "not base64 of UTF-8",
+        ),
         (
             {"type": "document", "source": {"type": "base64", "data": "aGk="}},
             "a document block cannot",

@@ -181,7 +181,7 @@ def test_the_declared_type_of_a_medium(block: object, mime: str | None):
         (ImageBlock(image=b""), "empty"),
         (ImageBlock(), "neither data, path nor url"),
         (AudioBlock.model_construct(path=Path("gone.wav")), "cannot read the file"),
-        (AudioBlock(url="data:audio/wav;asset_id,../../x"), "no asset id"),
+        (AudioBlock(url="data:audio/wav;asset_id,../../x"), "is not an asset id"),
     ],
 )
 def test_media_that_cannot_be_sent_are_refused_by_place(block: object, said: str):
@@ -209,7 +209,7 @@ def test_documents_that_are_text_become_text(tmp_path: Path):
         (DocumentBlock(path="gone.txt"), "cannot be read"),
         (DocumentBlock(url="https://example.com/a.txt"), "no document is fetched"),
         (DocumentBlock(), "neither data nor path"),
-        (DocumentBlock(data=b"\xff\xfe\0x", document_mimetype="text/plain"), "no text"),
+        (DocumentBlock(data=b"\xff\xfe\0x", document_mimetype="text/plain"), "not text"),
     ],
 )
 def test_other_documents_are_refused(block: DocumentBlock, said: str):
