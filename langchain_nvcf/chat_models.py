@@ -218,7 +218,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             **kwargs: further keywords of the call.
 
         Raises:
-            InvalidRequestError: something is no tool, or `tool_choice` names none of them.
+            InvalidRequestError: something is not a tool, or `tool_choice` names none of them.
         """
         with translating_errors:
             bound = openai_tools(tools, strict)

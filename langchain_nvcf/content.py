@@ -49,7 +49,7 @@ def blocks_of(content: object, place: str) -> list[tuple[str, Block]]:
     """The blocks of a list content, each with its place. A plain string is a text block.
 
     Raises:
-        InvalidRequestError: the content is no list, or an entry is neither text nor a block.
+        InvalidRequestError: the content is not a list, or an entry is neither text nor a block.
     """
     if content is None or isinstance(content, str):
         content = [content] if content else []
@@ -127,7 +127,7 @@ def type_of(block: Block) -> str:
 
 
 def reasoning_of(block: Block) -> str | None:
-    """The reasoning in a block, in any provider's form, None where it is no reasoning block.
+    """The reasoning in a block, in any provider's form, None where it is not a reasoning block.
 
     Reasoning that is encrypted for its own maker has no text.
     """
@@ -289,7 +289,7 @@ def _decoded(data: str, place: str) -> str:
         return base64.b64decode(data, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise invalid_block(
-            place, f"the text document is no base64 of UTF-8 text: {error}"
+            place, f"the text document is not base64 of UTF-8 text: {error}"
         ) from None
 
 

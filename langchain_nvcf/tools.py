@@ -47,7 +47,7 @@ def _openai_tool(tool: Tool, strict: bool | None, field: str) -> Json:
     try:
         converted = convert_to_openai_tool(tool, strict=strict)
     except (ValueError, TypeError) as error:
-        raise InvalidRequestError(f"{field} is no tool: {error}", field=field) from error
+        raise InvalidRequestError(f"{field} is not a tool: {error}", field=field) from error
     if not isinstance(converted.get("function"), Mapping):
         raise InvalidRequestError(
             f"{field} is a tool of type {converted.get('type')!r}: the models call functions only",
@@ -102,4 +102,4 @@ def json_schema(schema: Any, strict: bool | None = None) -> Json:
     try:
         return convert_to_json_schema(titled(schema), strict=strict)
     except (ValueError, TypeError) as error:
-        raise InvalidRequestError(f"this is no schema: {error}", field="schema") from error
+        raise InvalidRequestError(f"this is not a schema: {error}", field="schema") from error

@@ -288,7 +288,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
         Raises:
             ValueError: there is none and `error_on_no_tool_call`; or, in a complete answer, a call
-                was cut by the answer's length or has arguments that are no JSON object.
+                was cut by the answer's length or has arguments that are not a JSON object.
         """
         return tool_selections(response, error_on_no_tool_call=error_on_no_tool_call)
 
@@ -403,7 +403,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         mime_type: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> MediaBlock:
-        """Upload a picture, sound or film of any size, to be used in any number of messages.
+        """Upload an image, audio or video of any size, to be used in any number of messages.
 
         It is read from disk in constant memory, and stays at the service until this object is closed.
 

@@ -41,7 +41,7 @@ _ROLES: Mapping[MessageRole, str] = {
 }
 """Roles that the service knows under another name."""
 _NO_CONTENT = (ThinkingBlock, ToolCallBlock, CachePoint)
-"""Blocks that are no part of the content: the first two have fields of their own, the third is a
+"""Blocks that are not part of the content: the first two have fields of their own, the third is a
 hint to a cache that the service does not have."""
 _TEXT_SUFFIXES = ("json", "xml", "yaml", "javascript", "markdown")
 _AUDIO_MIMES: Mapping[str, str] = {"mp3": "audio/mpeg", "x-wav": "audio/wav", "m4a": "audio/mp4"}
@@ -195,7 +195,7 @@ def _document_text(block: DocumentBlock, field: str) -> str:
         return _document_bytes(block, field).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidRequestError(
-            f"{field}: the document is no text (UTF-8); give its text, or its pages as images",
+            f"{field}: the document is not text (UTF-8); give its text, or its pages as images",
             field=field,
         ) from None
 

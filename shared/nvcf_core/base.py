@@ -31,7 +31,7 @@ from .protocol.retry import RetryPolicy
 from .protocol.upload_cache import Asset
 from .request.parameters import check_client_limits, check_settings
 from .request_builder import build_chat_request, call_context, endpoints_of
-from .transport.httpx_client import ClientConfig
+from .transport.clients import ClientConfig
 
 __all__ = ["BaseNVCF"]
 
@@ -207,7 +207,7 @@ class BaseNVCF(Settings):
         """What pickling keeps: no pools, and no key but a function that can be pickled.
 
         Raises:
-            InvalidRequestError: a client or an SSLContext was injected, which cannot travel.
+            InvalidRequestError: a client or an SSLContext was injected, which cannot be pickled.
         """
         for name in ("http_client", "http_async_client"):
             if getattr(self, name) is not None:

@@ -57,6 +57,8 @@ class Request:
     body: bytes | Body | None = field(default=None, repr=False)
     delay: float = 0.0
     """Seconds to wait before sending."""
+    failure: Exception | None = field(default=None, repr=False)
+    """Why it is sent again, None at the first try. It is raised once more where the process can afford no retry."""
     authorized: bool = True
     """Whether the driver adds the API key. The key itself never enters a Request."""
     stream: bool = False
@@ -89,7 +91,7 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The body as text; bytes that are no UTF-8 are replaced."""
+        """The body as text; bytes that are not UTF-8 are replaced."""
         return self.body.decode(errors="replace")
 
 

@@ -29,7 +29,7 @@ TAGS: Mapping[MediaKind, str] = {"image": "img", "audio": "audio", "video": "vid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """A picture, a sound or a film: its bytes, or the url or asset it is found at. Exactly one is set."""
+    """An image, audio or video: its bytes, or the url or asset it is found at. Exactly one is set."""
 
     kind: MediaKind
     source: ByteSource | None = None

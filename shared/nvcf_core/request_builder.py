@@ -84,7 +84,9 @@ def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) 
     if call is not settings:  # Those of the constructor have been checked.
         check_client_limits(call)
     spec, endpoints = endpoints_of(settings, call.model)
-    streaming = stream or (call.streaming and extra.get("n", 1) == 1)
+    # Stop sequences that the client enforces: in a stream it can leave at the first one.
+    as_stream = call.streaming or (bool(call.stop) and not spec.documents("stop"))
+    streaming = stream or (as_stream and extra.get("n", 1) == 1)
     return CallContext(
         validator=Validator(spec, call.validation, settings.warn),
         endpoints=endpoints,

@@ -6,7 +6,6 @@ import copy
 import pickle
 import ssl
 import warnings
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -84,15 +83,6 @@ def test_constructing_opens_nothing() -> None:
     model.close()
     with pytest.raises(InvalidRequestError, match="verify: cannot use"):
         model.available_models()
-
-
-def test_an_empty_folder_of_certificates_is_a_folder(tmp_path: Path) -> None:
-    from nvcf_core.transport.httpx_client import ClientConfig
-
-    assert ClientConfig(verify=str(tmp_path)).client().owned
-    (tmp_path / "ca.pem").write_text("nonsense")
-    with pytest.raises(InvalidRequestError, match="verify"):
-        ClientConfig(verify=tmp_path / "ca.pem").client()
 
 
 def test_bounds_are_checked_when_constructed() -> None:

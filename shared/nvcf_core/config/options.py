@@ -28,7 +28,7 @@ class RequestOptions:
     chunk_timeout: float | None = None
     """Seconds between two chunks of a body that is left open. None: as `timeout` has it."""
     call_timeout: float | None = None
-    """Seconds for all of a call. None: no limit."""
+    """Seconds for all of a call: uploads, tries, waits, polls, the answer. None: no limit."""
     requests_per_minute: int | None = None
     request_limiter: Any = field(default=None, repr=False)
     """The user's own, asked before each request to the model."""
@@ -48,7 +48,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Headers under lower-case names.
 
     Raises:
-        InvalidRequestError: a name or value is none, or would break out of its line.
+        InvalidRequestError: a name or value is not one, or would break out of its line.
     """
     checked = {}
     for name, value in (headers or {}).items():

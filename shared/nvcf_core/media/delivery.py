@@ -40,7 +40,7 @@ ContentKey: TypeAlias = tuple[str, str]
 
 @dataclass(slots=True)
 class Upload:
-    """Bytes that travel as an asset of their own."""
+    """Bytes that are sent as an asset of their own."""
 
     source: ByteSource
     mime_type: str
@@ -115,7 +115,7 @@ def _check_assets(count: int, validator: Validator) -> None:
 def plan_delivery(
     messages: Sequence[Message], validator: Validator, *, can_upload: bool
 ) -> tuple[tuple[Message, ...], Deliveries]:
-    """Decide for every medium of a request how it travels, before anything is sent.
+    """Decide for every medium of a request how it is sent, before anything is sent.
 
     Args:
         messages: the normalized messages.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -136,7 +137,8 @@ def _validation(item: object) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `Retry-After` asks to wait: a number, or a date set against the response's own `Date`."""
+    """Seconds that `Retry-After` asks to wait: a number, or a date set against the response's own
+    `Date`, or else against this machine's clock."""
     value = headers.get("retry-after")
     if value is None:
         return None
@@ -144,9 +146,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
         return float(value)
     until, now = _date(value), _date(headers.get("date", ""))
-    if until is None or now is None:
+    if until is None:
         return None
-    return max(0.0, until - now)
+    return max(0.0, until - (time.time() if now is None else now))
 
 
 def _date(value: str) -> float | None:

@@ -41,9 +41,20 @@ class JSONBodyDecoder:
         self._length = 0
         self._answer: Chunk | None = None
 
-    can_end = False
     stopped = False
     has_failure = False
+
+    @property
+    def can_end(self) -> bool:
+        """Whether what has arrived is a whole JSON text, should nothing more arrive."""
+        data = b"".join(self._pieces).rstrip()
+        if not data.endswith(b"}"):
+            return False
+        try:
+            parse_json(data)
+        except ValueError:
+            return False
+        return True
 
     @property
     def done(self) -> bool:

@@ -353,10 +353,13 @@ def test_a_whole_answer_that_is_too_long() -> None:
 
 def test_a_whole_answer_has_not_finished_before_its_end() -> None:
     decoder = JSONBodyDecoder(Response(200, {"nvcf-reqid": "r"}), DecodeOptions())
-    assert decoder.feed(whole({"content": "a"})) == []
+    data = whole({"content": "a"})
+    assert decoder.feed(data[:-1]) == []
+    assert not decoder.can_end
+    assert decoder.feed(data[-1:] + b"  ") == []
+    assert decoder.can_end, "should nothing more arrive"
     assert not decoder.done
     assert decoder.snapshot() == Chunk(request_id="r")
-    assert not decoder.can_end
     decoder.flush()
     assert decoder.done
     assert decoder.snapshot().text == "a"
