@@ -24,7 +24,7 @@ from nvcf_core.request.tools import tool_choice as chosen_tool
 from .base import BaseLangChainNVCF
 from .errors import translating_errors
 from .messages import to_core_messages
-from .outputs import ChunkConverter, to_chat_result
+from .outputs import ChunkConverter, combined_llm_output, to_chat_result
 from .profiles import profile_of
 from .stream_events import Event, EventConverter
 from .structured_output import TRACED, Method, StructuredOutput, default_method
@@ -49,6 +49,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         InvalidRequestError: a value is out of the bounds of the model's documentation.
         pydantic.ValidationError: a value has the wrong type.
     """
+
+    include_response_headers: bool = False
+    """Whether `response_metadata["headers"]` has the headers of the service's response."""
 
     @model_validator(mode="after")
     def _forget_that_streaming_is_off(self) -> Self:
@@ -85,7 +88,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> ChatResult:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=False)
-            return to_chat_result(self._client.complete(call))
+            return to_chat_result(self._client.complete(call), self.include_response_headers)
 
     @override
     async def _agenerate(
@@ -97,7 +100,11 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> ChatResult:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=False)
-            return to_chat_result(await self._client.acomplete(call))
+            return to_chat_result(await self._client.acomplete(call), self.include_response_headers)
+
+    @override
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
+        return combined_llm_output(llm_outputs)
 
     # langchain-core itself tells the callbacks of every chunk that these two yield.
 
@@ -111,7 +118,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = ChunkConverter()
+            pieces = ChunkConverter(self.include_response_headers)
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
                     yield from pieces.convert(chunk)
@@ -126,7 +133,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = ChunkConverter()
+            pieces = ChunkConverter(self.include_response_headers)
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
                     for piece in pieces.convert(chunk):
@@ -142,7 +149,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """What `stream_events(version="v3")` is made of; langchain-core looks for it by name."""
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            events = EventConverter(call.spec.id, _message_id(run_manager))
+            events = EventConverter(
+                call.spec.id, _message_id(run_manager), self.include_response_headers
+            )
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
                     yield from events.convert(chunk)
@@ -157,7 +166,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """As `_stream_chat_model_events`."""
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            events = EventConverter(call.spec.id, _message_id(run_manager))
+            events = EventConverter(
+                call.spec.id, _message_id(run_manager), self.include_response_headers
+            )
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
                     for event in events.convert(chunk):

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from nvcf_core.messages import Chunk, ToolCall
 from nvcf_core.response.accumulator import Accumulator
-from nvcf_core.response.json_text import find_json, partial_json
+from nvcf_core.response.json_text import find_answer, partial_answer
 from nvcf_core.response.tool_arguments import shorten
 
 from .errors import RefusalError
@@ -68,7 +68,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     def read_partial(self, grown: str) -> Any | None:
         """The object in as much of a JSON text as has arrived, None while there is none that fits."""
-        found = partial_json(grown, objects_only=True)
+        found = partial_answer(grown, objects_only=True)
         try:
             return None if found is None else self._instance(found)
         except (ValueError, RecursionError):  # It does not fit yet.
@@ -80,7 +80,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     def _found(self, message: BaseMessage) -> Iterator[dict[str, Any]]:
         if self.tool is None:
-            yield from find_json(message.text, objects_only=True)
+            yield from find_answer(message.text, objects_only=True)
         elif isinstance(message, AIMessage):
             yield from (call["args"] for call in message.tool_calls if call["name"] == self.tool)
 
@@ -117,7 +117,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 def parser_for(
     schema: Any, tool: str | None, required: tuple[str, ...] = ()
 ) -> StructuredOutputParser:
-    """The parser of answers to a schema, see `AnswerParser`."""
+    """The parser of answers to a schema, see `StructuredOutputParser`."""
     is_model = isinstance(schema, type) and is_basemodel_subclass(schema)
     return StructuredOutputParser(
         schema_class=schema if is_model else None, tool=tool, required=() if is_model else required

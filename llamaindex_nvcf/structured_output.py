@@ -11,7 +11,7 @@ from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model, PydanticProgramMode
 from pydantic import BaseModel, ValidationError
 
-from nvcf_core.errors import InvalidRequestError
+from nvcf_core.errors import InvalidRequestError, RefusalError
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.request.structured import (
     AnswerSchema,
@@ -19,13 +19,13 @@ from nvcf_core.request.structured import (
     structured_fields,
     structured_method,
 )
-from nvcf_core.response.json_text import find_json, partial_json
+from nvcf_core.response.json_text import find_answer, partial_answer
+from nvcf_core.response.tool_arguments import cut_reason, shorten
 
 _OWN_KEYWORDS = frozenset(
     ("tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "response_format")
 )
 """Per-call keywords that structured output sets itself."""
-_LONGEST_SHOWN = 1_000
 
 
 class StructuredRequest(Generic[Model]):
@@ -74,33 +74,33 @@ class StructuredRequest(Generic[Model]):
         """The object in a whole answer.
 
         Raises:
+            RefusalError: the model declined. (Engines of LlamaIndex take a ValueError for an empty answer.)
             ValueError: there is none in it. The message shows what came.
         """
+        if refusal := response.additional_kwargs.get("refusal"):
+            request_id = response.additional_kwargs.get("request_id")
+            raise RefusalError(refusal, request_id=request_id)
         call = _first_call(response.message)
-        length = response.additional_kwargs.get("finish_reason") == "length"
-        if call is not None and length:
-            raise self._unusable(
-                response, "its tool call was cut by its length (finish_reason 'length')"
-            )
+        cut = cut_reason(response.additional_kwargs.get("finish_reason"))
+        if call is not None and cut:
+            raise self._unusable(response, cut)
         text = (response.message.content or "") if call is None else _arguments(call)
         problem: Exception | None = None
-        for candidate in find_json(text):
+        for candidate in find_answer(text):
             try:
                 return self._output_cls.model_validate_json(json.dumps(candidate))
             except ValidationError as error:
                 problem = problem or error
-        reason = "it holds no JSON" if problem is None else str(problem)[:_LONGEST_SHOWN]
-        if length:
-            reason = f"it was cut by its length (finish_reason 'length'); {reason}"
-        raise self._unusable(response, reason) from problem
+        reason = "it holds no JSON" if problem is None else shorten(str(problem))
+        raise self._unusable(response, f"{cut}; {reason}" if cut else reason) from problem
 
     def _unusable(self, response: ChatResponse, reason: str) -> ValueError:
         call = _first_call(response.message)
-        said = response.additional_kwargs.get("refusal") or response.message.content or ""
+        said = response.message.content or ""
         shown = said if call is None else f"{call.tool_name}({_arguments(call)})"
         return ValueError(
-            f"The answer is no {self._output_cls.__name__}: {reason}. "
-            f"The model answered: {shown[:_LONGEST_SHOWN]!r}"
+            f"The answer is not a {self._output_cls.__name__}: {reason}. "
+            f"The model answered: {shorten(shown)!r}"
         )
 
 
@@ -127,7 +127,7 @@ class StructuredStream(Generic[Model]):
         if text == self._text:
             return None
         self._text = text
-        data = partial_json(text)
+        data = partial_answer(text)
         if not isinstance(data, dict) or not data or data == self._data:
             return None
         self._data = data

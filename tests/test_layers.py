@@ -48,9 +48,12 @@ ORDER = (
     "response.sse",
     "response.error_body",
     "response.filters",
+    "response.options",
+    "response.arguments",
     "response.tool_calls",
     "response.accumulator",
     "response.json_text",
+    "response.text_tool_calls",
     "response.tool_arguments",
     "response.choice",
     "response.event_stream",
@@ -124,6 +127,7 @@ CORE_FOR_ADAPTERS = {
     "response.json_text",
     "response.tool_arguments",
     "tool_names",
+    "wire",
 }
 """The modules of the core that adapters import from. The core's other modules may change without them."""
 

@@ -7,6 +7,7 @@ NVCFError
 ├── PollingTimeoutError                     accepted with 202 and not done in time
 ├── StreamInterruptedError                  ended or failed halfway; .partial holds what had arrived
 ├── AssetUploadError                        .stage is "create", "put" or "delete"
+├── RefusalError                            the model declined to give the object it was asked for; .refusal
 ├── InvalidResponseError                    a 200 whose body is no answer; .body holds its beginning
 └── APIStatusError                          .status .title .detail .response
     ├── BadRequestError                     400 409 413 422
@@ -151,6 +152,18 @@ class AssetUploadError(NVCFError):
         self.asset_id = asset_id
         self.retryable = retryable
         super().__init__(message, request_id=request_id)
+
+
+class RefusalError(NVCFError):
+    """The model declined to give the structured answer that it was asked for.
+
+    Attributes:
+        refusal: what it said.
+    """
+
+    def __init__(self, refusal: str, *, request_id: str | None = None) -> None:
+        self.refusal = refusal
+        super().__init__(f"the model refused: {refusal}", request_id=request_id)
 
 
 class InvalidResponseError(NVCFError):

@@ -103,8 +103,8 @@ class Chunk:
     """A piece of an answer. Pieces add up, and a whole answer is one too.
 
     Of a stream, every piece but the last carries only `text`, `reasoning`, `refusal`, `tool_calls`, `logprobs`
-    and `raw`; all that is said once (`finish_reason`, `usage`, `id`, `model`, `request_id`) comes with the
-    last, whose `last` is true and which always comes.
+    and `raw`; all that is said once (`finish_reason`, `usage`, `id`, `model`, `request_id`, `headers`) comes
+    with the last, whose `last` is true and which always comes.
     """
 
     text: str = ""
@@ -120,6 +120,8 @@ class Chunk:
     last: bool = False
     raw: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
     """The event or body as it came, under the wire's names."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
+    """The headers of the response, names in lower case. Said once."""
     other_choices: tuple[Chunk, ...] = ()
     """The second and later choices of a whole answer that was asked with `n` > 1."""
 
@@ -137,6 +139,7 @@ class Chunk:
             request_id=more.request_id or self.request_id,
             last=self.last or more.last,
             raw={**self.raw, **more.raw},
+            headers=more.headers or self.headers,
             other_choices=more.other_choices or self.other_choices,
         )
 

@@ -132,6 +132,7 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
         single_call=asked.single_call,
         retry=RetryPolicy(max_retries=settings.max_retries),
         poll_timeout=settings.poll_timeout,
+        warn=validator.warn,
         on_progress=settings.on_progress,
     )
 

@@ -254,6 +254,27 @@ def test_a_refusal_is_named(
     assert raised.value.refusal == "I won't."
 
 
+THOUGHT = 'It could be {"name": "Bern", "age": 1}.\n</think>\n\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (THOUGHT + '{"name": "Rome", "age": 2}', "Rome"),
+        ('{"name": "</think>", "age": 2}', "</think>"),
+    ],
+)
+@pytest.mark.parametrize("model", [SUPER, GEMMA])
+def test_the_answer_begins_behind_a_closing_tag_that_nothing_opened(
+    model: str, text: str, name: str, chat: Callable[..., ChatNVCF],
+    nvcf_emulator: Emulator, colour: SimpleNamespace,
+) -> None:  # fmt: skip
+    runnable = chat(model).with_structured_output(Person)
+    nvcf_emulator.reply(text=text, times=2)
+    assert colour.invoke(runnable, "Ann") == Person(name=name, age=2)
+    assert colour.stream(runnable, "Ann")[-1] == Person(name=name, age=2)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_raw_and_parsed(
     chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace, method: Any

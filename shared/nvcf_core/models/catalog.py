@@ -119,6 +119,7 @@ _ROWS = (
         context_window=262_144,
         reasoning_efforts=_template("thinking"),
         forced_tool_thinks=False,
+        text_tool_calls="kimi",
     ),
     ModelSpec(
         id="nvidia/nemotron-3-super-120b-a12b",
@@ -148,6 +149,7 @@ _ROWS = (
         },
         context_window=262_144,
         reasoning_efforts=_template("enable_thinking", low_effort=True),
+        text_tool_calls="nemotron",
     ),
 )
 

@@ -8,12 +8,16 @@ from typing import Any, Literal, TypeAlias
 
 from nvcf_core.messages import MediaKind
 
+__all__ = ["NEAREST_EFFORT", "ModelSpec", "Range", "ReasoningEffort", "TextToolCalls"]
+
 ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high"]
 
 NEAREST_EFFORT: Mapping[str, ReasoningEffort] = {"minimal": "low", "medium": "high"}
 """What a model that documents fewer efforts is asked for instead."""
 
-__all__ = ["NEAREST_EFFORT", "ModelSpec", "Range", "ReasoningEffort"]
+
+TextToolCalls: TypeAlias = Literal["kimi", "nemotron"]
+"""The form in which a model writes its tool calls: `<|tool_calls_section_begin|>…`, or `<TOOLCALL>[…]</TOOLCALL>`."""
 
 _INTEGRATE = "https://integrate.api.nvidia.com/v1"
 
@@ -88,6 +92,9 @@ class ModelSpec:
     """What its system message then says."""
     think_token: str | None = None
     """What a system message says to switch thinking on."""
+
+    text_tool_calls: TextToolCalls | None = None
+    """The form of its tool calls that its server may leave in the answer's text, None where that is not known."""
 
     def for_own_server(self) -> ModelSpec:
         """The row as it holds at a server of the user's own, which the documentation of NVIDIA's does not describe.

@@ -22,9 +22,9 @@ from nvcf_core.errors import (
     ServerError,
 )
 from nvcf_core.exchange import Response
-from nvcf_core.wire import get_text
+from nvcf_core.wire import get_int, get_object, get_text
 
-__all__ = ["describe_error_body", "retry_after", "status_error"]
+__all__ = ["describe_error_body", "named_status", "retry_after", "status_error"]
 
 _LONGEST_DETAIL = 2_000
 """Characters of a service's own explanation that an error shows."""
@@ -110,6 +110,21 @@ def describe_error_body(body: Mapping[str, Any]) -> tuple[str, str]:
     words = get_text(body, "detail") or get_text(body, "error") or get_text(body, "message")
     title = get_text(body, "title")
     return title, words if words or title else str(dict(body))
+
+
+def named_status(body: Mapping[str, Any]) -> int | None:
+    """The HTTP status of an error, 400 to 599, that a body names which came under another one. None: it names none."""
+    error = get_object(body, "error")
+    for place in (error, body):
+        for name in ("code", "status", "status_code"):
+            status = get_int(place, name) or _number(get_text(place, name))
+            if status is not None and 400 <= status <= 599:
+                return status
+    return None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"\d{3}", text) else None
 
 
 def _validation(item: object) -> str:

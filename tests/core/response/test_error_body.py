@@ -229,6 +229,7 @@ SAMPLES: list[NVCFError] = [
     errors.PollingTimeoutError("m", request_id="r"),
     errors.StreamInterruptedError("m", partial=PARTIAL, request_id="r"),
     errors.AssetUploadError("m", stage="put", asset_id="a", retryable=True, request_id="r"),
+    errors.RefusalError("m", request_id="r"),
     errors.InvalidResponseError("m", body=b"x" * 5000, request_id="r"),
     *(
         kind(REPLY, hint="do this")

@@ -36,7 +36,7 @@ async def test_no_key(ask: Any, adapter: Any, server: Any, say: Any) -> None:
 async def test_errors_without_a_key(ask: Any, adapter: Any, say: Any, saying: Any) -> None:
     with saying(b"nonsense") as (url, received):
         model = adapter(base_url=url, api_key=None)
-        with pytest.raises(InvalidResponseError, match="no JSON"):
+        with pytest.raises(InvalidResponseError, match="not JSON"):
             await ask(model, [say("hi")])
     assert "authorization" not in received[0]
 
