@@ -154,7 +154,7 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[Tool] | None = None
     ) -> int:
-        """About how many tokens a conversation has. Pictures, sounds and films count as such.
+        """About how many tokens a conversation has. Images, audio and video count as such.
 
         Raises:
             InvalidRequestError: a message cannot be sent.

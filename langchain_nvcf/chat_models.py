@@ -192,7 +192,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             given["tool_choice"] = chosen_tool(choice, names_of(tools or ()))
         if (wanted := given.get("response_format")) is not None:
             given["response_format"] = openai_response_format(wanted)
-        return self._build_request(to_core_messages(messages), given, stream=stream)
+        return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)
 
     @override
     def bind_tools(
@@ -218,7 +218,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             **kwargs: further keywords of the call.
 
         Raises:
-            InvalidRequestError: something is no tool, or `tool_choice` names none of them.
+            InvalidRequestError: something is not a tool, or `tool_choice` names none of them.
         """
         with translating_errors:
             bound = openai_tools(tools, strict)
@@ -242,7 +242,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     @override
     def with_structured_output(
         self,
-        schema: dict[str, Any] | type | None = None,
+        schema: Any = None,
         *,
         method: Method | None = None,
         include_raw: bool = False,
@@ -252,19 +252,22 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """A model that answers with objects of a schema.
 
         Args:
-            schema: a pydantic class (its instances come out), or a TypedDict class, JSON schema or tool (dicts do).
+            schema: a pydantic class (its instances come out), a TypedDict class, JSON schema or tool (dicts do), or
+                an Enum, a Literal or a list (its member, the value, a list come out).
             method: `"json_schema"`, `"function_calling"` or `"json_mode"`. None: what the model documents, in this
                 order. Where it has no response format, the schema goes into the prompt and the answer is checked.
             include_raw: give `{"raw": message, "parsed": object, "parsing_error": error}` instead, and raise nothing.
             strict: whether the answer must fit the schema exactly. None: the service's own default.
-            **kwargs: further keywords of the call.
+            **kwargs: further keywords of the call. With `tools`, the model may call them instead of answering: None
+                comes out then, and with `include_raw` the message that calls them.
 
         Raises:
-            InvalidRequestError: the method is unknown, or the schema is none.
+            InvalidRequestError: the method is unknown, or the schema describes nothing.
         """
         with translating_errors:
             spec = self._spec(kwargs)
-            wanted = StructuredOutput(schema, method or default_method(spec), include_raw, strict)
+            chosen = method or default_method(spec, beside_tools=bool(kwargs.get("tools")))
+            wanted = StructuredOutput.of(schema, chosen, include_raw=include_raw, strict=strict)
             return wanted.bound_to(self, spec, kwargs)
 
     def upload(

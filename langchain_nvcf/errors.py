@@ -54,11 +54,11 @@ class InvalidRequestError(
 
 
 class APIConnectionError(NVCFError, core.APIConnectionError, lc.ModelConnectionError):
-    """No reply came back: the connection failed."""
+    """No response came back: the connection failed."""
 
 
 class APITimeoutError(APIConnectionError, core.APITimeoutError, lc.ModelTimeoutError):
-    """No reply came back in time."""
+    """No response came back in time."""
 
 
 class PollingTimeoutError(NVCFError, core.PollingTimeoutError, lc.ModelTimeoutError):
@@ -74,7 +74,7 @@ class AssetUploadError(NVCFError, core.AssetUploadError, lc.ModelAPIError):
 
 
 class InvalidResponseError(NVCFError, core.InvalidResponseError, lc.ModelAPIError):
-    """The service said 200, and the body is no answer."""
+    """The service said 200, and the body is not an answer."""
 
 
 class APIStatusError(NVCFError, core.APIStatusError):

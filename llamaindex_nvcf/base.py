@@ -219,19 +219,21 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
     def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
         return chat_response(
             self._client.complete(
-                self._build_request(to_core_messages(messages), given, stream=False)
+                self._build_request(to_core_messages(messages, self.warn), given, stream=False)
             )
         )
 
     async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
-        call = self._build_request(to_core_messages(messages), given, stream=False)
+        call = self._build_request(to_core_messages(messages, self.warn), given, stream=False)
         return chat_response(await self._client.acomplete(call))
 
     def _stream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseGen:
         return chat_responses(
-            self._client.stream(self._build_request(to_core_messages(messages), given, stream=True))
+            self._client.stream(
+                self._build_request(to_core_messages(messages, self.warn), given, stream=True)
+            )
         )
 
     def _astream_chat(
@@ -239,7 +241,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
     ) -> ChatResponseAsyncGen:
         return achat_responses(
             self._client.astream(
-                self._build_request(to_core_messages(messages), given, stream=True)
+                self._build_request(to_core_messages(messages, self.warn), given, stream=True)
             )
         )
 
@@ -286,7 +288,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
         Raises:
             ValueError: there is none and `error_on_no_tool_call`; or, in a complete answer, a call
-                was cut by the answer's length or has arguments that are no JSON object.
+                was cut by the answer's length or has arguments that are not a JSON object.
         """
         return tool_selections(response, error_on_no_tool_call=error_on_no_tool_call)
 
@@ -347,7 +349,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         """What `stream_structured_predict` yields: the object as it grows, at last all of it."""
         question = StructuredRequest(output_cls, self.pydantic_program_mode)
         messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
-        growing = StructuredStream(question, output_cls)
+        growing = StructuredStream(question)
         with closing(self.stream_chat(messages, **keywords)) as responses:
             for response in responses:
                 if (partial := growing.feed(response)) is not None:
@@ -365,7 +367,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         """The same for `astream_structured_predict`."""
         question = StructuredRequest(output_cls, self.pydantic_program_mode)
         messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
-        growing = StructuredStream(question, output_cls)
+        growing = StructuredStream(question)
         stream = await self.astream_chat(messages, **keywords)
 
         async def objects() -> AsyncGenerator[
@@ -401,7 +403,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         mime_type: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> MediaBlock:
-        """Upload a picture, sound or film of any size, to be used in any number of messages.
+        """Upload an image, audio or video of any size, to be used in any number of messages.
 
         It is read from disk in constant memory, and stays at the service until this object is closed.
 

@@ -39,9 +39,10 @@ ORDER = (
     "media",
     "request.reasoning",
     "request.parameters",
+    "request.past_calls",
+    "request.past_media",
     "request.normalize",
     "request.tools",
-    "request.past_calls",
     "request.structured",
     "request.body",
     "request",
@@ -105,7 +106,7 @@ STRANGERS: dict[str, set[str]] = {
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "pydantic_ai", "openai"}
 HTTP = {"httpx", "httpx2", "httpcore", "requests", "aiohttp", "urllib3"}
-OURS = {"nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf"}
+OURS = {"nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf", "nvcf_cli"}
 ADAPTERS = {
     "langchain_nvcf": {"langchain_core", "pydantic", "pydantic_core", "typing_extensions"},
     "llamaindex_nvcf": {"llama_index", "pydantic", "pydantic_core", "typing_extensions"},
@@ -116,6 +117,7 @@ CORE_FOR_ADAPTERS = {
     "",
     "errors",
     "exchange",
+    "media.formats",
     "media.references",
     "media.sources",
     "messages",

@@ -207,7 +207,7 @@ class BaseNVCF(Settings):
         """What pickling keeps: no pools, and no key but a function that can be pickled.
 
         Raises:
-            InvalidRequestError: a client or an SSLContext was injected, which cannot travel.
+            InvalidRequestError: a client or an SSLContext was injected, which cannot be pickled.
         """
         for name in ("http_client", "http_async_client"):
             if getattr(self, name) is not None:

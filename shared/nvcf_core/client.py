@@ -168,7 +168,7 @@ def _warn_of_left(reasons: Sequence[object]) -> None:
 
 
 _pending_cleanup: dict[UploadCache, tuple[ClientConfig, RequestOptions]] = {}
-"""Every cache that may hold assets, also where its client is no more."""
+"""Every cache that may hold assets, also where its client is gone."""
 
 
 @atexit.register

@@ -8,7 +8,7 @@ NVCFError
 ├── StreamInterruptedError                  ended or failed halfway; .partial holds what had arrived
 ├── AssetUploadError                        .stage is "create", "put" or "delete"
 ├── RefusalError                            the model declined to give the object it was asked for; .refusal
-├── InvalidResponseError                    a 200 whose body is no answer; .body holds its beginning
+├── InvalidResponseError                    a 200 whose body is not an answer; .body holds its beginning
 └── APIStatusError                          .status .title .detail .response
     ├── BadRequestError                     400 409 413 422
     │   └── ContextLengthError
@@ -167,7 +167,7 @@ class RefusalError(NVCFError):
 
 
 class InvalidResponseError(NVCFError):
-    """The service said 200, and the body is no answer.
+    """The service said 200, and the body is not an answer.
 
     Attributes:
         body: the first bytes of it.

@@ -29,7 +29,7 @@ TAGS: Mapping[MediaKind, str] = {"image": "img", "audio": "audio", "video": "vid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
-    """A picture, a sound or a film: its bytes, or the url or asset it is found at. Exactly one is set."""
+    """An image, audio or video: its bytes, or the url or asset it is found at. Exactly one is set."""
 
     kind: MediaKind
     source: ByteSource | None = None
@@ -41,6 +41,13 @@ class Media:
     """The media type as declared. Where there are bytes, they decide."""
     detail: str | None = None
     """OpenAI's `detail` of an `image_url`, which none of the five models documents."""
+    index: int | None = field(default=None, compare=False, repr=False)
+    """The place of its message in the caller's own list, for errors: messages are joined and moved."""
+
+    @property
+    def place(self) -> str:
+        """What errors call its message, such as `messages[2]`."""
+        return _place(self.index)
 
 
 Part: TypeAlias = str | Media
@@ -75,12 +82,23 @@ class Message:
     tool_call_id: str | None = None
     reasoning: str | None = None
     """What the model thought in an earlier turn. Sent back only where the model's documentation has a place for it."""
+    index: int | None = field(default=None, compare=False, repr=False)
+    """Its place in the caller's own list, for errors; of joined messages, that of the last."""
+
+    @property
+    def place(self) -> str:
+        """What errors call it, such as `messages[2]`."""
+        return _place(self.index)
 
     @property
     def text(self) -> str:
         """The text of the parts, media left out. An answer's pieces belong together; others are lines."""
         texts = [part for part in self.parts if isinstance(part, str)]
         return ("" if self.role == "assistant" else "\n").join(texts)
+
+
+def _place(index: int | None) -> str:
+    return "messages" if index is None else f"messages[{index}]"
 
 
 @dataclass(frozen=True, slots=True)

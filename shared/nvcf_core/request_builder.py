@@ -19,11 +19,12 @@ from .models.validator import Validator
 from .protocol.chat_request import ChatRequest
 from .protocol.polling import POLL_SECONDS_HEADER
 from .protocol.retry import RetryPolicy
-from .request.normalize import normalize
+from .request.normalize import normalize, numbered
 from .request.parameters import body_fields, check_client_limits
+from .request.past_calls import with_call_reasoning
 from .request.reasoning import without_thinking, without_thinking_for_forced_tool
 from .request.structured import take_schema_in_prompt
-from .request.tools import tool_names_of, with_wire_names
+from .request.tools import tool_names_of, tools_in_one_form, with_wire_names
 
 __all__ = ["CallContext", "build_chat_request", "call_context", "endpoints_of"]
 
@@ -104,14 +105,18 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
     """
     validator, settings, endpoints = context.validator, context.settings, context.endpoints
     spec = validator.spec
-    messages, extra = take_schema_in_prompt(messages, context.extra)
+    extra = tools_in_one_form(context.extra)
+    messages, extra = take_schema_in_prompt(numbered(messages), extra)
     asked = body_fields(settings, extra, validator, stream=context.stream)
-    normalized = _with_tags(normalize(messages, validator), context)
+    normalized = normalize(
+        _with_tags(messages, context), validator, tools_as_text=settings.tools_as_text
+    )
     planned, deliveries = plan_delivery(
         normalized, validator, can_upload=endpoints.nvcf_url is not None
     )
     body = without_thinking_for_forced_tool(asked.body, validator)
     planned, body = without_thinking(planned, body, settings.reasoning_effort, validator)
+    planned = with_call_reasoning(planned, body, validator)
     names = tool_names_of(planned, body)
     model = {"model": spec.id} if spec.model_in_body else {}
     hold_seconds = _hold_seconds(settings.timeout)
@@ -137,7 +142,7 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
     )
 
 
-def _with_tags(messages: tuple[Message, ...], context: CallContext) -> tuple[Message, ...]:
+def _with_tags(messages: Sequence[Message], context: CallContext) -> Sequence[Message]:
     """The messages with media tags parsed, where the user wants that."""
     if context.settings.media_tags == "parse":
         return parse_media_tags(messages)

@@ -21,7 +21,7 @@ def dump_json(content: object) -> bytes:
     """JSON, as UTF-8.
 
     Raises:
-        InvalidRequestError: it holds NaN, an infinity, half a character, or something that is no JSON at all.
+        InvalidRequestError: it holds NaN, an infinity, half a character, or something that is not JSON at all.
             The message names the place.
     """
     try:
@@ -57,14 +57,14 @@ def _find_unserializable(content: object) -> tuple[str, str] | None:
 
 def _why_unserializable(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{value} is no JSON number"
+        return f"{value} is not a JSON number"
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError as error:
             return f"character {error.start} is half of a surrogate pair"
     elif value is not None and not isinstance(value, (bool, int, float, Mapping, list, tuple)):
-        return f"{type(value).__name__} is no JSON"
+        return f"{type(value).__name__} is not JSON"
     return ""
 
 

@@ -144,7 +144,9 @@ def test_what_asking_says_besides_the_body(stream: bool, accept: str) -> None:
 
 
 def test_tool_names_are_made_safe_there_and_mapped_back() -> None:
-    history = Message(role="assistant", tool_calls=(ToolCall(0, "c", "old tool", "{}"),))
+    history = Message(
+        role="assistant", tool_calls=(ToolCall(0, "c", "old tool", "{}"),), reasoning="hm"
+    )
     user = Message(role="user", parts=("hi",))
     choice = {"type": "function", "function": {"name": "get weather"}}
     tools = [TOOL, {"type": "other"}, "odd"]

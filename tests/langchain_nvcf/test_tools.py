@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict
@@ -16,6 +17,10 @@ from langchain_nvcf import ChatNVCF
 from langchain_nvcf.errors import BadRequestError, InvalidRequestError, NVCFWarning
 from nvcf_emulator import SHAPES, Emulator
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has no reasoning:nvcf_core.errors.NVCFWarning")
+"""The emulator's kimi calls tools without a thought unless it is told to think; see test_history."""
+
+KIMI = "moonshotai/kimi-k2.6"
 SUPER = "nvidia/nemotron-3-super-120b-a12b"
 GEMMA = "google/gemma-3n-e2b-it"
 
@@ -69,8 +74,10 @@ FORMS: dict[str, Any] = {
         "cache_control": {"type": "ephemeral"},
     },
     "bedrock": {"toolSpec": {"name": "weather", "inputSchema": {"json": PARAMETERS}}},
-    "runnable": tool(weather).as_tool(name="weather", description="It."),
 }
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # langchain-core calls `as_tool` beta.
+    FORMS["runnable"] = tool(weather).as_tool(name="weather", description="It.")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -201,31 +208,24 @@ def test_names_that_the_service_refuses_go_there_and_back(
     assert nvcf_emulator.chats[1].body["messages"][1]["tool_calls"][0]["function"]["name"] == safe
 
 
-UNREAD = {
-    "done-only",
-    "empty-data",
-    "events-as-json",
-    "events-unlabelled",
-    "think-tag-closed-only",
-    "tool-arguments-encoded-twice",
-    "tool-arguments-twice",
-    "tool-index-split",
-    "tool-index-zero",
-    "tool-pieces-twice",
-    "tool-text-kimi",
-    "tool-text-toolcall",
-    "tool-text-toolcall-too",
-}
-"""Shapes whose calls are not read yet, or that bring none."""
+BROKEN = {"abort", "cut", "done-only", "empty", "error-finish"}
+"""Shapes that are no answers."""
+NEMOTRON = {"tool-text-toolcall", "tool-text-toolcall-too"}
+"""Shapes in the form of the Nemotron models."""
 
 
-@pytest.mark.parametrize("shape", sorted(set(SHAPES) - {"cut", "empty"} - UNREAD))
+LEFT_IN_TEXT = {"think-tag-closed-only"}
+"""A shape whose reasoning, in a stream, has been handed out as text before it can be known."""
+
+
+@pytest.mark.parametrize("shape", sorted(set(SHAPES) - BROKEN - LEFT_IN_TEXT))
 def test_calls_come_through_in_every_shape(
     chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace, shape: str
 ) -> None:
     calls = [{"name": "weather", "arguments": {"city": city}} for city in ("Paris", "Köln")]
     nvcf_emulator.reply(reasoning="Two cities.", tool_calls=calls, shape=shape)
-    first, *others = colour.stream(chat().bind_tools([weather]), "both")
+    model = chat(SUPER if shape in NEMOTRON else KIMI)
+    first, *others = colour.stream(model.bind_tools([weather]), "both")
     answer = first + others
     assert [call["args"] for call in answer.tool_calls] == [call["arguments"] for call in calls]
     assert [call["name"] for call in answer.tool_calls] == ["weather"] * 2

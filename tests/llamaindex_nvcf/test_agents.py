@@ -25,7 +25,9 @@ from nvcf_emulator import Emulator
 
 # The framework reads its own deprecated attributes.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore:Skipping serialization"
+    "ignore::DeprecationWarning",
+    "ignore:Skipping serialization",
+    "ignore:.*has no reasoning:nvcf_core.errors.NVCFWarning",
 )
 
 KIMI = "moonshotai/kimi-k2.6"

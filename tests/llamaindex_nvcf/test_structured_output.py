@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from enum import Enum
+from typing import Any, Literal
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
@@ -302,3 +303,43 @@ def test_a_structured_answer_about_a_picture(make, server: Emulator, media):
         assert answer.raw == Person(name="Ann", age=33)
         content = server.chats[-1].body["messages"][-1]["content"]
         assert [part["type"] for part in content][:2] == ["text", "image_url"]
+
+
+class Mood(Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+BOTH = [{"name": "Ann", "age": 33}, {"name": "Bob", "age": 4}]
+
+
+@pytest.mark.parametrize("model", [KIMI, SUPER, GEMMA])
+@pytest.mark.parametrize(
+    ("output_cls", "written", "value"),
+    [
+        (Mood, "good", Mood.GOOD),
+        (Literal["good", "bad"], "bad", "bad"),
+        (list[Person], BOTH, [Person(**person) for person in BOTH]),
+    ],
+)
+def test_what_is_not_an_object(
+    make, server: Emulator, colour, output_cls: Any, written: Any, value: Any, model: str
+):
+    text = json.dumps({"value": written})
+    name = str(getattr(output_cls, "__name__", "Answer"))
+    reply = call(name, text) if model == KIMI else {"text": text}
+    llm = make(model)
+    server.reply(**reply)
+    assert colour.call(llm, "structured_predict", output_cls, PROMPT, who="she") == value
+    if isinstance(value, list):
+        with pytest.raises(InvalidRequestError, match="streams objects, not lists"):
+            objects_of(colour, llm, output_cls)
+        return
+    server.reply(**reply)
+    assert objects_of(colour, llm, output_cls)[-1] == value
+
+
+def test_a_value_that_is_written_alone(make, server: Emulator):
+    server.reply(text=json.dumps(BOTH))
+    found = make(GEMMA).structured_predict(list[Person], PROMPT, who="they")
+    assert [person.name for person in found] == ["Ann", "Bob"]

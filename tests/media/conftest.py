@@ -42,7 +42,7 @@ _MIMES = {
 
 @dataclass(frozen=True)
 class Medium:
-    """A picture, a sound or a film in memory."""
+    """An image, audio or video in memory."""
 
     mime: str
     data: bytes

@@ -203,7 +203,9 @@ def test_no_path_is_read_out_of_a_url(url, form, server, talking):
         "tag": text(f'<img src="{url}" />'),
     }
     talk = talking("langchain")
-    with pytest.raises(InvalidRequestError, match=r"neither an http nor a data url|no usable url"):
+    with pytest.raises(
+        InvalidRequestError, match=r"neither an http nor a data url|not a usable url"
+    ):
         talk.ask(talk.model(GEMMA, media_tags="parse"), blocks[form])
     assert server.requests == []
 
@@ -238,7 +240,7 @@ def test_an_asset_needs_its_type(mime, server, talking):
 def test_an_asset_id_is_an_id(asset_id, server, talking):
     block = {"type": "image", "file_id": asset_id, "mime_type": "image/png"}
     talk = talking("langchain")
-    with pytest.raises(InvalidRequestError, match="no asset id"):
+    with pytest.raises(InvalidRequestError, match="not an asset id"):
         talk.ask(talk.model(GEMMA), block)
     assert server.requests == []
 

@@ -168,7 +168,12 @@ WAYS = [
 ]
 
 
-@pytest.fixture(params=WAYS, ids=lambda way: f"{type(way).__name__}-{way.way}-{way.colour}")
+def name_of(way: LangChainWay | LlamaIndexWay) -> str:
+    """What a way of asking is called in the names of tests."""
+    return f"{type(way).__name__}-{way.way}-{way.colour}"
+
+
+@pytest.fixture(params=WAYS, ids=name_of)
 def way(request: pytest.FixtureRequest) -> LangChainWay | LlamaIndexWay:
     """Every way to ask: framework, whole or streamed, sync or async."""
     found: LangChainWay | LlamaIndexWay = request.param

@@ -58,7 +58,7 @@ def checked_root(url: str, field: str) -> str:
     """A root url without its last slash.
 
     Raises:
-        InvalidRequestError: it is no http url, or carries a user name, a query or a fragment.
+        InvalidRequestError: it is not an http url, or carries a user name, a query or a fragment.
     """
     if "@" in re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]:
         # Told first, lest a message below repeats a password.
@@ -68,11 +68,11 @@ def checked_root(url: str, field: str) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port  # A port that is no number shows only here.
+        _ = parts.port  # A port that is not a number shows only here.
     except ValueError:
         usable = False
     if not usable or any(ord(letter) <= 32 or ord(letter) == 127 for letter in url):
-        raise InvalidRequestError(f"{field} is no http or https url: {url!r}", field=field)
+        raise InvalidRequestError(f"{field} is not an http or https url: {url!r}", field=field)
     if parts.query or parts.fragment:
         raise InvalidRequestError(
             f"{field} is a root, without query or fragment: {url!r}", field=field
@@ -142,7 +142,7 @@ class Endpoints:
         """Where a function that is deployed on NVCF is called.
 
         Raises:
-            InvalidRequestError: there is no `nvcf_url`, or an id has letters that no id has.
+            InvalidRequestError: there is no `nvcf_url`, or an id has characters that no id has.
         """
         if self.nvcf_url is None:
             raise InvalidRequestError(

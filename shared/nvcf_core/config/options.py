@@ -48,7 +48,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Headers under lower-case names.
 
     Raises:
-        InvalidRequestError: a name or value is none, or would break out of its line.
+        InvalidRequestError: a name or value is not one, or would break out of its line.
     """
     checked = {}
     for name, value in (headers or {}).items():

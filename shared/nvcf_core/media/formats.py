@@ -30,7 +30,7 @@ MIME_TYPES: Mapping[str, str] = {
 }  # fmt: skip
 
 AMBIGUOUS_FORMATS = frozenset(("ogg", "webm", "mp4", "mkv"))
-"""Containers of sound as well as of film: what the user says decides."""
+"""Containers of audio as well as of video: what the user says decides."""
 
 _MAGIC: Sequence[tuple[int, bytes, str]] = (
     (0, b"\x89PNG\r\n\x1a\n", "png"),
@@ -75,7 +75,7 @@ def sniff_format(data: bytes) -> str | None:
 
 
 def kind_of_mime_type(mime: str | None) -> MediaKind | None:
-    """The kind of media that a media type names, None where it is none."""
+    """The kind of media that a media type names, None for any other."""
     found = _MIME.fullmatch((mime or "").strip().lower())
     return _FAMILIES[found[1]] if found else None
 
@@ -96,7 +96,7 @@ def detect_media_type(source: ByteSource, mime: str | None, *, field: str) -> tu
             return kind, mime_of_format(found, kind)
     if declared is None or mime is None:
         raise InvalidRequestError(
-            f"{field}: the bytes are no picture, sound or film that is known; give mime_type",
+            f"{field}: the bytes are not a known image, audio or video format; give mime_type",
             field=field,
         )
     return declared, mime

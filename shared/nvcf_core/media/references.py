@@ -34,7 +34,7 @@ def media_from_url(url: str, *, kind: MediaKind, field: str, mime: str | None = 
             field=field,
         )
     if any(ord(letter) <= 32 or ord(letter) == 127 for letter in url) or not _host(url):
-        raise InvalidRequestError(f"{field}: {url[:80]!r} is no usable url", field=field)
+        raise InvalidRequestError(f"{field}: {url[:80]!r} is not a usable url", field=field)
     return Media(kind=kind, url=url, mime_type=mime)
 
 
@@ -51,8 +51,7 @@ def _media_from_data_url(url: str, kind: MediaKind, field: str) -> Media:
         raise InvalidRequestError(
             f"{field}: the data url has no comma, and so no data", field=field
         )
-    mime, *options = [part.strip() for part in url[5:comma].split(";")]
-    mime = mime.lower()
+    mime, *options = [part.strip().lower() for part in url[5:comma].split(";")]
     if "base64" in options:
         source = Base64Source.from_text(url, field=field, start=comma + 1)
         return Media(kind=kind, source=source, mime_type=mime or None)
@@ -77,7 +76,9 @@ def asset_reference(asset_id: str, *, kind: MediaKind, mime: str | None, field: 
         InvalidRequestError: the id has letters that no id has, or the media type is missing.
     """
     if not isinstance(asset_id, str) or not _ASSET_ID.fullmatch(asset_id):
-        raise InvalidRequestError(f"{field}: {str(asset_id)[:80]!r} is no asset id", field=field)
+        raise InvalidRequestError(
+            f"{field}: {str(asset_id)[:80]!r} is not an asset id", field=field
+        )
     if not mime or kind_of_mime_type(mime) is None:
         raise InvalidRequestError(
             f'{field}: an asset needs its mime_type, e.g. "image/png"; it has {mime!r}', field=field

@@ -114,12 +114,12 @@ class Base64Source:
             raise InvalidRequestError(f"{field}: the base64 text is empty", field=field)
         if count % 4:
             raise InvalidRequestError(
-                f"{field}: the base64 text is cut off: its {count} characters are no multiple of 4",
+                f"{field}: the base64 text is cut off: its {count} characters are not a multiple of 4",
                 field=field,
             )
         source = cls(text, start)
         if not source._has_only_base64():
-            raise InvalidRequestError(f"{field}: this is no base64 text", field=field)
+            raise InvalidRequestError(f"{field}: this is not base64 text", field=field)
         return source
 
     def _has_only_base64(self) -> bool:
@@ -158,7 +158,7 @@ class PathSource:
         """Take a file's path.
 
         Raises:
-            InvalidRequestError: there is no such file, or it cannot be read, or it is empty, or none: a pipe, say.
+            InvalidRequestError: there is no such file, or it cannot be read, is empty, or is not a file: a pipe, say.
         """
         name = os.fspath(path)
         try:

@@ -40,6 +40,10 @@ _ROWS = (
         audio_part="audio_url",
         roles=_CHAT_ROLES,
         message_keys=frozenset(),
+        # Its published chat template refuses anything else.
+        alternating=True,
+        system_first=True,
+        first_roles=frozenset(("user",)),
         parameters=_SAMPLING | {"seed", "stop", "frequency_penalty", "presence_penalty"},
         bounds={
             "frequency_penalty": Range(-2, 2),
@@ -108,6 +112,8 @@ _ROWS = (
         html_tags=frozenset(("image", "video")),
         roles=_CHAT_ROLES | {"tool"},
         message_keys=frozenset(("name", "reasoning_content")),
+        # Its maker's API answers 400 where thinking is on and an earlier call has no reasoning, or an empty one.
+        past_call_reasoning="The reasoning behind this call is not recorded.",
         parameters=_SAMPLING
         | {"seed", "chat_template_kwargs", "tools", "tool_choice", "stream_options"},
         bounds={

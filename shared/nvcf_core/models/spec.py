@@ -70,8 +70,14 @@ class ModelSpec:
     """Whether it takes exactly one user message; system text is folded into it."""
     alternating: bool = False
     """Whether system comes first and only once, and no two messages of one role follow each other."""
+    system_first: bool = False
+    """Whether system texts, wherever they stand, are collected into one message that comes first."""
+    first_roles: frozenset[str] | None = None
+    """The roles that the first message after the system's may have, None: any."""
     last_roles: frozenset[str] | None = None
     """The roles its last message may have, None: any."""
+    past_call_reasoning: str | None = None
+    """What is sent as the reasoning of an earlier tool call that has none, while the model thinks; None: nothing."""
 
     parameters: frozenset[str] | None = None
     """The body fields its documentation documents besides messages, model and stream; None: not documented, all go."""

@@ -26,7 +26,7 @@ def list_models(base_url: str, retry: RetryPolicy) -> Flow[list[str]]:
         body = None
     rows = body.get("data") if isinstance(body, dict) else None
     if not isinstance(rows, list):
-        raise InvalidResponseError("the service's list of models is none", body=response.body)
+        raise InvalidResponseError("the service's list of models is not a list", body=response.body)
     return sorted(
         {row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)}
     )

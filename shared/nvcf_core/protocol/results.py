@@ -26,7 +26,7 @@ _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _DAMAGED_ZIP = (
     zipfile.BadZipFile, zlib.error, struct.error, ValueError, NotImplementedError, RuntimeError, EOFError, OSError,
 )  # fmt: skip
-"""What the zip reader raises for bytes that are none, or damaged."""
+"""What the zip reader raises for bytes that are not a zip, or damaged."""
 
 
 def download_result(call: ChatRequest, response: Response) -> Flow[Response]:
@@ -85,5 +85,5 @@ def extract_answer(
                 return file.read(size + 1)
     except _DAMAGED_ZIP as error:
         raise InvalidResponseError(
-            f"the result is no zip: {error}", body=data, request_id=request_id
+            f"the result is not a zip: {error}", body=data, request_id=request_id
         ) from None

@@ -68,7 +68,7 @@ class UploadCache:
             self._created[asset.id] = asset
 
     def remove(self, asset_id: str) -> None:
-        """Note that an asset is no more."""
+        """Note that an asset is gone."""
         self.invalidate(asset_id)
         with self._lock:
             self._created.pop(asset_id, None)

@@ -12,12 +12,7 @@ from nvcf_core.messages import Media, Message
 from nvcf_core.models.spec import NEAREST_EFFORT, ReasoningEffort
 from nvcf_core.models.validator import Validator, check_number
 
-__all__ = [
-    "add_reasoning",
-    "check_effort",
-    "without_thinking",
-    "without_thinking_for_forced_tool",
-]
+__all__ = ["add_reasoning", "check_effort", "without_thinking", "without_thinking_for_forced_tool"]
 
 _EFFORTS: tuple[str, ...] = get_args(ReasoningEffort)
 

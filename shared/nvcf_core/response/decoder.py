@@ -103,7 +103,8 @@ class UnlabelledDecoder:
         self._beginning += data
         said = self._beginning.removeprefix(_BOM).lstrip()
         field, colon, _ = said.partition(b":")
-        if not colon and any(name.startswith(field) for name in _EVENT_FIELDS):
+        mark = _BOM.startswith(self._beginning)
+        if mark or (not colon and any(name.startswith(field) for name in _EVENT_FIELDS)):
             return []  # Too little to tell.
         self._decided = True
         if colon and field in _EVENT_FIELDS:

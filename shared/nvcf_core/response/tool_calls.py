@@ -25,13 +25,15 @@ _NO_ID = frozenset(("null", "none", "undefined"))
 class _PartialCall:
     """A call whose fragments are still arriving. It is told of from the fragment on that names it."""
 
-    __slots__ = ("_unsent", "arguments", "index", "wire_id", "wire_name")
+    __slots__ = ("_unsent", "arguments", "index", "may_be_copy", "wire_id", "wire_name")
 
     def __init__(self) -> None:
         self.index = -1
         """Its place among the calls that have a name, -1 before it has one."""
         self.wire_id = ""
         self.wire_name = ""
+        self.may_be_copy = False
+        """Whether it has done no more so far than to repeat the name of the call before it, which was whole."""
         self.arguments = ArgumentsDecoder()
         self._unsent: list[str] = []
 
@@ -62,7 +64,9 @@ class ToolCallAssembler:
         "_by_wire_id",
         "_by_wire_index",
         "_calls",
+        "_doubled",
         "_ids",
+        "_last_delta",
         "_named",
         "_options",
     )
@@ -75,10 +79,18 @@ class ToolCallAssembler:
         self._by_wire_index: dict[int, _PartialCall] = {}
         self._by_wire_id: dict[str, _PartialCall] = {}
         self._ids: set[str] = set()
+        self._last_delta: Sequence[Any] | None = None
+        """The delta before this one, None if this one must not be taken for its copy."""
+        self._doubled = False
+        """Whether the server sends every delta twice."""
 
     def feed(self, pieces: Sequence[Any]) -> tuple[ToolCall, ...]:
         """Take the `tool_calls` of one delta; return what is certain of them."""
-        if (growing := self._continued(pieces)) is not None:
+        growing = self._continued(pieces)
+        if (growing is None or self._doubled) and self._is_sent_twice(pieces):
+            return ()
+        if growing is not None:
+            self._last_delta = self._last_delta if self._doubled else None
             arguments = growing.feed(_arguments(pieces[0]["function"].get("arguments")))
             return (ToolCall(growing.index, "", "", arguments),) if arguments else ()
         fragments: dict[int, list[ToolCall]] = {}
@@ -95,7 +107,7 @@ class ToolCallAssembler:
 
     def flush(self) -> tuple[ToolCall, ...]:
         """What was held back of the arguments. A call that never got a name is left out, with a warning."""
-        if len(self._named) < len(self._calls):
+        if any(not growing.wire_name for growing in self._calls):
             self._options.warn(
                 "nameless_call", "a tool call without a name was left out of an answer"
             )
@@ -109,6 +121,15 @@ class ToolCallAssembler:
     def set_answer_id(self, answer_id: str) -> None:
         """Learn the answer's id."""
         self._answer_id = self._answer_id or answer_id
+
+    def _is_sent_twice(self, pieces: Sequence[Any]) -> bool:
+        """Whether a delta is the one before it once more. A server that repeats how a call begins repeats all of it."""
+        if pieces == self._last_delta and (self._doubled or any(map(_names_a_call, pieces))):
+            self._doubled, self._last_delta = True, None
+            return True
+        self._doubled = self._doubled and self._last_delta is None
+        self._last_delta = pieces
+        return False
 
     def _continued(self, pieces: Sequence[Any]) -> _PartialCall | None:
         """The call that a delta goes on with, where it is one piece that says nothing else, as most are."""
@@ -126,6 +147,7 @@ class ToolCallAssembler:
         growing = self._find(place, arguments, touched)
         if growing is None:
             growing = _PartialCall()
+            growing.may_be_copy = self._may_be_copy(place, arguments)
             self._calls.append(growing)
         if place.index is not None and (place.name or place.index not in self._by_wire_index):
             self._by_wire_index[place.index] = growing
@@ -151,15 +173,23 @@ class ToolCallAssembler:
             return None
         return last if not last.arguments.complete or last.arguments.is_copy(arguments) else None
 
+    def _may_be_copy(self, place: _Place, arguments: str) -> bool:
+        last = self._calls[-1] if self._calls else None
+        if last is None or place.id or arguments.strip():
+            return False
+        return place.name == last.wire_name and last.arguments.complete
+
     def _fragment(self, growing: _PartialCall, name: str, arguments: str) -> ToolCall:
-        if name and growing.index < 0:
-            return self._announce(growing, name, arguments)
+        growing.wire_name = growing.wire_name or name
+        growing.may_be_copy = growing.may_be_copy and not arguments.strip()
+        if growing.index < 0 and growing.wire_name and not growing.may_be_copy:
+            return self._announce(growing, arguments)
         return ToolCall(growing.index, arguments=growing.feed(arguments))
 
-    def _announce(self, growing: _PartialCall, name: str, arguments: str) -> ToolCall:
-        """The first fragment of a call, which has just got its name."""
+    def _announce(self, growing: _PartialCall, arguments: str) -> ToolCall:
+        """The first fragment of a call that has a name."""
+        name = growing.wire_name
         growing.index = len(self._named)
-        growing.wire_name = name
         growing.arguments = ArgumentsDecoder(self._options.schemas.get(name))
         self._named.append(growing)
         call_id = growing.wire_id or self._make_id(growing.index)
@@ -193,6 +223,12 @@ def _read(piece: Mapping[str, Any]) -> tuple[_Place, str]:
     return place, _arguments(function.get("arguments"))
 
 
+def _names_a_call(piece: object) -> bool:
+    """Whether a fragment has a name, and an index or an id by which to tell it from another call's."""
+    is_placed = get_int(piece, "index") is not None or get_text(piece, "id")
+    return bool(is_placed and get_text(get_object(piece, "function"), "name"))
+
+
 def _is_copy(growing: _PartialCall, place: _Place, arguments: str) -> bool:
     """Whether a fragment is a whole call once more."""
     return place.name == growing.wire_name and growing.arguments.is_copy(arguments)
@@ -206,8 +242,7 @@ def _begins_another(growing: _PartialCall, place: _Place, arguments: str) -> boo
         return place.id != growing.wire_id
     if place.name != growing.wire_name:
         return growing.arguments.complete or growing.arguments.empty
-    repeated = not arguments.strip() or _is_copy(growing, place, arguments)
-    return growing.arguments.complete and not repeated
+    return growing.arguments.complete and not _is_copy(growing, place, arguments)
 
 
 def _merge_fragments_of_delta(fragments: list[ToolCall]) -> ToolCall:

@@ -100,7 +100,7 @@ def test_padding_in_the_middle_is_refused() -> None:
     good = base64.b64encode(bytes(1_500_000)).decode()
     assert Base64Source.from_text(good, field="f").length == 1_500_000
     for length in (12, PIECE):
-        with pytest.raises(InvalidRequestError, match="no base64 text"):
+        with pytest.raises(InvalidRequestError, match="not base64 text"):
             Base64Source.from_text("A" * (length - 2) + "==" + good, field="f")
 
 

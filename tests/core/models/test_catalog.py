@@ -166,7 +166,12 @@ def test_bounds_are_exact(model: str) -> None:
 def test_what_only_one_page_wants() -> None:
     rows = {row.id: row for row in known_models()}
     assert {model for model, row in rows.items() if row.single_message} == {PALI}
-    assert {model for model, row in rows.items() if row.alternating} == {SUPER}
+    assert {model for model, row in rows.items() if row.alternating} == {SUPER, GEMMA}
+    assert {model for model, row in rows.items() if row.system_first} == {GEMMA}
+    assert {model: row.first_roles for model, row in rows.items() if row.first_roles} == {
+        GEMMA: {"user"}
+    }
+    assert {model for model, row in rows.items() if row.past_call_reasoning} == {KIMI}
     assert {model: row.max_media for model, row in rows.items() if row.max_media} == {PALI: 1}
     assert {model: row.last_roles for model, row in rows.items() if row.last_roles} == {
         SUPER: {"user", "tool"}

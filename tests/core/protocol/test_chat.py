@@ -342,7 +342,7 @@ def test_a_zip_that_lies_about_its_size_gives_no_more_than_it_says(chatting: Any
     driven = chatting()
     driven.start()
     driven.give(redirect())
-    with pytest.raises(InvalidResponseError, match="is no zip"):
+    with pytest.raises(InvalidResponseError, match="is not a zip"):
         driven.give(Response(200, {}, data))
 
 

@@ -116,6 +116,27 @@ def test_a_piece_with_neither_name_nor_id_goes_on_with_the_call_before_it(index:
     assert calls == [("a", "f", '{"x":1}')]
 
 
+@pytest.mark.parametrize("index", [0, None])
+def test_a_name_once_more_and_then_other_arguments_are_another_call(index: Any) -> None:
+    texts = ["", '{"a"', ": 1}"], ["", '{"a"', ": 2}"]
+    pieces = [
+        piece(index, None, None if at else "f", part)
+        for text in texts
+        for at, part in enumerate(text)
+    ]
+    calls = [arguments for _, _, arguments in assembled(*([each] for each in pieces))]
+    assert calls == ['{"a": 1}', '{"a": 2}']
+
+
+def test_two_pieces_that_happen_to_be_equal_are_two() -> None:
+    pieces = [
+        piece(0, "a", "f", '{"a": "'),
+        *[piece(0, None, None, "ha")] * 2,
+        piece(0, None, None, '"}'),
+    ]
+    assert assembled(*([each] for each in pieces)) == [("a", "f", '{"a": "haha"}')]
+
+
 @pytest.mark.parametrize("name", ["f", "g"])
 def test_named_pieces_under_one_index_and_without_ids_are_calls_of_their_own(name: str) -> None:
     first, second = piece(0, None, "f", '{"a": 1}'), piece(0, None, name, '{"a": 2}')
@@ -134,6 +155,17 @@ def test_named_pieces_under_one_index_and_without_ids_are_calls_of_their_own(nam
         [piece(0, "a", "f", '{"a"'), piece(0, "a", "f", ":1}")] * 2,
         [piece(0, "a", "f", '{"a":1}{"a": 1}')],
         [piece(0, "a", "f", '{"a":1}'), piece(0, "a", "f", "")],
+        [piece(0, None, "f", '{"a":1}'), piece(0, None, "f", "")],
+        [piece(None, None, "f", '{"a":1}'), piece(None, None, "f", "")],
+        [
+            each
+            for each in (
+                piece(0, "a", "f", ""),
+                piece(0, None, None, '{"a"'),
+                piece(0, None, None, ":1}"),
+            )
+            for _ in "12"
+        ],
     ],
 )
 def test_copies_are_one_call(pieces: list[Any]) -> None:
