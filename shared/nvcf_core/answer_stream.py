@@ -19,7 +19,7 @@ from .messages import Chunk
 from .protocol.chat_request import ChatRequest
 from .protocol.retry import Retries
 from .response.decoder import Decoder, decoder_for
-from .response.json_body import LONGEST_ANSWER, JSONBodyDecoder
+from .response.json_body import LONGEST_ANSWER
 from .response.options import DecodeOptions, options_for
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
 from .transport.bodies import pause_too_long
@@ -57,7 +57,6 @@ class _AnswerReader:
         self._length = 0
         self._finishing = self._looked = False
         self.decoder: Decoder = decoder_for(response, decode_options(call))
-        self._json = isinstance(self.decoder, JSONBodyDecoder)
         self._heard = time.monotonic()
 
     def feed(self, data: bytes) -> list[Chunk]:
@@ -88,14 +87,14 @@ class _AnswerReader:
 
     def _is_answer(self, chunks: list[Chunk], data: bytes) -> bool:
         """Whether what came is part of the answer: not a comment, nor white space around a JSON text."""
-        if self._json and not data.isspace():
+        if self.decoder.at_end and not data.isspace():
             self._looked = False
             return True
         return bool(chunks)
 
     def _is_whole(self) -> bool:
         """Whether the answer is whole although its body has not ended. A JSON text is parsed for that: once."""
-        if not self._json or self._looked:
+        if not self.decoder.at_end or self._looked:
             return self.decoder.done
         self._looked = True
         return self.decoder.can_end
@@ -109,7 +108,7 @@ class _AnswerReader:
     def _check_silence(self) -> None:
         """Signs of life alone do not keep a call waiting for ever."""
         limit, name = _KEEPALIVE_LIMIT, "signs of life alone"
-        if self._json and self._arriving is not None:
+        if self.decoder.at_end and self._arriving is not None:
             given, name = self._arriving.limits.body_limit
             limit = limit if given is None else given
         if time.monotonic() - self._heard > limit:

@@ -203,7 +203,9 @@ def test_no_path_is_read_out_of_a_url(url, form, server, talking):
         "tag": text(f'<img src="{url}" />'),
     }
     talk = talking("langchain")
-    with pytest.raises(InvalidRequestError, match=r"neither an http nor a data url|not a usable url"):
+    with pytest.raises(
+        InvalidRequestError, match=r"neither an http nor a data url|not a usable url"
+    ):
         talk.ask(talk.model(GEMMA, media_tags="parse"), blocks[form])
     assert server.requests == []
 

@@ -131,11 +131,11 @@ async def test_all_polls_together(way: Any, nvcf_emulator: Emulator) -> None:
 
 @only_core
 async def test_polls_that_come_back_at_once(way: Any, nvcf_emulator: Emulator) -> None:
-    """The pauses between them double from a tenth of a second: the third poll would come too late."""
+    """The pauses between them double from a tenth of a second; the third and last is made when the time is over."""
     nvcf_emulator.accept(polls=1000)
     await _fails(way(poll_timeout=0.3), errors.PollingTimeoutError, "poll_timeout")
     polls = [request for request in nvcf_emulator.requests if request.place == "poll"]
-    assert 1 <= len(polls) <= 2
+    assert 1 <= len(polls) <= 3
 
 
 @only_core

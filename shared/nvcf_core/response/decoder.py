@@ -40,6 +40,11 @@ class Decoder(Protocol):
         ...
 
     @property
+    def at_end(self) -> bool:
+        """Whether nothing is returned before the body has ended."""
+        ...
+
+    @property
     def has_failure(self) -> bool:
         """Whether `end` will raise: what came before the failure has been returned."""
         ...
@@ -80,6 +85,11 @@ class UnlabelledDecoder:
     def stopped(self) -> bool:
         """See `Decoder`."""
         return self._decoder.stopped
+
+    @property
+    def at_end(self) -> bool:
+        """See `Decoder`."""
+        return self._decoder.at_end
 
     @property
     def has_failure(self) -> bool:

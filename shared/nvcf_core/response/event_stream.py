@@ -44,6 +44,8 @@ class EventStreamDecoder:
         """Whether `end` will raise: what came before the failure has been returned."""
         return self._failure is not None
 
+    at_end = False
+
     @property
     def can_end(self) -> bool:
         """Whether the answer is whole, should nothing more arrive."""

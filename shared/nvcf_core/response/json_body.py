@@ -42,6 +42,7 @@ class JSONBodyDecoder:
         self._answer: Chunk | None = None
 
     stopped = False
+    at_end = True
     has_failure = False
 
     @property
