@@ -15,7 +15,9 @@ from rank_bm25 import BM25Okapi
 from llamaindex_nvcf import NVCF
 
 PAGES = Path(__file__).parents[1] / "docs"
-QUESTION = "Which error does a stream raise that ends halfway, and does it hand over what had arrived?"
+QUESTION = (
+    "Which error does a stream raise that ends halfway, and does it hand over what had arrived?"
+)
 
 
 def words(text: str) -> list[str]:

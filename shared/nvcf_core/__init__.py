@@ -2,6 +2,7 @@
 
 from .base import BaseNVCF as BaseNVCF
 from .client import Client as Client
+from .config.request_limiter import RequestLimiter as RequestLimiter
 from .messages import Chunk as Chunk
 from .messages import Media as Media
 from .messages import MediaKind as MediaKind
@@ -13,3 +14,4 @@ from .models.catalog import register as register
 from .models.catalog import spec_for as spec_for
 from .models.spec import ModelSpec as ModelSpec
 from .protocol.call import ChatRequest as ChatRequest
+from .transport.file_limiter import FileLimiter as FileLimiter

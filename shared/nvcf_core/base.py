@@ -14,6 +14,7 @@ from .client import Client
 from .config.auth import Auth
 from .config.endpoints import FUNCTION_PART, NVCF_URL, checked_root, is_nvidia
 from .config.options import RequestOptions, checked_headers
+from .config.request_limiter import RequestLimiter
 from .config.settings import Settings, key_from_env
 from .errors import InvalidRequestError
 from .exchange import Flow
@@ -54,6 +55,7 @@ class BaseNVCF(Settings):
             if getattr(self, name) is not None:
                 checked_root(getattr(self, name), name)
         checked_headers(self.default_headers)
+        _check_limiter(self.request_limiter)
         check_client_limits(dict(self))
 
     def available_models(self) -> list[str]:
@@ -263,6 +265,7 @@ class BaseNVCF(Settings):
             timeout=values["timeout"],
             chunk_timeout=values["stream_chunk_timeout"] if stream else None,
             requests_per_minute=self.requests_per_minute,
+            request_limiter=self.request_limiter,
         )
 
     def _own_options(self) -> RequestOptions:
@@ -279,7 +282,7 @@ class BaseNVCF(Settings):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """A copy with the key, and with pools of its own. What the user injected is shared."""
         memo = {} if memo is None else memo
-        for shared in (self.http_client, self.http_async_client, self.verify):
+        for shared in (self.http_client, self.http_async_client, self.verify, self.request_limiter):
             memo[id(shared)] = shared
         return super().__deepcopy__(memo)
 
@@ -310,6 +313,15 @@ class BaseNVCF(Settings):
         """On the other side the key is that of its environment."""
         super().__setstate__(
             {**state, "__dict__": {**state["__dict__"], "api_key": key_from_env()}}
+        )
+
+
+def _check_limiter(limiter: object) -> None:
+    if limiter is not None and not isinstance(limiter, RequestLimiter):
+        raise InvalidRequestError(
+            "request_limiter needs acquire(), acquire_async() and feedback(status, retry_after); "
+            f"{type(limiter).__name__} lacks one of them",
+            field="request_limiter",
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 
@@ -101,3 +103,24 @@ A `Request` is answered with its `Response`, or the `NVCFError` that stands for 
 A tuple of steps is answered with a tuple of what came of each, in the same order, `NVCFError`s among them.
 A `Future` is answered with None when it is done, whatever its outcome.
 """
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that `Retry-After` asks to wait: a number, or a date set against the response's own `Date`."""
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    value = value.strip()
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+        return float(value)
+    until, now = _date(value), _date(headers.get("date", ""))
+    if until is None or now is None:
+        return None
+    return max(0.0, until - now)
+
+
+def _date(value: str) -> float | None:
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return None

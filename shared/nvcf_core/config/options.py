@@ -11,6 +11,7 @@ from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import Request
 
 from .auth import Auth
+from .request_limiter import RequestLimiter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,8 @@ class RequestOptions:
     chunk_timeout: float | None = None
     """Seconds between two chunks of a body that is left open. None: as `timeout` has it."""
     requests_per_minute: int | None = None
+    request_limiter: RequestLimiter | None = field(default=None, repr=False)
+    """Asked besides, before each request to the model."""
 
     def headers_for(self, request: Request) -> dict[str, str]:
         """The headers of a request: the user's, and those that it needs, which win."""

@@ -27,7 +27,7 @@ from .endpoints import NVCF_URL
 _FIXED = frozenset(
     (
         "api_key", "base_url", "nvcf_url", "verify", "max_connections", "requests_per_minute",
-        "http_client", "http_async_client",
+        "http_client", "http_async_client", "request_limiter",
     )
 )  # fmt: skip
 """The keywords that belong to the object and cannot be given per call."""
@@ -144,6 +144,13 @@ class Settings(BaseModel):
         default=None,
         description="Never more than this many in any 60 seconds, over every object of the process that has "
         "the same key and host.",
+    )
+    request_limiter: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="A limit that reaches beyond the process: anything with acquire(), acquire_async() and "
+        "feedback(status, retry_after), such as nvcf_core.FileLimiter.",
     )
     verify: Any = Field(
         default=True,

@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import SecretStr
 
 from nvcf_core.config.auth import Auth
+from nvcf_core.config.request_limiter import RequestLimiter
 
 from .bodies import BoundedBody, LengthGuard
 from .httpx_client import ClientConfig
@@ -50,6 +51,10 @@ class Backend(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
+        ...
+
+    async def acquire(self, limiter: RequestLimiter) -> None:
+        """Wait until the user's own limiter lets a request go."""
         ...
 
     async def resolve_key(self, auth: Auth) -> SecretStr | None:
@@ -107,6 +112,10 @@ class SyncBackend:
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
         time.sleep(seconds)  # noqa: ASYNC251 - blocking is what it is for
+
+    async def acquire(self, limiter: RequestLimiter) -> None:
+        """Wait until the user's own limiter lets a request go."""
+        limiter.acquire()
 
     async def resolve_key(self, auth: Auth) -> SecretStr | None:
         """The API key of the next request."""
@@ -171,6 +180,10 @@ class AsyncBackend:
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
         await asyncio.sleep(seconds)
+
+    async def acquire(self, limiter: RequestLimiter) -> None:
+        """Wait until the user's own limiter lets a request go."""
+        await limiter.acquire_async()
 
     async def resolve_key(self, auth: Auth) -> SecretStr | None:
         """The API key of the next request."""

@@ -13,7 +13,7 @@ from nvcf_core.config.auth import key_fingerprint
 from nvcf_core.config.endpoints import origin
 from nvcf_core.config.options import RequestOptions
 from nvcf_core.errors import NVCFError
-from nvcf_core.exchange import Flow, Request, Response, Step
+from nvcf_core.exchange import Flow, Request, Response, Step, retry_after
 
 from .backends import Backend, OpenResponse
 from .bodies import BoundedBody, LengthGuard
@@ -136,6 +136,8 @@ class _Sending:
         if per_minute is not None and request.stage == "ask":
             self._limiter = shared_rate_limiter(key_fingerprint(self._key), origin(request.url)[1])
             await self._queue(self._limiter, per_minute)
+        if self._options.request_limiter is not None and request.stage == "ask":
+            await self._backend.acquire(self._options.request_limiter)
 
     async def _queue(self, limiter: RateLimiter, per_minute: int) -> None:
         """Wait for a place under the limit. Who leaves gives it back."""
@@ -157,6 +159,9 @@ class _Sending:
         status = response.status_code
         if self._limiter is not None:
             self._limiter.on_response(status)
+        shared = self._options.request_limiter
+        if shared is not None and self._request.stage == "ask":
+            shared.feedback(status, retry_after(response.headers))
         if self._request.stream and status == 200:
             self._keep_open(http, response, limits)
             return self._as_response(response, b"")
