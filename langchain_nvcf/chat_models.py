@@ -42,7 +42,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     model.invoke("Hello").content
     ```
 
-    The keywords are those of `nvcf_core.settings.Settings`, and langchain-core's own (`rate_limiter`, `cache`,
+    The keywords are those of `nvcf_core.config.settings.Settings`, and langchain-core's own (`rate_limiter`, `cache`,
     `callbacks`, `profile`, `output_version`, …). Most may also be given per call: `model.invoke(x, temperature=0.1)`.
 
     Raises:

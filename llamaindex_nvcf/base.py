@@ -59,7 +59,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
     copied; its key is in no dump. `with` and `close()` (`async with`, `aclose()`) release
     connections and uploaded assets.
 
-    Besides the keywords below it takes all of `nvcf_core.Settings` (`model`, `api_key`,
+    Besides the keywords below it takes all of `nvcf_core.config.settings.Settings` (`model`, `api_key`,
     `temperature`, …) and of `FunctionCallingLLM` (`system_prompt`, `callback_manager`,
     `output_parser`, `pydantic_program_mode`, `rate_limiter`, …).
 

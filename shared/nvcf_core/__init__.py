@@ -13,5 +13,5 @@ from .messages import Usage as Usage
 from .models.catalog import register as register
 from .models.catalog import spec_for as spec_for
 from .models.spec import ModelSpec as ModelSpec
-from .protocol.call import ChatRequest as ChatRequest
+from .protocol.chat_request import ChatRequest as ChatRequest
 from .transport.file_limiter import FileLimiter as FileLimiter

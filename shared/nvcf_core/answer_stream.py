@@ -10,16 +10,24 @@ from contextlib import aclosing
 from .errors import APIConnectionError, NVCFError, StreamInterruptedError
 from .exchange import Flow, Response
 from .messages import Chunk
-from .protocol.call import ChatRequest
+from .protocol.chat_request import ChatRequest
+from .response.choice import DecodeOptions
 from .response.decoder import Decoder, decoder_for
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
 from .transport.bodies import pause_too_long
 from .transport.driver import Conversation
 
-__all__ = ["AnswerStream", "AsyncAnswerStream"]
+__all__ = ["AnswerStream", "AsyncAnswerStream", "decode_options"]
 
 _KEEPALIVE_LIMIT = 300.0
 """Seconds that a stream may consist of comments alone, which say only that the service is alive."""
+
+
+def decode_options(call: ChatRequest) -> DecodeOptions:
+    """How the answer to a request is to be read."""
+    return DecodeOptions(
+        model=call.spec.id, stops=call.stops, names=call.names, single_call=call.single_call
+    )
 
 
 class _AnswerReader:
@@ -27,7 +35,7 @@ class _AnswerReader:
 
     def __init__(self, call: ChatRequest, response: Response) -> None:
         self.call, self.response = call, response
-        self.decoder: Decoder = decoder_for(response, call.reading)
+        self.decoder: Decoder = decoder_for(response, decode_options(call))
         self._heard = time.monotonic()
 
     def feed(self, data: bytes) -> list[Chunk]:
@@ -94,7 +102,7 @@ class AnswerStream:
             NVCFError: whatever goes wrong.
         """
         call = self._call
-        call.hash_uploads()
+        call.deliveries.hash_uploads()
         conversation = Conversation(self._backend, call.options)
         response = run_sync(conversation.run(self._flow))
         try:
@@ -137,7 +145,7 @@ class AsyncAnswerStream:
         """
         call = self._call
         if call.deliveries.uploads():
-            await asyncio.to_thread(call.hash_uploads)
+            await asyncio.to_thread(call.deliveries.hash_uploads)
         conversation = Conversation(self._backend, call.options)
         response = await conversation.run(self._flow)
         try:

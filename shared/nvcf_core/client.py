@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 from .answer_stream import AnswerStream, AsyncAnswerStream
 from .config.options import RequestOptions
 from .errors import NVCFError, NVCFWarning
-from .exchange import ByteSource, Flow, Response
+from .exchange import Flow, Response
+from .media.delivery import Upload
 from .messages import Chunk
-from .protocol.assets import delete, gather, upload
-from .protocol.call import ChatRequest
+from .protocol.assets import AssetApi, gather
 from .protocol.chat import chat
+from .protocol.chat_request import ChatRequest
 from .protocol.retry import RetryPolicy
 from .protocol.upload_cache import Asset, UploadCache
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
@@ -90,14 +91,14 @@ class Client:
 
     def uploading(
         self,
-        source: ByteSource,
-        mime: str,
+        upload: Upload,
         root: str,
         retry: RetryPolicy,
         progress: Callable[[int, int], None] | None,
     ) -> Flow[Asset]:
         """The upload of a file of any size, to be run. The asset is deleted when the client is closed."""
-        return self._remembering(upload(source, mime, root, retry, self._uploads, progress))
+        api = AssetApi(root, retry, self._uploads)
+        return self._remembering(api.upload(upload.source, upload.mime_type, progress))
 
     def close(self) -> None:
         """Delete the assets that this client uploaded, and close its pools. It can be used again."""
@@ -138,13 +139,14 @@ class Client:
 
     def _flow(self, call: ChatRequest) -> Flow[Response]:
         flow = chat(call, self._uploads, time.monotonic())
-        return self._remembering(flow) if call.deliveries else flow
+        return self._remembering(flow) if call.deliveries.uploads() else flow
 
 
 def _delete_all(assets: list[Asset], cache: UploadCache) -> Flow[list[NVCFError]]:
     """Delete assets, and return what went wrong."""
+    retry = RetryPolicy(max_retries=1)
     results = yield from gather(
-        [delete(asset, RetryPolicy(max_retries=1), cache) for asset in assets]
+        [AssetApi(asset.root, retry, cache).delete(asset) for asset in assets]
     )
     return [result for result in results if isinstance(result, NVCFError)]
 

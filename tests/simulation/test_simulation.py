@@ -76,11 +76,11 @@ def test_it_notices_assets_that_are_forgotten(monkeypatch: pytest.MonkeyPatch) -
 def test_it_notices_a_failed_upload_that_is_not_cleared_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def leave(asset: Any, _: Any, ledger: UploadCache) -> Any:
-        ledger.remove(asset.id)
+    def leave(api: Any, asset: Any) -> Any:
+        api._cache.remove(asset.id)
         yield from ()
 
-    monkeypatch.setattr(assets, "delete", leave)
+    monkeypatch.setattr(assets.AssetApi, "delete", leave)
     assert "assets stay behind" in first_violation()
 
 

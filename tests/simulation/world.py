@@ -12,11 +12,12 @@ from typing import Any
 from unittest.mock import patch
 
 from nvcf_core import BaseNVCF, ChatRequest, Chunk, Media, Message
+from nvcf_core.answer_stream import decode_options
 from nvcf_core.errors import NVCFError, StreamInterruptedError
 from nvcf_core.exchange import Request, Response
 from nvcf_core.media import delivery
 from nvcf_core.media.sources import BytesSource
-from nvcf_core.protocol.assets import delete, gather, upload
+from nvcf_core.protocol.assets import AssetApi, gather
 from nvcf_core.protocol.chat import chat
 from nvcf_core.protocol.retry import RetryPolicy
 from nvcf_core.protocol.upload_cache import UploadCache
@@ -136,7 +137,7 @@ class World:
         alone = rng.random() < 0.5
         if rng.random() < 0.1:
             retry = RetryPolicy(max_retries=rng.choice((0, 1, 2)))
-            flow = upload(rng.choice(PICTURES), "image/png", NVCF, retry, self.ledger)
+            flow = AssetApi(NVCF, retry, self.ledger).upload(rng.choice(PICTURES), "image/png")
             self._start(Talk(f"upload {number}", flow, alone))
             return
         model = MODELS[rng.choice((0, 1, 2, 4)), rng.choice(POLL_TIMEOUTS)]
@@ -150,7 +151,7 @@ class World:
         rng.shuffle(parts)
         message = Message(role="user", parts=(question, *parts))
         call = model._build_request([message], {}, stream=rng.random() < 0.5)
-        call.hash_uploads()
+        call.deliveries.hash_uploads()
         flow = chat(call, self.ledger, self.now)
         self._start(Talk(f"call {number}", flow, alone, call=call, question=question))
 
@@ -308,7 +309,7 @@ class World:
 
     def _read(self, talk: Talk, call: ChatRequest, reply: Response) -> Chunk:
         """The answer, read as a client reads it."""
-        decoder = decoder_for(reply, call.reading)
+        decoder = decoder_for(reply, decode_options(call))
         pieces, breaks = [reply.body], None
         if talk.outcome is not None and reply is talk.outcome.result:
             pieces, breaks = talk.outcome.body, talk.outcome.breaks
@@ -332,7 +333,8 @@ class World:
         """Delete what was uploaded, as a client does that is closed."""
         assets = self.ledger.pop_all()
         self._say(f"the client closes and deletes {[asset.id for asset in assets]}")
-        removals = [delete(asset, RetryPolicy(max_retries=1), self.ledger) for asset in assets]
+        api = AssetApi(NVCF, RetryPolicy(max_retries=1), self.ledger)
+        removals = [api.delete(asset) for asset in assets]
         talk = Talk("close", gather(removals), alone=self.rng.random() < 0.5)
         self._talks.append(talk)
         self._resume(talk, None)

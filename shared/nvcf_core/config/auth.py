@@ -15,6 +15,8 @@ from nvcf_core.exchange import Request
 
 from .endpoints import is_loopback, is_nvidia, origin
 
+__all__ = ["Auth", "KeySource", "key_fingerprint"]
+
 KeySource: TypeAlias = SecretStr | str | Callable[[], Any] | None
 
 
@@ -30,7 +32,7 @@ class Auth:
         """The key, for a synchronous call.
 
         Raises:
-            InvalidRequestError: there is none for a host of NVIDIA's, or it is no key, or it is asynchronous.
+            InvalidRequestError: there is none for a host of NVIDIA's, or it is not a key, or it is asynchronous.
         """
         found = self.key() if callable(self.key) else self.key
         if inspect.isawaitable(found):
@@ -45,7 +47,7 @@ class Auth:
         """The key, for an asynchronous call.
 
         Raises:
-            InvalidRequestError: as `find`, but an asynchronous callable is welcome.
+            InvalidRequestError: as `resolve_key`, but an asynchronous callable is welcome.
         """
         found = self.key() if callable(self.key) else self.key
         if isinstance(found, Awaitable):

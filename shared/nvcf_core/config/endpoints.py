@@ -5,9 +5,20 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from nvcf_core.errors import InvalidRequestError
+
+__all__ = [
+    "NVCF_URL",
+    "Endpoints",
+    "checked_root",
+    "is_loopback",
+    "is_nvidia",
+    "is_safe_redirect",
+    "origin",
+]
 
 
 def is_safe_redirect(url: str, root: str) -> bool:
@@ -69,12 +80,71 @@ def checked_root(url: str, field: str) -> str:
     return url.rstrip("/")
 
 
-FUNCTION_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-
 @functools.lru_cache(maxsize=256)
 def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port: what a key may go to."""
     parts = urlsplit(url)
     default = {"http": 80, "https": 443}.get(parts.scheme)
     return parts.scheme, parts.hostname or "", parts.port or default
+
+
+_FUNCTION_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The urls of the service that one model is asked at."""
+
+    base_url: str
+    """The root below which models are asked, without a last slash."""
+    nvcf_url: str | None
+    """The root of the asset, polling and function API, None where there is none."""
+
+    @classmethod
+    @functools.lru_cache(maxsize=256)
+    def resolve(cls, base_url: str | None, nvcf_url: str | None, documented: str) -> Endpoints:
+        """The endpoints of a model, by what the user gave.
+
+        Args:
+            base_url: the user's; None: the documented one.
+            nvcf_url: the user's; None: NVIDIA's own, while `base_url` is NVIDIA's.
+            documented: the host that the model's documentation names, up to `/v1`.
+
+        Raises:
+            InvalidRequestError: one of them is not a usable root.
+        """
+        root = checked_root(base_url, "base_url") if base_url else documented
+        if nvcf_url:
+            return cls(root, checked_root(nvcf_url, "nvcf_url"))
+        return cls(root, NVCF_URL if is_nvidia(root) else None)
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """Both of them: the key may go to their hosts."""
+        return (self.base_url,) if self.nvcf_url is None else (self.base_url, self.nvcf_url)
+
+    @property
+    def poll_url(self) -> str:
+        """Where the result of a request that was accepted with 202 is asked for, below its id."""
+        root = self.base_url if self.nvcf_url is None else f"{self.nvcf_url}/pexec"
+        return f"{root}/status"
+
+    def chat_url(self, path: str) -> str:
+        """Where a model of the catalogue is asked, by the path of its row."""
+        return f"{self.base_url}/{path}"
+
+    def function_url(self, function_id: str, version: str | None) -> str:
+        """Where a function that is deployed on NVCF is called.
+
+        Raises:
+            InvalidRequestError: there is no `nvcf_url`, or an id has letters that no id has.
+        """
+        if self.nvcf_url is None:
+            raise InvalidRequestError(
+                "function_id needs nvcf_url, the root of the function API", field="nvcf_url"
+            )
+        for name, part in (("function_id", function_id), ("function_version", version)):
+            if part is not None and not _FUNCTION_PART.fullmatch(part):
+                raise InvalidRequestError(f"{name}={part!r} is not an id", field=name)
+        url = f"{self.nvcf_url}/pexec/functions/{function_id}"
+        return f"{url}/versions/{version}" if version else url

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,9 @@ from nvcf_core.exchange import Request
 
 from .auth import Auth
 from .request_limiter import RequestLimiter
+from .settings import CallSettings, Settings
+
+__all__ = ["RequestOptions", "checked_headers", "request_options"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise InvalidRequestError(
-                f"default_headers: {name!r} is no header name", field="default_headers"
+                f"default_headers: {name!r} is not a header name", field="default_headers"
             )
         if (
             not isinstance(value, str)
@@ -55,7 +58,38 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
             or not (value.isprintable() or not value)
         ):
             raise InvalidRequestError(
-                f"default_headers: the value of {name} is no header value", field="default_headers"
+                f"default_headers: the value of {name} is not a header value",
+                field="default_headers",
             )
         checked[name.lower()] = value
     return checked
+
+
+def request_options(
+    settings: Settings, call: CallSettings, roots: Sequence[str], *, stream: bool
+) -> RequestOptions:
+    """The options of one conversation.
+
+    Args:
+        settings: the object's own.
+        call: those of the call; the object's own again where there is no call.
+        roots: the urls of the service, to whose hosts the key may go.
+        stream: whether the answer is a stream, whose chunks have a time limit of their own.
+
+    Raises:
+        InvalidRequestError: a header cannot be sent.
+    """
+    auth = Auth(settings.api_key, tuple(roots))
+    if settings.api_key is not None and (plain := auth.insecure_root()):
+        settings.warn(
+            "http",
+            f"the API key goes to {plain} without TLS, where anyone on the way can read it",
+        )
+    return RequestOptions(
+        auth=auth,
+        headers=checked_headers(call.default_headers),
+        timeout=call.timeout,
+        chunk_timeout=call.stream_chunk_timeout if stream else None,
+        requests_per_minute=settings.requests_per_minute,
+        request_limiter=settings.request_limiter,
+    )

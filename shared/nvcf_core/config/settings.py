@@ -24,13 +24,7 @@ from nvcf_core.models.spec import ReasoningEffort
 
 from .endpoints import NVCF_URL
 
-_FIXED = frozenset(
-    (
-        "api_key", "base_url", "nvcf_url", "verify", "max_connections", "requests_per_minute",
-        "http_client", "http_async_client", "request_limiter",
-    )
-)  # fmt: skip
-"""The keywords that belong to the object and cannot be given per call."""
+__all__ = ["CallSettings", "Settings", "key_from_env"]
 
 _MERGED = frozenset(("default_headers", "extra_body"))
 
@@ -54,16 +48,8 @@ def key_from_env() -> SecretStr | None:
     return SecretStr(key) if key else None
 
 
-class Settings(BaseModel):
-    """The keywords of `ChatNVCF`, `NVCFLLM` and `NVCF`.
-
-    None means "not set" everywhere. All but the key, the clients, the urls, `verify`, `max_connections` and
-    `requests_per_minute` may also be given per call, where None leaves the constructor's value standing.
-
-    Raises:
-        InvalidRequestError: a value is out of the bounds of the model's documentation, or a url is unusable.
-        pydantic.ValidationError: a value has the wrong type.
-    """
+class CallSettings(BaseModel):
+    """The keywords that a call may repeat, where None leaves the constructor's value standing."""
 
     # A validation error shows the value it refuses, which might be a key.
     model_config = ConfigDict(
@@ -71,29 +57,11 @@ class Settings(BaseModel):
     )
 
     model: str = Field(description='The model id, e.g. "moonshotai/kimi-k2.6". Any id is accepted.')
-    api_key: SecretStr | str | Callable[[], Any] | None = Field(
-        default_factory=key_from_env,
-        exclude=True,
-        repr=False,
-        description="A key, or a callable (sync or async) asked at each request. "
-        "Default: the environment's NVIDIA_API_KEY.",
-    )
-    base_url: str | None = Field(
-        default_factory=_from_env("NVIDIA_BASE_URL"),
-        description="The root that ends in /v1. Default: the environment's NVIDIA_BASE_URL, "
-        "else the model's documented host.",
-    )
-    nvcf_url: str | None = Field(
-        default_factory=_from_env("NVCF_URL"),
-        description="The root of the asset, polling and function API. Default: the environment's NVCF_URL, "
-        f"else {NVCF_URL} while base_url is NVIDIA's.",
-    )
     function_id: str | None = Field(
         default=None,
         description="The id of a function deployed on NVCF, called instead of the catalogue model.",
     )
     function_version: str | None = Field(default=None, description="A version of that function.")
-
     temperature: float | None = Field(default=None, description="Sampling temperature.")
     top_p: float | None = Field(default=None, description="Nucleus sampling mass.")
     max_tokens: int | None = Field(default=None, description="The most tokens an answer may have.")
@@ -121,7 +89,6 @@ class Settings(BaseModel):
         default=None,
         description="Merged last over what reasoning_effort and reasoning_budget produce.",
     )
-
     streaming: bool = Field(default=False, description="Answer whole calls through a stream.")
     stream_usage: bool = Field(
         default=True,
@@ -135,11 +102,65 @@ class Settings(BaseModel):
     stream_chunk_timeout: float | None = Field(
         default=120.0, description="Seconds between two chunks of a stream. None: no limit."
     )
-    max_connections: int | None = Field(default=None, description="Of the pool. None: no limit.")
     poll_timeout: float = Field(default=900.0, description="Seconds a call may stay at 202 in all.")
     max_retries: int = Field(
         default=2, description="Tries after the first, before the answer's first byte."
     )
+    default_headers: dict[str, str] | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Sent with every request to the service's own hosts.",
+    )
+    extra_body: dict[str, Any] | None = Field(
+        default=None, description="Merged into every request's body, unchecked."
+    )
+    media_tags: Literal["literal", "parse"] = Field(
+        default="literal",
+        description='"literal": a tag such as <img src=…> inside a text stays text. "parse": it is read as media.',
+    )
+    validation: Literal["error", "warn", "off"] = Field(
+        default="error",
+        description="What happens when a documented bound of a known model is broken.",
+    )
+    on_progress: Callable[[float], None] | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Told the percentage done while the service still works on a request (202), where it says so.",
+    )
+
+
+class Settings(CallSettings):
+    """The keywords of `ChatNVCF`, `NVCFLLM` and `NVCF`.
+
+    None means "not set" everywhere. Those of `CallSettings` may also be given per call; the others belong to the
+    object: the key, the clients, the urls, `verify`, `max_connections`,
+    `requests_per_minute` and `request_limiter`.
+
+    Raises:
+        InvalidRequestError: a value is out of the bounds of the model's documentation, or a url is unusable.
+        pydantic.ValidationError: a value has the wrong type.
+    """
+
+    api_key: SecretStr | str | Callable[[], Any] | None = Field(
+        default_factory=key_from_env,
+        exclude=True,
+        repr=False,
+        description="A key, or a callable (sync or async) asked at each request. "
+        "Default: the environment's NVIDIA_API_KEY.",
+    )
+    base_url: str | None = Field(
+        default_factory=_from_env("NVIDIA_BASE_URL"),
+        description="The root that ends in /v1. Default: the environment's NVIDIA_BASE_URL, "
+        "else the model's documented host.",
+    )
+    nvcf_url: str | None = Field(
+        default_factory=_from_env("NVCF_URL"),
+        description="The root of the asset, polling and function API. Default: the environment's NVCF_URL, "
+        f"else {NVCF_URL} while base_url is NVIDIA's.",
+    )
+    max_connections: int | None = Field(default=None, description="Of the pool. None: no limit.")
     requests_per_minute: int | None = Field(
         default=None,
         description="Never more than this many in any 60 seconds, over every object of the process that has "
@@ -158,15 +179,6 @@ class Settings(BaseModel):
         repr=False,
         description="As httpx's: True, False, an SSLContext or a CA path.",
     )
-    default_headers: dict[str, str] | None = Field(
-        default=None,
-        exclude=True,
-        repr=False,
-        description="Sent with every request to the service's own hosts.",
-    )
-    extra_body: dict[str, Any] | None = Field(
-        default=None, description="Merged into every request's body, unchecked."
-    )
     http_client: Any = Field(
         default=None,
         exclude=True,
@@ -175,20 +187,6 @@ class Settings(BaseModel):
     )
     http_async_client: Any = Field(
         default=None, exclude=True, repr=False, description="Your own httpx.AsyncClient, likewise."
-    )
-    media_tags: Literal["literal", "parse"] = Field(
-        default="literal",
-        description='"literal": a tag such as <img src=…> inside a text stays text. "parse": it is read as media.',
-    )
-    validation: Literal["error", "warn", "off"] = Field(
-        default="error",
-        description="What happens when a documented bound of a known model is broken.",
-    )
-    on_progress: Callable[[float], None] | None = Field(
-        default=None,
-        exclude=True,
-        repr=False,
-        description="Told the percentage done while the service still works on a request (202), where it says so.",
     )
 
     @field_validator("api_key", mode="before")
@@ -205,8 +203,8 @@ class Settings(BaseModel):
             self._warned.add(reason)
             warnings.warn(message, NVCFWarning, stacklevel=2)
 
-    def for_call(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The settings of one call, and the body fields that are no setting.
+    def for_call(self, given: Mapping[str, Any]) -> tuple[CallSettings, dict[str, Any]]:
+        """The settings of one call, and the body fields that are not settings.
 
         Args:
             given: what the call itself was given. None leaves the constructor's value standing; headers and
@@ -216,30 +214,38 @@ class Settings(BaseModel):
             InvalidRequestError: one of them belongs to the object and cannot be given per call, or has the
                 wrong type.
         """
-        values = {name: getattr(self, name) for name in _PER_CALL}
+        changed: dict[str, Any] = {}
         extra: dict[str, Any] = {}
         for name, value in given.items():
             if value is None:
                 continue
-            if name in _FIXED:
+            if name in _PER_CALL:
+                changed[name] = self._given(name, value)
+            elif name in _OF_THE_OBJECT:
                 raise InvalidRequestError(
                     f"{name} is given to the constructor, not per call", field=name
                 )
-            if name not in _PER_CALL:
-                extra[name] = value
-            elif name in _MERGED:
-                values[name] = {**(values[name] or {}), **_typed(name, value)}
             else:
-                values[name] = value if name in _NUMBERS else _typed(name, value)
-        return values, extra
+                extra[name] = value
+        # A copy shares all that the call does not change: validating it anew would cost more than all the rest.
+        return (self.model_copy(update=changed) if changed else self), extra
+
+    def _given(self, name: str, value: object) -> Any:
+        if name in _NUMBERS:
+            return value
+        if name in _MERGED:
+            return {**(getattr(self, name) or {}), **_typed(name, value)}
+        return _typed(name, value)
 
 
-_PER_CALL = frozenset(Settings.model_fields) - _FIXED
+_PER_CALL = frozenset(CallSettings.model_fields)
+
+_OF_THE_OBJECT = frozenset(Settings.model_fields) - _PER_CALL
 
 
 @functools.cache
 def _type_of(name: str) -> TypeAdapter[Any]:
-    return TypeAdapter(Settings.model_fields[name].rebuild_annotation())
+    return TypeAdapter(CallSettings.model_fields[name].rebuild_annotation())
 
 
 def _typed(name: str, value: object) -> Any:

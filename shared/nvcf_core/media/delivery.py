@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from nvcf_core.exchange import ByteSource
 from nvcf_core.messages import Media, Message
@@ -12,6 +12,17 @@ from nvcf_core.models.validator import Validator
 
 from .formats import AMBIGUOUS_FORMATS, MIME_TYPES, kind_of_mime_type, mime_of_format, sniff_format
 from .sources import base64_length, first_bytes, sha256_hex
+
+__all__ = [
+    "INLINE_LIMIT",
+    "INLINE_TOTAL",
+    "MOST_ASSETS",
+    "ContentKey",
+    "Deliveries",
+    "Delivery",
+    "Upload",
+    "plan_delivery",
+]
 
 INLINE_LIMIT = 180_000
 """Characters of base64 that one medium may have inline: that of NVIDIA's samples, the lower of the two documented."""
@@ -23,49 +34,76 @@ MOST_ASSETS = 10
 """Assets of one request: the documented header of 370 characters holds ten ids."""
 
 
-@dataclass(slots=True)
-class Delivery:
-    """One medium and the way it takes to the model."""
+ContentKey: TypeAlias = tuple[str, str]
+"""The SHA-256 of the bytes, and their media type."""
 
-    media: Media
+
+@dataclass(slots=True)
+class Upload:
+    """Bytes that travel as an asset of their own."""
+
+    source: ByteSource
     mime_type: str
+    sha256: str = ""
+    """Taken by `Deliveries.hash_uploads`: it may have to read a file."""
+
+    @property
+    def key(self) -> ContentKey:
+        """Tells contents apart."""
+        return self.sha256, self.mime_type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery(Media):
+    """A medium with the way it takes to the model. Its `mime_type` is that of its bytes."""
+
     method: Literal["link", "inline", "asset", "upload"]
     length: int = 0
     """Characters of base64, where there are bytes."""
-    sha256: str = ""
-    """SHA-256 of the bytes, where they are to be uploaded."""
+    upload: Upload | None = None
+    """What is to be uploaded, where `method` is "upload"."""
 
 
-class Deliveries(dict[int, Delivery]):
-    """Every medium of one request, by the identity of its `Media`."""
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """The media of one request, in the order of its messages."""
 
-    def of(self, media: Media) -> Delivery:
-        """The way that a medium takes."""
-        return self[id(media)]
+    items: tuple[Delivery, ...]
+    validator: Validator
 
-    def uploads(self) -> list[Delivery]:
-        """Those to be uploaded, each content once."""
-        wanted: dict[tuple[str, str], Delivery] = {}
-        for delivery in self.values():
-            if delivery.method == "upload":
-                wanted.setdefault((delivery.sha256, delivery.mime_type), delivery)
-        return list(wanted.values())
+    def uploads(self) -> list[Upload]:
+        """What is to be uploaded, each content once."""
+        found = [item.upload for item in self.items if item.upload is not None]
+        return list({upload.key: upload for upload in found}.values())
 
-    def hash_uploads(self, validator: Validator) -> None:
+    def asset_ids(self, uploaded: Mapping[ContentKey, str]) -> list[str]:
+        """The ids of all assets that the request references, each once.
+
+        Args:
+            uploaded: the ids of those that were uploaded for it.
+        """
+        ids = [
+            item.asset_id if item.upload is None else uploaded[item.upload.key]
+            for item in self.items
+            if item.method in ("asset", "upload")
+        ]
+        return list(dict.fromkeys(asset_id for asset_id in ids if asset_id is not None))
+
+    def hash_uploads(self) -> None:
         """Take the hash of what is to be uploaded, and count the assets that this comes to.
+
+        Reads every byte of it: not to be called where nothing may block.
 
         Raises:
             InvalidRequestError: there are more than `MOST_ASSETS`.
         """
-        for delivery in self.values():
-            if delivery.method == "upload" and delivery.media.source is not None:
-                delivery.sha256 = sha256_hex(delivery.media.source)
-        given = {
-            delivery.media.asset_id for delivery in self.values() if delivery.method == "asset"
-        }
+        for item in self.items:
+            if item.upload is not None:
+                item.upload.sha256 = sha256_hex(item.upload.source)
+        given = {item.asset_id for item in self.items if item.method == "asset"}
         count = len(given) + len(self.uploads())
         if count > MOST_ASSETS:
-            raise validator.invalid_request(
+            raise self.validator.invalid_request(
                 "messages",
                 f"the request would reference {count} assets; the service takes {MOST_ASSETS}",
             )
@@ -73,32 +111,49 @@ class Deliveries(dict[int, Delivery]):
 
 def plan_delivery(
     messages: Sequence[Message], validator: Validator, *, can_upload: bool
-) -> Deliveries:
+) -> tuple[tuple[Message, ...], Deliveries]:
     """Decide for every medium of a request how it travels, before anything is sent.
 
     Args:
-        messages: the arranged messages.
+        messages: the normalized messages.
         validator: the model's documentation.
         can_upload: whether the service has an asset API.
+
+    Returns:
+        The messages with a `Delivery` in place of each `Media`, and all of these.
 
     Raises:
         InvalidRequestError: the model takes no such media, or not so many, or not in this format.
     """
-    deliveries = Deliveries()
-    count = 0
-    for number, message in enumerate(messages):
-        for part in message.parts:
-            if isinstance(part, Media):
-                count += 1
-                deliveries[id(part)] = _deliver(part, f"messages[{number}]", validator)
+    deliveries = [
+        _deliver(part, f"messages[{number}]", validator)
+        for number, message in enumerate(messages)
+        for part in message.parts
+        if isinstance(part, Media)
+    ]
+    if not deliveries:
+        return tuple(messages), Deliveries((), validator)
     most = validator.spec.max_media
-    if most is not None and count > most:
+    if most is not None and len(deliveries) > most:
         validator.reject(
-            "messages", f"the request has {count} media; the model's documentation allows {most}"
+            "messages",
+            f"the request has {len(deliveries)} media; the model's documentation allows {most}",
         )
     if can_upload and validator.spec.assets:
-        _upload_largest_until_it_fits(deliveries)
-    return deliveries
+        deliveries = _upload_largest_until_it_fits(deliveries)
+    planned = iter(deliveries)
+    return (
+        tuple(
+            replace(
+                message,
+                parts=tuple(
+                    next(planned) if isinstance(part, Media) else part for part in message.parts
+                ),
+            )
+            for message in messages
+        ),
+        Deliveries(tuple(deliveries), validator),
+    )
 
 
 def _deliver(media: Media, field: str, validator: Validator) -> Delivery:
@@ -115,14 +170,31 @@ def _deliver(media: Media, field: str, validator: Validator) -> Delivery:
             validator.reject(
                 field, f"{field} has a url; the model takes media as data or asset only"
             )
-        return Delivery(media, media.mime_type or "", "link")
+        return Delivery(
+            kind=media.kind,
+            url=media.url,
+            mime_type=media.mime_type,
+            detail=media.detail,
+            method="link",
+        )
     if media.source is None:
-        return Delivery(media, media.mime_type or "", "asset")
+        return Delivery(
+            kind=media.kind,
+            asset_id=media.asset_id,
+            mime_type=media.mime_type,
+            detail=media.detail,
+            method="asset",
+        )
     length = base64_length(media.source.length)
     if not length:
         raise validator.invalid_request(field, f"{field} has {media.kind} data that is empty")
     return Delivery(
-        media, _checked_mime_type(media, media.source, field, validator), "inline", length
+        kind=media.kind,
+        source=media.source,
+        mime_type=_checked_mime_type(media, media.source, field, validator),
+        detail=media.detail,
+        method="inline",
+        length=length,
     )
 
 
@@ -147,12 +219,21 @@ def _checked_mime_type(media: Media, source: ByteSource, field: str, validator: 
     return mime_of_format(found, media.kind)
 
 
-def _upload_largest_until_it_fits(deliveries: Deliveries) -> None:
+def _upload_largest_until_it_fits(deliveries: Sequence[Delivery]) -> list[Delivery]:
     """Upload what is too large to go inline, and the largest of the rest until all of it fits."""
-    inline = [delivery for delivery in deliveries.values() if delivery.method == "inline"]
-    inline.sort(key=lambda delivery: delivery.length)
-    total = sum(delivery.length for delivery in inline)
-    while inline and (inline[-1].length > INLINE_LIMIT or total > INLINE_TOTAL):
-        largest = inline.pop()
-        largest.method = "upload"
-        total -= largest.length
+    planned = list(deliveries)
+    inline = [place for place, delivery in enumerate(planned) if delivery.method == "inline"]
+    inline.sort(key=lambda place: planned[place].length)
+    total = sum(planned[place].length for place in inline)
+    while inline and (planned[inline[-1]].length > INLINE_LIMIT or total > INLINE_TOTAL):
+        place = inline.pop()
+        total -= planned[place].length
+        planned[place] = _uploaded(planned[place])
+    return planned
+
+
+def _uploaded(delivery: Delivery) -> Delivery:
+    if delivery.source is None:
+        raise AssertionError("inline media have bytes")
+    upload = Upload(delivery.source, delivery.mime_type or "")
+    return replace(delivery, method="upload", upload=upload)

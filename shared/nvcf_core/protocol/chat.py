@@ -6,14 +6,17 @@ from collections.abc import Mapping
 
 from nvcf_core.errors import NotFoundError
 from nvcf_core.exchange import Flow, Request, Response
+from nvcf_core.media.delivery import ContentKey
 from nvcf_core.request.body import MessageEncoder
 
-from .call import ChatRequest
-from .polling import POLL_SECONDS, POLL_SECONDS_HEADER, hold_seconds, poll_until_done
+from .assets import AssetApi
+from .chat_request import ChatRequest
+from .polling import poll_until_done
 from .results import download_result
 from .retry import send_with_retries
 from .upload_cache import UploadCache
-from .uploads import upload_all
+
+__all__ = ["REFERENCES", "chat"]
 
 REFERENCES = "nvcf-input-asset-references"
 """The header that names the assets of a request."""
@@ -30,17 +33,17 @@ def chat(call: ChatRequest, cache: UploadCache, now: float) -> Flow[Response]:
     Raises:
         NVCFError: whatever goes wrong.
     """
-    assets = yield from upload_all(call, cache, now)
+    uploaded = yield from _upload(call, cache, now)
     try:
-        response: Response = yield from send_with_retries(_ask(call, assets), call.retry)
+        response: Response = yield from send_with_retries(_ask(call, uploaded), call.retry)
     except NotFoundError as error:
         lost = cache.ids_in(error.response.text)
         if not lost:
             raise
         for asset_id in lost:
             cache.invalidate(asset_id)
-        assets = yield from upload_all(call, cache, now)
-        response = yield from send_with_retries(_ask(call, assets), call.retry)
+        uploaded = yield from _upload(call, cache, now)
+        response = yield from send_with_retries(_ask(call, uploaded), call.retry)
     if response.status == 202:
         response = yield from poll_until_done(call, response)
     if response.status == 302:
@@ -48,17 +51,17 @@ def chat(call: ChatRequest, cache: UploadCache, now: float) -> Flow[Response]:
     return response
 
 
-def _ask(call: ChatRequest, assets: Mapping[int, str]) -> Request:
-    encoder = MessageEncoder(call.spec, call.deliveries, assets, call.names)
-    body = encoder.body(call.messages, call.fields)
+def _upload(call: ChatRequest, cache: UploadCache, now: float) -> Flow[dict[ContentKey, str]]:
+    uploads = call.deliveries.uploads()
+    if not uploads or call.nvcf_url is None:
+        return {}
+    return (yield from AssetApi(call.nvcf_url, call.retry, cache).upload_all(uploads, now))
+
+
+def _ask(call: ChatRequest, uploaded: Mapping[ContentKey, str]) -> Request:
+    body = MessageEncoder(call.spec, call.names, uploaded).body(call.messages, call.fields)
     length = len(body) if isinstance(body, bytes) else body.length
-    headers = {
-        "accept": "text/event-stream" if call.stream else "application/json",
-        "content-type": "application/json",
-        "content-length": str(length),
-    }
-    if call.nvcf_url is not None and POLL_SECONDS_HEADER not in call.options.headers:
-        headers[POLL_SECONDS_HEADER] = str(hold_seconds(call, POLL_SECONDS))
-    if assets:
-        headers[REFERENCES] = ",".join(dict.fromkeys(assets.values()))
+    headers = {**call.headers, "content-length": str(length)}
+    if references := call.deliveries.asset_ids(uploaded):
+        headers[REFERENCES] = ",".join(references)
     return Request("ask", "POST", call.url, headers, body, stream=True)

@@ -14,14 +14,13 @@ from nvcf_core.errors import (
 )
 from nvcf_core.exchange import Flow, Request, Response
 
-from .call import ChatRequest
+from .chat_request import ChatRequest
 from .retry import raise_for_status
+
+__all__ = ["POLL_SECONDS_HEADER", "poll_until_done"]
 
 POLL_SECONDS_HEADER = "nvcf-poll-seconds"
 """The header that says how long the service may hold a request before it answers 202."""
-
-POLL_SECONDS = 60
-"""How long the service is asked to hold each poll. Its limit is 300."""
 
 _SLOWEST_POLL = 5.0
 """The longest pause between polls, in seconds. A request that nobody polls for 10 is dropped."""
@@ -41,16 +40,15 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
     request_id = accepted.headers.get("nvcf-reqid", "")
     if not _REQUEST_ID.fullmatch(request_id):
         raise InvalidResponseError("the service outcome 202 without a usable request id", body=b"")
-    root = f"{call.nvcf_url}/pexec" if call.nvcf_url else call.base_url
     accept = "text/event-stream" if call.stream else "application/json"
-    url = f"{root}/status/{request_id}"
+    url = f"{call.poll_url}/{request_id}"
     response, at, pause, failures = accepted, accepted.received_at, 0.0, 0
     deadline = accepted.received_at + call.poll_timeout
     while response.status == 202:
         left = deadline - at - pause
         if left <= 0:
             raise _polled_too_long(call, request_id)
-        hold = str(hold_seconds(call, left))
+        hold = str(max(1, int(min(call.hold_seconds, left))))
         poll = Request(
             "poll",
             "GET",
@@ -68,7 +66,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
             delay = call.retry.delay(failures, error)
             if delay is None:
                 raise
-            at, pause, failures = error_time(error, at + pause), delay, failures + 1
+            at, pause, failures = _error_time(error, at + pause), delay, failures + 1
             continue
         held, at, failures = response.received_at - at - pause, response.received_at, 0
         pause = 0.0 if held >= 1.0 else min(max(pause * 2, 0.1), _SLOWEST_POLL)
@@ -76,7 +74,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
     return response
 
 
-def error_time(error: NVCFError, earliest: float) -> float:
+def _error_time(error: NVCFError, earliest: float) -> float:
     """When a failure came, by the steady clock of the responses."""
     at = (
         error.response.received_at
@@ -84,14 +82,6 @@ def error_time(error: NVCFError, earliest: float) -> float:
         else getattr(error, "failed_at", 0.0)
     )
     return max(float(at), earliest)
-
-
-def hold_seconds(call: ChatRequest, left: float) -> int:
-    """Seconds that the service may hold a request: within what is left, and within the client's own patience."""
-    timeout = call.options.timeout
-    read = timeout if isinstance(timeout, (int, float)) else getattr(timeout, "read", None)
-    patience = POLL_SECONDS if read is None else read - 1
-    return max(1, int(min(POLL_SECONDS, left, patience)))
 
 
 def _polled_too_long(call: ChatRequest, request_id: str) -> PollingTimeoutError:

@@ -13,8 +13,10 @@ from nvcf_core.errors import InvalidResponseError
 from nvcf_core.exchange import Flow, Request, Response
 from nvcf_core.response.json_body import LONGEST_ANSWER
 
-from .call import ChatRequest
+from .chat_request import ChatRequest
 from .retry import send_with_retries
+
+__all__ = ["download_result", "extract_answer"]
 
 _MOST_ENTRIES = 100
 """Files that the zip of a result may hold."""

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from nvcf_core.exchange import Body, ByteSource
-from nvcf_core.media.delivery import Deliveries, Delivery
+from nvcf_core.media.delivery import ContentKey, Delivery
 from nvcf_core.media.tags import contains_tag, escape_media_tags
-from nvcf_core.messages import TAGS, Media, Message, ToolCall
+from nvcf_core.messages import TAGS, Message, Part, ToolCall
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tool_names import ToolNames
 from nvcf_core.wire import dump_json
+
+__all__ = ["MessageEncoder", "StreamedBody"]
 
 Json = dict[str, Any]
 
@@ -42,13 +44,12 @@ class MessageEncoder:
     """Encodes the messages of one request."""
 
     def __init__(
-        self, spec: ModelSpec, deliveries: Deliveries, assets: Mapping[int, str], names: ToolNames
+        self, spec: ModelSpec, names: ToolNames, uploaded: Mapping[ContentKey, str]
     ) -> None:
         self._spec = spec
-        self._deliveries = deliveries
-        self._assets = assets
-        """Asset ids by the identity of their `Media`."""
         self._names = names
+        self._uploaded = uploaded
+        """The asset ids of what was uploaded for this request."""
         self._placeholder_mark = secrets.token_hex(16)
         """Stands in for base64 text in the JSON. Random, so that no message can hold it."""
         self._sources: list[ByteSource] = []
@@ -87,7 +88,7 @@ class MessageEncoder:
     def _content(self, message: Message) -> str | list[Json]:
         if message.role != "user" or not (self._spec.media or self._spec.html_tags):
             return message.text
-        media = [self._deliveries.of(part) for part in message.parts if isinstance(part, Media)]
+        media = [_delivery(part) for part in message.parts if not isinstance(part, str)]
         if any(delivery.method in ("asset", "upload") for delivery in media):
             return self._tagged(message)
         literal = any(isinstance(part, str) and contains_tag(part) for part in message.parts)
@@ -114,44 +115,46 @@ class MessageEncoder:
             # Joined before they are escaped, lest two texts make a tag together.
             yield escape_media_tags("\n".join(texts))
             texts = []
-            yield f'<{TAGS[part.kind]} src="{_attribute(self._link(part))}" />'
+            link = self._link(_delivery(part))
+            yield f'<{TAGS[part.kind]} src="{_attribute(link)}" />'
         yield escape_media_tags("\n".join(texts))
 
-    def _part(self, part: str | Media) -> Json:
+    def _part(self, part: Part) -> Json:
         if isinstance(part, str):
             return {"type": "text", "text": part}
-        delivery = self._deliveries.of(part)
+        delivery = _delivery(part)
         if (
-            part.kind == "audio"
+            delivery.kind == "audio"
             and delivery.method == "inline"
             and self._spec.audio_part == "input_audio"
         ):
             return {"type": "input_audio", "input_audio": self._input_audio(delivery)}
-        name = f"{part.kind}_url"
-        target = {"url": self._link(part)}
-        if part.detail is not None and not self._spec.documented:
-            target["detail"] = part.detail
+        name = f"{delivery.kind}_url"
+        target = {"url": self._link(delivery)}
+        if delivery.detail is not None and not self._spec.documented:
+            target["detail"] = delivery.detail
         return {"type": name, name: target}
 
     def _input_audio(self, delivery: Delivery) -> Json:
-        name = delivery.mime_type.partition("/")[2]
+        name = (delivery.mime_type or "").partition("/")[2]
         return {
-            "data": self._placeholder(delivery.media),
+            "data": self._placeholder(delivery),
             "format": "mp3" if name == "mpeg" else name,
         }
 
-    def _link(self, media: Media) -> str:
-        delivery = self._deliveries.of(media)
+    def _link(self, delivery: Delivery) -> str:
         if delivery.method == "link":
-            return media.url or ""
+            return delivery.url or ""
         if delivery.method == "inline":
-            return f"data:{delivery.mime_type};base64,{self._placeholder(media)}"
-        return f"data:{delivery.mime_type};asset_id,{self._assets[id(media)]}"
+            return f"data:{delivery.mime_type};base64,{self._placeholder(delivery)}"
+        upload = delivery.upload
+        asset_id = delivery.asset_id if upload is None else self._uploaded[upload.key]
+        return f"data:{delivery.mime_type};asset_id,{asset_id}"
 
-    def _placeholder(self, media: Media) -> str:
-        if media.source is None:  # Only media with bytes are delivery inline.
-            raise AssertionError("an inline medium without bytes")
-        self._sources.append(media.source)
+    def _placeholder(self, delivery: Delivery) -> str:
+        if delivery.source is None:
+            raise AssertionError("inline media have bytes")
+        self._sources.append(delivery.source)
         return f"{self._placeholder_mark}:{len(self._sources) - 1}:"
 
     def _with_sources(self, text: bytes) -> bytes | Body:
@@ -171,6 +174,12 @@ class MessageEncoder:
                 length += len(piece)
         body = StreamedBody(tuple(pieces), length)
         return b"".join(body.chunks()) if length <= _JOINED_UP_TO else body
+
+
+def _delivery(part: Part) -> Delivery:
+    if not isinstance(part, Delivery):
+        raise AssertionError("the delivery of all media is planned before they are encoded")
+    return part
 
 
 def _attribute(url: str) -> str:

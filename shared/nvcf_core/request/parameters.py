@@ -7,15 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nvcf_core.config.settings import CallSettings, Settings
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.models.validator import Validator, check_number
 
 from .reasoning import add_reasoning
 
+__all__ = ["BodyFields", "body_fields", "check_client_limits", "check_settings"]
+
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "frequency_penalty", "presence_penalty")
 
 _LEAST = {"max_retries": 0, "requests_per_minute": 1, "max_connections": 1, "context_window": 1}
 """The least that a count may be, whichever of them an object has."""
+
+_TIMES = ("timeout", "stream_chunk_timeout", "poll_timeout")
 
 _PHASES = ("connect", "read", "write", "pool")
 
@@ -31,25 +36,26 @@ class BodyFields:
     """Whether the client leaves out every tool call but the first."""
 
 
-def check_settings(values: Mapping[str, Any], validator: Validator) -> None:
+def check_settings(settings: Settings, validator: Validator) -> None:
     """Hold a constructor's own values against the model's documentation.
 
     Raises:
         InvalidRequestError: one is out of its bounds.
     """
-    _check_times(values, validator)
+    _check_times(settings, validator)
     for name in (*_SAMPLING, "reasoning_budget"):
-        if values[name] is not None:
-            check_number(name, values[name], validator)
-    _stops(values["stop"], validator)
+        if (value := getattr(settings, name)) is not None:
+            check_number(name, value, validator)
+    _stops(settings.stop, validator)
 
 
-def check_client_limits(values: Mapping[str, Any]) -> None:
+def check_client_limits(settings: CallSettings) -> None:
     """Hold the client's own limits of number against reason.
 
     Raises:
         InvalidRequestError: one is so low that nothing would pass.
     """
+    values = vars(settings)
     for name, least in _LEAST.items():
         value = values.get(name)
         if value is not None and value < least:
@@ -57,46 +63,50 @@ def check_client_limits(values: Mapping[str, Any]) -> None:
 
 
 def body_fields(
-    values: Mapping[str, Any], extra: Mapping[str, Any], validator: Validator, *, stream: bool
+    settings: CallSettings, extra: Mapping[str, Any], validator: Validator, *, stream: bool
 ) -> BodyFields:
     """Everything the body says besides model, messages and stream.
 
     Args:
-        values: the settings of this call.
-        extra: its keywords that are no setting: tools, and whatever the service may take.
+        settings: those of this call.
+        extra: its keywords that are not settings: tools, and whatever the service may take.
         validator: the model's documentation.
         stream: whether the answer is to be streamed.
 
     Raises:
         InvalidRequestError: a value is out of its bounds, or cannot be what the field wants.
     """
-    _check_times(values, validator)
+    _check_times(settings, validator)
     result = BodyFields({})
     for name in _SAMPLING:
-        value = values[name]
+        value = getattr(settings, name)
         if value is not None:
             check_number(name, value, validator)
             validator.warn_undocumented(name)
             result.body[name] = value
-    _add_stop(values["stop"], validator, result)
-    add_reasoning(values, validator, result.body)
+    _add_stop(settings.stop, validator, result)
+    add_reasoning(settings, validator, result.body)
     _add_extra(extra, validator, result, stream=stream)
-    if stream and values["stream_usage"] and validator.spec.documents("stream_options"):
+    if stream and settings.stream_usage and validator.spec.documents("stream_options"):
         result.body.setdefault("stream_options", {"include_usage": True})
-    result.body.update(values["extra_body"] or {})
+    result.body.update(settings.extra_body or {})
     return result
 
 
-def _check_times(values: Mapping[str, Any], validator: Validator) -> None:
-    for name in ("timeout", "stream_chunk_timeout", "poll_timeout"):
-        value = values[name]
-        if value is None or all(hasattr(value, phase) for phase in _PHASES):
-            continue  # No limit, or an httpx.Timeout.
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not (number and 0 <= value <= threading.TIMEOUT_MAX):
+def _check_times(settings: CallSettings, validator: Validator) -> None:
+    for name in _TIMES:
+        value = getattr(settings, name)
+        if value is not None and not _is_time(value):
             raise validator.invalid_request(
                 name, f"{name} must be a number of seconds, not {value!r}"
             )
+
+
+def _is_time(value: object) -> bool:
+    """Whether it is a number of seconds that a thread can wait, or an httpx.Timeout."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return 0 <= value <= threading.TIMEOUT_MAX
+    return all(hasattr(value, phase) for phase in _PHASES)
 
 
 def _stops(stop: Any, validator: Validator) -> list[str]:

@@ -7,18 +7,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from nvcf_core.config.settings import CallSettings
 from nvcf_core.messages import Media, Message
 from nvcf_core.models.validator import Validator, check_number
 
+__all__ = ["add_reasoning", "without_thinking"]
 
-def add_reasoning(values: Mapping[str, Any], validator: Validator, body: dict[str, Any]) -> None:
+
+def add_reasoning(settings: CallSettings, validator: Validator, body: dict[str, Any]) -> None:
     """Add what switches reasoning: `reasoning_effort` and `reasoning_budget` in the model's own terms.
 
     Raises:
         InvalidRequestError: the model does not have this effort, or the budget is out of range.
     """
-    spec, effort, budget = validator.spec, values["reasoning_effort"], values["reasoning_budget"]
-    given = values["chat_template_kwargs"]
+    spec, effort, budget = validator.spec, settings.reasoning_effort, settings.reasoning_budget
+    given = settings.chat_template_kwargs
     template: dict[str, Any] = {}
     if effort is not None and spec.reasoning_efforts is None:
         validator.warn(
@@ -45,9 +48,12 @@ def add_reasoning(values: Mapping[str, Any], validator: Validator, body: dict[st
 
 
 def without_thinking(
-    messages: tuple[Message, ...], body: dict[str, Any], effort: str | None, validator: Validator
-) -> tuple[Message, ...]:
-    """Switch thinking off where the model's documentation wants that for the media in the messages.
+    messages: tuple[Message, ...],
+    body: Mapping[str, Any],
+    effort: str | None,
+    validator: Validator,
+) -> tuple[tuple[Message, ...], Mapping[str, Any]]:
+    """The messages and the body with thinking switched off, where the documentation wants that for their media.
 
     A caller who asked for thinking, by setting or by a word in the system message, keeps it, and is warned.
     """
@@ -58,23 +64,21 @@ def without_thinking(
         or spec.reasoning_efforts is None
         or spec.no_think_token is None
     ):
-        return messages
+        return messages, body
     off = spec.reasoning_efforts["none"]["chat_template_kwargs"]
-    template = body.setdefault("chat_template_kwargs", {})
+    template = body.get("chat_template_kwargs", {})
     system = "\n".join(message.text for message in messages if message.role == "system")
     switched_off = _has_token(system, spec.no_think_token)
     asked = effort in ("low", "high") or any(template.get(name) for name in off)
     if asked or (_has_token(system, spec.think_token) and not switched_off):
-        if not template:
-            del body["chat_template_kwargs"]
         media = " and ".join(sorted(kinds & spec.no_think_media))
         validator.warn(
             "quiet_media",
             f"{spec.id} should not think about {media}: its documentation asks for {spec.no_think_token}",
         )
-        return messages
-    body["chat_template_kwargs"] = {**off, **template}
-    return messages if switched_off else _with_token(messages, spec.no_think_token)
+        return messages, body
+    quiet = messages if switched_off else _with_token(messages, spec.no_think_token)
+    return quiet, {**body, "chat_template_kwargs": {**off, **template}}
 
 
 def _has_token(text: str, word: str | None) -> bool:

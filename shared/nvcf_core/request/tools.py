@@ -83,7 +83,7 @@ def _function_name(tool: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def with_wire_names(body: dict[str, Any], names: ToolNames) -> dict[str, Any]:
+def with_wire_names(body: Mapping[str, Any], names: ToolNames) -> dict[str, Any]:
     """The body with the tools under names that the service accepts."""
     changed = dict(body)
     if tools := _tools(body):

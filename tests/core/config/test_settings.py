@@ -9,57 +9,10 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from nvcf_core import BaseNVCF
-from nvcf_core.config.endpoints import checked_root, is_loopback, is_nvidia
+from nvcf_core.config.settings import CallSettings
 from nvcf_core.errors import InvalidRequestError, NVCFWarning
 
 KIMI = "moonshotai/kimi-k2.6"
-
-
-@pytest.mark.parametrize(
-    ("url", "nvidia"),
-    [
-        ("https://integrate.api.nvidia.com/v1", True),
-        ("https://ai.api.nvidia.com/v1", True),
-        ("https://nvidia.com", True),
-        ("https://API.NVIDIA.COM/v1", True),
-        ("http://integrate.api.nvidia.com/v1", False),
-        ("https://evilnvidia.com/v1", False),
-        ("https://nvidia.com.evil.org/v1", False),
-        ("https://x.org/nvidia.com", False),
-        ("https://integrate.api.nvidia.com@evil.org/", False),
-    ],
-)
-def test_which_hosts_are_nvidias(url: str, nvidia: bool) -> None:
-    assert is_nvidia(url) is nvidia
-
-
-@pytest.mark.parametrize(
-    ("url", "loopback"),
-    [
-        ("http://localhost:8000/v1", True),
-        ("http://127.0.0.1/v1", True),
-        ("http://127.8.9.1/v1", True),
-        ("http://[::1]:8000/v1", True),
-        ("http://127.evil.org/v1", False),
-        ("http://10.0.0.1/v1", False),
-        ("http://localhost.evil.org/v1", False),
-        ("http://0.0.0.0/v1", False),
-    ],
-)
-def test_which_hosts_are_this_machine(url: str, loopback: bool) -> None:
-    assert is_loopback(url) is loopback
-
-
-@pytest.mark.parametrize(
-    ("url", "root"),
-    [
-        ("https://x.org/v1", "https://x.org/v1"),
-        ("https://x.org/v1/", "https://x.org/v1"),
-        ("http://[::1]:8/v1//", "http://[::1]:8/v1"),
-    ],
-)
-def test_roots(url: str, root: str) -> None:
-    assert checked_root(url, "base_url") == root
 
 
 BAD_ROOTS = [
@@ -125,16 +78,30 @@ def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch
 def test_per_call_values_win_and_none_leaves_the_constructors() -> None:
     model = BaseNVCF(model=KIMI, temperature=0.5, max_tokens=10, stop="x")
     values, extra = model.for_call({"temperature": 0.1, "max_tokens": None, "top_k": 3})
-    assert (values["temperature"], values["max_tokens"], values["stop"]) == (0.1, 10, "x")
+    assert (values.temperature, values.max_tokens, values.stop) == (0.1, 10, "x")
+    assert (model.temperature, model.max_tokens) == (0.5, 10)
     assert extra == {"top_k": 3}
 
 
 def test_headers_and_extra_body_are_merged() -> None:
     model = BaseNVCF(model=KIMI, default_headers={"a": "1", "b": "1"}, extra_body={"x": 1, "y": 1})
     values, _ = model.for_call({"default_headers": {"b": "2"}, "extra_body": {"y": 2}})
-    assert values["default_headers"] == {"a": "1", "b": "2"}
-    assert values["extra_body"] == {"x": 1, "y": 2}
+    assert values.default_headers == {"a": "1", "b": "2"}
+    assert values.extra_body == {"x": 1, "y": 2}
     assert model.extra_body == {"x": 1, "y": 1}
+
+
+def test_a_call_that_changes_nothing_goes_by_the_objects_own_settings() -> None:
+    model = BaseNVCF(model=KIMI, temperature=0.5)
+    assert model.for_call({"top_k": 3, "stop": None})[0] is model
+
+
+def test_what_a_call_may_repeat_and_what_belongs_to_the_object_are_all_keywords() -> None:
+    object_alone = set(BaseNVCF.model_fields) - set(CallSettings.model_fields)
+    assert object_alone == {
+        "api_key", "base_url", "nvcf_url", "verify", "max_connections", "requests_per_minute",
+        "http_client", "http_async_client",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

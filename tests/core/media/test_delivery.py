@@ -40,8 +40,9 @@ def placed(judge_of: Any) -> Any:
     def run(model: str, *media: Media, validation: str = "error", can_upload: bool = True) -> Any:
         judge, said = judge_of(model, validation)
         messages = [Message(role="user", parts=("look", *media))]
-        placements = plan_delivery(messages, judge, can_upload=can_upload)
-        return [(placements.of(one).method, placements.of(one).mime_type) for one in media], said
+        planned, deliveries = plan_delivery(messages, judge, can_upload=can_upload)
+        assert planned[0].parts == ("look", *deliveries.items)
+        return [(one.method, one.mime_type) for one in deliveries.items], said
 
     return run
 
@@ -55,7 +56,7 @@ def placed(judge_of: Any) -> Any:
         (NANO, of_bytes(WEBM, "video"), ("inline", "video/webm")),
         (NANO, of_bytes(MOV, "video"), ("inline", "video/quicktime")),
         (KIMI, of_bytes(b"anything", "image", "image/x-new"), ("inline", "image/x-new")),
-        (KIMI, Media(kind="image", url="https://x.org/a"), ("link", "")),
+        (KIMI, Media(kind="image", url="https://x.org/a"), ("link", None)),
         (KIMI, Media(kind="image", asset_id="a", mime_type="image/png"), ("asset", "image/png")),
         (UNKNOWN, of_bytes(OGG, "audio"), ("inline", "audio/ogg")),
     ],
@@ -143,9 +144,9 @@ def test_uploads_are_counted_once_for_each_content(judge_of: Any) -> None:
     judge, _ = judge_of(KIMI)
     same = [sized(200_000, 1) for _ in range(20)]
     messages = [Message(role="user", parts=(*same, sized(200_000, 2)))]
-    placements = plan_delivery(messages, judge, can_upload=True)
-    placements.hash_uploads(judge)
-    assert len(placements.uploads()) == 2
+    _, deliveries = plan_delivery(messages, judge, can_upload=True)
+    deliveries.hash_uploads()
+    assert len(deliveries.uploads()) == 2
 
 
 def test_an_eleventh_asset_is_refused(judge_of: Any) -> None:
@@ -154,22 +155,59 @@ def test_an_eleventh_asset_is_refused(judge_of: Any) -> None:
     given += [Media(kind="image", asset_id="a0", mime_type="image/png")]
     for uploads, fits in ((5, True), (6, False)):
         mine = [sized(200_000, n) for n in range(uploads)]
-        placements = plan_delivery(
+        _, deliveries = plan_delivery(
             [Message(role="user", parts=(*given, *mine))], judge, can_upload=True
         )
         if fits:
-            placements.hash_uploads(judge)
+            deliveries.hash_uploads()
             continue
         with pytest.raises(
             InvalidRequestError, match=f"reference 11 assets; the service takes {MOST_ASSETS}"
         ):
-            placements.hash_uploads(judge)
+            deliveries.hash_uploads()
 
 
 def test_digests_tell_media_types_apart(judge_of: Any) -> None:
     judge, _ = judge_of(UNKNOWN)
     data = MP4 + bytes(200_000)
     film, sound = of_bytes(data, "video"), of_bytes(data, "audio")
-    placements = plan_delivery([Message(role="user", parts=(film, sound))], judge, can_upload=True)
-    placements.hash_uploads(judge)
-    assert [placed.mime_type for placed in placements.uploads()] == ["video/mp4", "audio/mp4"]
+    _, deliveries = plan_delivery(
+        [Message(role="user", parts=(film, sound))], judge, can_upload=True
+    )
+    deliveries.hash_uploads()
+    assert [upload.mime_type for upload in deliveries.uploads()] == ["video/mp4", "audio/mp4"]
+
+
+def test_what_is_delivered_keeps_its_medium_and_its_place(judge_of: Any) -> None:
+    judge, _ = judge_of(UNKNOWN)
+    link = Media(kind="image", url="https://x.org/a.png", detail="low")
+    asset = Media(kind="video", asset_id="a-1", mime_type="video/mp4")
+    large = sized(200_000)
+    messages = [
+        Message(role="user", parts=("a", link, asset)),
+        Message(role="assistant", parts=("b",)),
+        Message(role="user", parts=(large, "c"), name="n"),
+    ]
+    planned, deliveries = plan_delivery(messages, judge, can_upload=True)
+    deliveries.hash_uploads()
+    assert [message.role for message in planned] == ["user", "assistant", "user"]
+    assert planned[0].parts == ("a", deliveries.items[0], deliveries.items[1])
+    assert planned[1] is not None
+    assert planned[2].parts == (deliveries.items[2], "c")
+    assert planned[2].name == "n"
+    first, second, third = deliveries.items
+    assert (first.url, first.detail, first.source, first.asset_id) == (link.url, "low", None, None)
+    assert (second.asset_id, second.mime_type, second.upload) == ("a-1", "video/mp4", None)
+    assert third.upload is not None
+    assert third.upload.source is large.source
+    uploaded = {third.upload.key: "a-2"}
+    assert deliveries.asset_ids(uploaded) == ["a-1", "a-2"]
+
+
+def test_one_medium_in_two_places_is_counted_and_sent_twice(judge_of: Any) -> None:
+    judge, _ = judge_of(KIMI)
+    media = sized(INLINE_TOTAL // 2 + 4)
+    _, deliveries = plan_delivery(
+        [Message(role="user", parts=(media, media))], judge, can_upload=True
+    )
+    assert sorted(item.method for item in deliveries.items) == ["inline", "upload"]

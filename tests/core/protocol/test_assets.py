@@ -17,7 +17,7 @@ from nvcf_core.errors import (
 )
 from nvcf_core.exchange import Request, Response
 from nvcf_core.media.sources import BytesSource
-from nvcf_core.protocol.assets import delete, gather, upload
+from nvcf_core.protocol.assets import AssetApi, gather
 from nvcf_core.protocol.retry import RetryPolicy
 from nvcf_core.protocol.upload_cache import ASSET_LIFETIME, Asset, UploadCache
 
@@ -41,7 +41,7 @@ def ledger() -> UploadCache:
 def uploading(hand: Any, ledger: UploadCache) -> Any:
     def start(max_retries: int = 0, root: str = ROOT, progress: Any = None) -> Any:
         retry = RetryPolicy(max_retries=max_retries)
-        return hand(upload(DATA, "image/png", root, retry, ledger, progress))
+        return hand(AssetApi(root, retry, ledger).upload(DATA, "image/png", progress))
 
     return start
 
@@ -188,7 +188,7 @@ ASSET = Asset("asset-1", ROOT, 0.0)
 @pytest.mark.parametrize("status", [200, 204, 404])
 def test_deleted_or_gone_already(status: int, hand: Any, ledger: UploadCache) -> None:
     ledger.record(ASSET)
-    hand(delete(ASSET, RetryPolicy(), ledger)).run([Response(status, {})])
+    hand(AssetApi(ROOT, RetryPolicy(), ledger).delete(ASSET)).run([Response(status, {})])
     assert ledger.empty
 
 
@@ -198,7 +198,7 @@ def test_deleted_or_gone_already(status: int, hand: Any, ledger: UploadCache) ->
 def test_an_asset_that_could_not_be_deleted_stays_known(
     failure: Any, hand: Any, ledger: UploadCache
 ) -> None:
-    driven = hand(delete(ASSET, RetryPolicy(max_retries=0), ledger))
+    driven = hand(AssetApi(ROOT, RetryPolicy(max_retries=0), ledger).delete(ASSET))
     driven.start()
     with pytest.raises(AssetUploadError, match="could not delete asset asset-1") as caught:
         driven.give(failure)
@@ -209,7 +209,7 @@ def test_an_asset_that_could_not_be_deleted_stays_known(
 def test_so_does_one_whose_deletion_was_left_halfway(hand: Any, ledger: UploadCache) -> None:
     ledger.record(ASSET)
     assert ledger.pop_all() == [ASSET]
-    driven = hand(gather([delete(ASSET, RetryPolicy(), ledger)]))
+    driven = hand(gather([AssetApi(ROOT, RetryPolicy(), ledger).delete(ASSET)]))
     driven.start()
     driven.flow.close()
     assert ledger.pop_all() == [ASSET]

@@ -42,7 +42,7 @@ def calling(say: Any) -> Any:
         call = BaseNVCF(model=model, **settings)._build_request(
             [say(*(parts or ("hi",)))], {}, stream=stream
         )
-        call.hash_uploads()
+        call.deliveries.hash_uploads()
         return call
 
     return make

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 
 from nvcf_core import Media, Message, ToolCall, spec_for
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.media.delivery import Deliveries, plan_delivery
+from nvcf_core.exchange import Body
+from nvcf_core.media.delivery import Delivery, plan_delivery
 from nvcf_core.media.sources import Base64Source, BytesSource
+from nvcf_core.models.validator import Validator
 from nvcf_core.request import body as encode_module
 from nvcf_core.request.body import MessageEncoder, StreamedBody
 from nvcf_core.tool_names import ToolNames
@@ -35,17 +38,18 @@ ASSET = Media(kind="image", asset_id="asset-1", mime_type="image/png")
 DATA_URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
 
 
-def encoder(model: str, messages: Any, assets: Any = None, names: Any = ()) -> MessageEncoder:
-    from nvcf_core.models.validator import Validator
-
+def encoded(
+    model: str, messages: Any, fields: Any, names: Any = (), assets: Any = None
+) -> bytes | Body:
     judge = Validator(spec_for(model), "off", lambda *_: None)
-    placements = plan_delivery(messages, judge, can_upload=False)
-    ids = {key: p.media.asset_id for key, p in placements.items() if p.method == "asset"}
-    return MessageEncoder(spec_for(model), placements, {**ids, **(assets or {})}, ToolNames(names))
+    planned, deliveries = plan_delivery(messages, judge, can_upload=assets is not None)
+    deliveries.hash_uploads()
+    uploaded = dict(zip((upload.key for upload in deliveries.uploads()), assets or (), strict=True))
+    return MessageEncoder(spec_for(model), ToolNames(names), uploaded).body(planned, fields)
 
 
-def sent(model: str, *messages: Message, **about: Any) -> Any:
-    body = encoder(model, messages).body(messages, about)
+def sent(model: str, *messages: Message, **fields: Any) -> Any:
+    body = encoded(model, messages, fields)
     data = body if isinstance(body, bytes) else b"".join(body.chunks())
     return json.loads(data)
 
@@ -139,7 +143,7 @@ def test_what_a_message_has_besides_its_content() -> None:
     )
     tool = Message(role="tool", parts=("7",), tool_call_id="c1", name="get weather")
     messages = (Message(role="user", parts=("q",), name="ann", reasoning="no"), assistant, tool)
-    body = encoder(KIMI, messages, names=["get weather"]).body(messages, {})
+    body = encoded(KIMI, messages, {}, names=["get weather"])
     assert isinstance(body, bytes)
     assert json.loads(body)["messages"] == [
         {"role": "user", "content": "q", "name": "ann"},
@@ -174,7 +178,7 @@ def test_names_go_only_where_the_page_has_them() -> None:
 
 def test_the_order_of_the_body() -> None:
     messages = (Message(role="user", parts=("x",)),)
-    body = encoder(KIMI, messages).body(messages, {"seed": 1, "model": "m", "stream": False})
+    body = encoded(KIMI, messages, {"seed": 1, "model": "m", "stream": False})
     assert body == (
         b'{"model":"m","messages":[{"role":"user","content":"x"}],"seed":1,"stream":false}'
     )
@@ -185,7 +189,7 @@ def test_a_large_body_is_encoded_while_it_is_sent(monkeypatch: pytest.MonkeyPatc
     messages = (
         Message(role="user", parts=("a", Media(kind="image", source=BytesSource(data)), "é")),
     )
-    body = encoder(KIMI, messages).body(messages, {"model": "m"})
+    body = encoded(KIMI, messages, {"model": "m"})
     assert isinstance(body, StreamedBody)
     whole = b"".join(body.chunks())
     assert whole == b"".join(body.chunks())
@@ -193,7 +197,7 @@ def test_a_large_body_is_encoded_while_it_is_sent(monkeypatch: pytest.MonkeyPatc
     url = json.loads(whole)["messages"][0]["content"][1]["image_url"]["url"]
     assert base64.b64decode(url.partition(",")[2]) == data
     monkeypatch.setattr(encode_module, "_JOINED_UP_TO", body.length)
-    assert encoder(KIMI, messages).body(messages, {"model": "m"}) == whole
+    assert encoded(KIMI, messages, {"model": "m"}) == whole
 
 
 @given(
@@ -224,14 +228,24 @@ def test_base64_text_is_sent_as_it_came() -> None:
     assert found[0]["image_url"]["url"] == f"data:image/png;base64,{text}"
 
 
-def test_an_inline_medium_has_bytes() -> None:
-    media = Media(kind="image", asset_id="a", mime_type="image/png")
-    placements = Deliveries()
-    made = encoder(KIMI, [Message(role="user", parts=(media,))])
-    made._deliveries.of(media).method = "inline"
-    with pytest.raises(AssertionError, match="without bytes"):
-        made.message(Message(role="user", parts=(media,)))
-    assert placements.uploads() == []
+def test_what_was_uploaded_is_referenced_by_its_own_id() -> None:
+    first, second = (
+        Media(kind="image", source=BytesSource(PNG + bytes([n]) + bytes(200_000))) for n in (1, 2)
+    )
+    messages = [Message(role="user", parts=(first, "or", second, ASSET))]
+    body = encoded(KIMI, messages, {}, assets=["up-1", "up-2"])
+    assert isinstance(body, bytes)
+    text = json.loads(body)["messages"][0]["content"]
+    assert re.findall(r"asset_id,([a-z0-9-]+)", text) == ["up-1", "up-2", "asset-1"]
+
+
+def test_media_whose_delivery_was_not_planned_are_a_mistake_of_the_caller() -> None:
+    encoder = MessageEncoder(spec_for(KIMI), ToolNames(()), {})
+    with pytest.raises(AssertionError, match="planned before"):
+        encoder.message(Message(role="user", parts=(IMAGE,)))
+    empty = Delivery(kind="image", mime_type="image/png", method="inline")
+    with pytest.raises(AssertionError, match="have bytes"):
+        encoder.message(Message(role="user", parts=(empty,)))
 
 
 def nested(depth: int) -> Any:

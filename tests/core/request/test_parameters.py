@@ -277,8 +277,7 @@ def test_the_extra_body_is_merged_last_and_never_checked(come_to: Any) -> None:
 
 def test_the_keyword_stream_of_a_framework_is_no_body_field(judge_of: Any) -> None:
     judge, said = judge_of(KIMI)
-    values = dict(BaseNVCF(model=KIMI))
-    assert body_fields(values, {"stream": True}, judge, stream=False).body == {}
+    assert body_fields(BaseNVCF(model=KIMI), {"stream": True}, judge, stream=False).body == {}
     assert said == []
 
 
@@ -286,7 +285,7 @@ def test_the_keyword_stream_of_a_framework_is_no_body_field(judge_of: Any) -> No
 def test_a_number_is_sent_as_it_is_or_refused(judge_of: Any, where: Any, value: Any) -> None:
     model, name, bound = where
     judge, _ = judge_of(model)
-    values = {**dict(BaseNVCF(model=model)), name: value}
+    values = BaseNVCF(model=model).model_copy(update={name: value})
     fits = (
         isinstance(value, int) or name not in WHOLE_NUMBERS
     ) and bound.low <= value <= bound.high

@@ -12,6 +12,7 @@ from nvcf_core.errors import (
     InvalidResponseError,
     ServerError,
 )
+from nvcf_core.media.delivery import Upload
 from nvcf_core.protocol.retry import RetryPolicy
 from nvcf_core.transport import bodies as bodies_module
 
@@ -76,6 +77,8 @@ async def test_a_file_that_changes_while_it_is_sent(
 ) -> None:
     model = adapter()
     retry = RetryPolicy(max_retries=0)
-    flow = model._client.uploading(Changing(bytes(size)), "image/png", server.nvcf_url, retry, None)
+    flow = model._client.uploading(
+        Upload(Changing(bytes(size)), "image/png"), server.nvcf_url, retry, None
+    )
     with pytest.raises(AssetUploadError, match="changed while it was sent"):
         await held(model, flow, colour)

@@ -1,0 +1,155 @@
+"""From settings, keywords and messages to a `ChatRequest`: every decision and every check, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .config.endpoints import Endpoints
+from .config.options import RequestOptions, request_options
+from .config.settings import CallSettings, Settings
+from .errors import InvalidRequestError
+from .media.delivery import plan_delivery
+from .media.tags import parse_media_tags, warn_unparsed_tags
+from .messages import Message
+from .models.catalog import spec_for
+from .models.spec import ModelSpec
+from .models.validator import Validator
+from .protocol.chat_request import ChatRequest
+from .protocol.polling import POLL_SECONDS_HEADER
+from .protocol.retry import RetryPolicy
+from .request.normalize import normalize
+from .request.parameters import body_fields, check_client_limits
+from .request.reasoning import without_thinking
+from .request.structured import take_schema_in_prompt
+from .request.tools import tool_names_of, with_wire_names
+
+__all__ = ["CallContext", "build_chat_request", "call_context", "checked_spec"]
+
+_HOLD_SECONDS = 60
+"""The longest that the service is asked to hold a request. Its limit is 300."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallContext:
+    """What one call goes by, besides its messages."""
+
+    validator: Validator
+    endpoints: Endpoints
+    options: RequestOptions
+    settings: CallSettings
+    extra: Mapping[str, Any]
+    """The keywords that are not settings: body fields, and a schema that goes into the prompt."""
+    stream: bool
+    """Whether the answer is to be streamed."""
+
+
+def checked_spec(model: object) -> ModelSpec:
+    """The row of the model that a call asks.
+
+    Raises:
+        InvalidRequestError: it is not a model id.
+    """
+    if not isinstance(model, str) or not model.strip() or not model.isprintable():
+        raise InvalidRequestError(f"model is not a model id: {model!r}", field="model")
+    return spec_for(model)
+
+
+def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) -> CallContext:
+    """What a call goes by.
+
+    Args:
+        settings: the object's own.
+        given: the call's own keywords; see `Settings.for_call`.
+        stream: whether the caller reads the answer as it arrives.
+
+    Raises:
+        InvalidRequestError: a keyword is not what it should be.
+    """
+    call, extra = settings.for_call(given)
+    check_client_limits(call)
+    spec = checked_spec(call.model)
+    endpoints = Endpoints.resolve(settings.base_url, settings.nvcf_url, spec.base_url)
+    streaming = stream or (call.streaming and extra.get("n", 1) == 1)
+    return CallContext(
+        validator=Validator(spec, call.validation, settings.warn),
+        endpoints=endpoints,
+        options=request_options(settings, call, endpoints.roots, stream=streaming),
+        settings=call,
+        extra=extra,
+        stream=streaming,
+    )
+
+
+def build_chat_request(messages: Sequence[Message], context: CallContext) -> ChatRequest:
+    """Everything about one call, checked.
+
+    Raises:
+        InvalidRequestError: something in it cannot be sent.
+    """
+    validator, settings, endpoints = context.validator, context.settings, context.endpoints
+    spec = validator.spec
+    messages, extra = take_schema_in_prompt(messages, context.extra)
+    asked = body_fields(settings, extra, validator, stream=context.stream)
+    normalized = _with_tags(normalize(messages, validator), context)
+    planned, deliveries = plan_delivery(
+        normalized, validator, can_upload=endpoints.nvcf_url is not None
+    )
+    planned, body = without_thinking(planned, asked.body, settings.reasoning_effort, validator)
+    names = tool_names_of(planned, body)
+    model = {"model": spec.id} if spec.model_in_body else {}
+    hold_seconds = _hold_seconds(settings.timeout)
+    return ChatRequest(
+        spec=spec,
+        messages=planned,
+        fields={**model, **with_wire_names(body, names), "stream": context.stream},
+        stream=context.stream,
+        url=_url(context),
+        poll_url=endpoints.poll_url,
+        nvcf_url=endpoints.nvcf_url,
+        headers=_headers(context, hold_seconds),
+        hold_seconds=hold_seconds,
+        options=context.options,
+        deliveries=deliveries,
+        names=names,
+        stops=asked.stops,
+        single_call=asked.single_call,
+        retry=RetryPolicy(max_retries=settings.max_retries),
+        poll_timeout=settings.poll_timeout,
+        on_progress=settings.on_progress,
+    )
+
+
+def _with_tags(messages: tuple[Message, ...], context: CallContext) -> tuple[Message, ...]:
+    """The messages with media tags parsed, where the user wants that."""
+    if context.settings.media_tags == "parse":
+        return parse_media_tags(messages)
+    warn_unparsed_tags(messages, context.validator)
+    return messages
+
+
+def _url(context: CallContext) -> str:
+    settings, endpoints = context.settings, context.endpoints
+    if settings.function_id is None:
+        return endpoints.chat_url(context.validator.spec.path)
+    return endpoints.function_url(settings.function_id, settings.function_version)
+
+
+def _headers(context: CallContext, hold_seconds: int) -> dict[str, str]:
+    headers = {
+        "accept": "text/event-stream" if context.stream else "application/json",
+        "content-type": "application/json",
+    }
+    if (
+        context.endpoints.nvcf_url is not None
+        and POLL_SECONDS_HEADER not in context.options.headers
+    ):
+        headers[POLL_SECONDS_HEADER] = str(hold_seconds)
+    return headers
+
+
+def _hold_seconds(timeout: Any) -> int:
+    """Whole seconds that the service may hold a request: less than the client waits for the first byte."""
+    read = timeout if isinstance(timeout, (int, float)) else getattr(timeout, "read", None)
+    return _HOLD_SECONDS if read is None else max(1, int(min(_HOLD_SECONDS, read - 1)))
