@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import jsonschema
 import pyarrow as pa
-from jsonschema import ValidationError as SchemaError
 from jsonschema.validators import validator_for
 from pydantic import BaseModel, ValidationError
 
@@ -49,7 +49,7 @@ class ParsedAnswers:
             )
         try:
             validator_for(self.json_schema).check_schema(self.json_schema)
-        except Exception as error:
+        except jsonschema.SchemaError as error:
             raise InvalidRequestError(
                 f"schema is not a JSON schema: {error}", field="schema"
             ) from None
@@ -78,8 +78,8 @@ class ParsedAnswers:
             if self._model is not None:
                 return self._model.model_validate(value).model_dump(mode="json", by_alias=True)
             validator_for(self.json_schema)(self.json_schema).validate(value)
-        except (ValidationError, SchemaError) as error:
-            said = error.message if isinstance(error, SchemaError) else str(error)
+        except (ValidationError, jsonschema.ValidationError) as error:
+            said = error.message if isinstance(error, jsonschema.ValidationError) else str(error)
             raise _unfit(answer, said) from None
         return value
 

@@ -106,10 +106,12 @@ class _Queue:
         await future
 
     async def _fetch(self) -> None:
+        from ray.exceptions import RayError
+
         while self._drop_those_who_left():
             try:
                 granted = await self._take(min(len(self._waiting), _BLOCK))
-            except Exception as error:
+            except RayError as error:
                 while self._waiting:
                     _settle(self._waiting.popleft(), error)
                 return

@@ -52,8 +52,9 @@ class PartWriter:
         on_written: Callable[[Counts], None],
     ) -> None:
         self._folder, self._schema, self._run, self._on_written = folder, schema, run, on_written
-        self._source_schema = pa.schema([field for field in schema][: -len(Result().as_row())])
-        self._result_schema = pa.schema([field for field in schema][-len(Result().as_row()) :])
+        fields, added = list(schema), len(Result().as_row())
+        self._source_schema = pa.schema(fields[:-added])
+        self._result_schema = pa.schema(fields[-added:])
         self._pending: list[_Row] = []
         self._task: asyncio.Task[None] | None = None
         self._last_write = 0.0
@@ -82,7 +83,7 @@ class PartWriter:
             rows, self._pending = self._pending[:_PART_ROWS], self._pending[_PART_ROWS:]
             try:
                 await asyncio.to_thread(self._write, rows)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - it is raised where the rows are waited for
                 for row in rows:
                     if not row.written.done():
                         row.written.set_exception(error)

@@ -21,7 +21,7 @@ from .ledger import Ledger
 from .report import Counts
 from .worker import Job, Worker
 
-__all__ = ["RayLedger", "dataset_schema", "ray_running", "run_on_ray"]
+__all__ = ["RayLedger", "dataset_schema", "quiet_context", "ray_running", "run_on_ray"]
 
 _BLOCK_ROWS = 64
 """Rows that go to an actor at once. Few, so that all actors have some, and images do not fill the memory."""
@@ -108,7 +108,7 @@ def run_on_ray(dataset: Any, job: Job, ledger: RayLedger, actors: int) -> None:
         NVCFError, OSError: what ended a worker.
     """
     calls = -(-job.concurrency // _BLOCK_ROWS) + 2
-    with _quiet_context(), _plain_errors():
+    with _plain_errors():
         done = dataset.repartition(target_num_rows_per_block=_BLOCK_ROWS).map_batches(
             _Actor,
             batch_size=None,
@@ -152,15 +152,18 @@ async def _opened(job: Job, ledger: RayLedger) -> Worker:
 
 
 @contextmanager
-def _quiet_context() -> Iterator[None]:
+def quiet_context() -> Iterator[None]:
     """Ray Data without its own progress bars, and without an order that fast rows would wait for."""
     context = DataContext.get_current()
-    before = context.enable_progress_bars, context.execution_options.preserve_order
+    log = logging.getLogger("ray.data")
+    before = context.enable_progress_bars, context.execution_options.preserve_order, log.level
     context.enable_progress_bars, context.execution_options.preserve_order = False, False
+    log.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        context.enable_progress_bars, context.execution_options.preserve_order = before
+        context.enable_progress_bars, context.execution_options.preserve_order = before[:2]
+        log.setLevel(before[2])
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def _run_on_ray(plan: Plan, source: Any, address: str | None, progress: bool) ->
     files = None if hasattr(source, "map_batches") else _files(source)
     if files is not None:
         plan.check(files.schema)  # Before Ray is started, which takes seconds.
-    with ray_run.ray_running(address):
+    with ray_run.ray_running(address), ray_run.quiet_context():
         dataset = source if files is None else files.ray_dataset()
         schema = plan.prepare(ray_run.dataset_schema(source) if files is None else files.schema)
         ledger = ray_run.RayLedger.start(plan.folder, plan.run, unique=plan.key is not None)

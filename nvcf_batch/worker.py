@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -118,11 +118,12 @@ class Worker:
         return await asker.ask(messages, self._given, self._job.parser)
 
 
-async def _all(coroutines: Sequence[Any]) -> None:
-    """Wait for all. Once one has failed, the others are ended."""
+async def _all(coroutines: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Wait for all. Once one has failed, the others are ended, and what it raised is raised."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
-        async with asyncio.TaskGroup() as group:
-            for coroutine in coroutines:
-                group.create_task(coroutine)
-    except* Exception as errors:
-        raise errors.exceptions[0] from None
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
