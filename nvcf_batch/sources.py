@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.dataset as pads
-import pyarrow.json as pajson
 import pyarrow.parquet as pq
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from nvcf_core.errors import InvalidRequestError
+
+from .json_lines import infer_columns, lines_to_table
 
 __all__ = ["FileSource"]
 
@@ -59,7 +63,7 @@ class FileSource:
         try:
             found = [look(filesystem, path) for path in paths]
             schema = pa.unify_schemas([schema for schema, _ in found], promote_options="permissive")
-        except pa.ArrowException as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise InvalidRequestError(
                 f"source: {source} cannot be read: {error}", field="source"
             ) from None
@@ -73,7 +77,11 @@ class FileSource:
 
     def batches(self, rows: int) -> Iterator[pa.Table]:
         """The rows in tables of at most so many."""
-        for batch in self._dataset().to_batches(batch_size=rows, batch_readahead=2):
+        if self.format == "json":
+            yield from self._json_batches(rows)
+            return
+        files = pads.dataset(self.paths, schema=self.schema, filesystem=self.filesystem)
+        for batch in files.to_batches(batch_size=rows, batch_readahead=2):
             for start in range(0, batch.num_rows, rows):
                 yield pa.Table.from_batches([batch.slice(start, rows)])
 
@@ -83,21 +91,20 @@ class FileSource:
 
         if self.format == "parquet":
             return ray.data.read_parquet(self.paths, filesystem=self.filesystem)
-        return ray.data.read_json(
-            self.paths, filesystem=self.filesystem, parse_options=self._json_options()
-        )
+        lines = ray.data.read_text(self.paths, filesystem=self.filesystem)
+        to_table = partial(_text_to_table, schema=self.schema)
+        return lines.map_batches(to_table, batch_format="pyarrow")
 
-    def _dataset(self) -> pads.Dataset:
-        format = "parquet" if self.format == "parquet" else self._json_format()
-        return pads.dataset(
-            self.paths, schema=self.schema, format=format, filesystem=self.filesystem
-        )
+    def _json_batches(self, rows: int) -> Iterator[pa.Table]:
+        for path in self.paths:
+            with _lines(self.filesystem, path) as lines:
+                while chunk := list(islice(lines, rows)):
+                    yield lines_to_table(chunk, self.schema)
 
-    def _json_format(self) -> pads.JsonFileFormat:
-        return pads.JsonFileFormat(parse_options=self._json_options())
 
-    def _json_options(self) -> pajson.ParseOptions:
-        return pajson.ParseOptions(explicit_schema=self.schema)
+def _text_to_table(batch: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Lines, as Ray reads them, as a table."""
+    return lines_to_table(batch.column("text").to_pylist(), schema)
 
 
 def _found(fs: Any, pattern: str) -> list[str]:
@@ -119,18 +126,9 @@ def _parquet_columns(filesystem: PyFileSystem, path: str) -> tuple[pa.Schema, in
 
 
 def _json_columns(filesystem: PyFileSystem, path: str) -> tuple[pa.Schema, int]:
-    with filesystem.open_input_file(path) as file:
-        table = pajson.read_json(file)
-    # Texts that look like dates are left as they are written.
-    fields = [field.with_type(_without_dates(field.type)) for field in table.schema]
-    return pa.schema(fields), table.num_rows
+    with _lines(filesystem, path) as lines:
+        return infer_columns(lines)
 
 
-def _without_dates(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_temporal(kind):
-        return pa.string()
-    if pa.types.is_list(kind):
-        return pa.list_(_without_dates(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_without_dates(field.type)) for field in kind])
-    return kind
+def _lines(filesystem: PyFileSystem, path: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(filesystem.open_input_stream(path), encoding="utf-8")

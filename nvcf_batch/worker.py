@@ -100,7 +100,7 @@ class Worker:
             if self._job.question.media:
                 # What a batch uploads is deleted after it: the service keeps only so many assets.
                 asker = await stack.enter_async_context(copy.deepcopy(asker))
-            await _all([self._row(asker, table.slice(place, 1), id) for place, id in wanted])
+            await _all([self._row(asker, table.take([place]), id) for place, id in wanted])
 
     async def _row(self, asker: Asker, row: pa.Table, id: bytes) -> None:
         async with self._places:
