@@ -74,6 +74,12 @@ class ClusterLimiter:
             self._queues[loop] = _Queue(self._take)
         await self._queues[loop].take()
 
+    def close(self) -> None:
+        """End the actor, for all that use it. Not needed where Ray is shut down."""
+        import ray
+
+        ray.kill(self._actor)
+
     def feedback(self, status: int, retry_after: float | None = None) -> None:
         """Slow the cluster down after a 429, and let it speed up again with successes."""
         if status == 429 or (self._slowed and status < 400):

@@ -38,6 +38,7 @@ class Ledger:
         self._seen: Counter[bytes] = Counter()
         self._claims: dict[str, bytes] = {}
         self._counts = Counts()
+        self._failure: Exception | None = None
 
     def claim(self, token: str, digests: list[bytes]) -> list[bytes | None]:
         """Take over a batch of rows.
@@ -70,6 +71,14 @@ class Ledger:
     def progress(self) -> Counts:
         """Rows and tokens so far."""
         return self._counts
+
+    def fail(self, error: Exception) -> None:
+        """Note what ended a worker. The first is the reason for the others."""
+        self._failure = self._failure or error
+
+    def failure(self) -> Exception | None:
+        """What ended a worker, if anything did."""
+        return self._failure
 
     def _id(self, digest: bytes) -> bytes:
         number = self._seen[digest]

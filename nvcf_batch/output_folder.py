@@ -93,6 +93,8 @@ class OutputFolder:
         self._path = self._path.rstrip("/")
         protocol = self._fs.protocol
         self._protocols = {protocol} if isinstance(protocol, str) else set(protocol)
+        if self.local_path is not None:
+            self.url = self._path  # Absolute: workers may have been started in other folders.
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OutputFolder, (self.url,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext
+from ray.exceptions import RayError
 
 from nvcf_core.errors import NVCFError
 
@@ -59,6 +60,19 @@ class RayLedger:
         """As `Ledger.progress`."""
         counts: Counts = ray.get(self._actor.progress.remote())
         return counts
+
+    def fail(self, error: Exception) -> None:
+        """As `Ledger.fail`."""
+        ray.get(self._actor.fail.remote(error))
+
+    def failure(self) -> Exception | None:
+        """As `Ledger.failure`."""
+        error: Exception | None = ray.get(self._actor.failure.remote())
+        return error
+
+    def close(self) -> None:
+        """End the actor."""
+        ray.kill(self._actor)
 
 
 @contextmanager
@@ -108,7 +122,7 @@ def run_on_ray(dataset: Any, job: Job, ledger: RayLedger, actors: int) -> None:
         NVCFError, OSError: what ended a worker.
     """
     calls = -(-job.concurrency // _BLOCK_ROWS) + 2
-    with _plain_errors():
+    with _plain_errors(ledger):
         done = dataset.repartition(target_num_rows_per_block=_BLOCK_ROWS).map_batches(
             _Actor,
             batch_size=None,
@@ -130,14 +144,25 @@ class _Actor:
     """A worker as Ray Data calls it, from several threads at once."""
 
     def __init__(self, job: Job, ledger: RayLedger) -> None:
-        self._loop = BackgroundLoop()
-        self._worker = self._loop.run(_opened(job, ledger))
+        self._loop, self._ledger = BackgroundLoop(), ledger
+        with self._failures():
+            self._worker = self._loop.run(_opened(job, ledger))
         self._batches: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        self._loop.run(self._worker.process(self._token(), batch))
+        with self._failures():
+            self._loop.run(self._worker.process(self._token(), batch))
         return pa.table({"rows": [batch.num_rows]})
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Tell the driver what went wrong: Ray would hand on its text alone."""
+        try:
+            yield
+        except (NVCFError, OSError) as error:
+            self._ledger.fail(error)
+            raise
 
     def _token(self) -> str:
         """What a batch is known by: its task, which has the same id when another actor tries it again."""
@@ -158,7 +183,7 @@ def quiet_context() -> Iterator[None]:
     log = logging.getLogger("ray.data")
     before = context.enable_progress_bars, context.execution_options.preserve_order, log.level
     context.enable_progress_bars, context.execution_options.preserve_order = False, False
-    log.setLevel(logging.ERROR)
+    log.setLevel(logging.CRITICAL)  # What ends the run is raised.
     try:
         yield
     finally:
@@ -167,26 +192,12 @@ def quiet_context() -> Iterator[None]:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
+def _plain_errors(ledger: RayLedger) -> Iterator[None]:
     """Errors of a worker as they were raised there, and not as Ray wraps them."""
     try:
         yield
-    except Exception as error:
-        found = _cause(error, lambda cause: isinstance(cause, NVCFError | OSError))
+    except RayError as error:
+        found = ledger.failure()
         if found is None:
             raise
         raise found from error
-
-
-def _cause(error: BaseException, wanted: Callable[[object], bool]) -> BaseException | None:
-    seen: list[BaseException] = []
-    waiting: list[object] = [error]
-    while waiting:
-        found = waiting.pop()
-        if not isinstance(found, BaseException) or any(found is one for one in seen):
-            continue
-        if wanted(found):
-            return found
-        seen.append(found)
-        waiting += [found.__cause__, getattr(found, "cause", None), found.__context__]
-    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from typing import Any
 
 from pydantic import BaseModel
@@ -134,11 +135,15 @@ def _run_on_ray(plan: Plan, source: Any, address: str | None, progress: bool) ->
     files = None if hasattr(source, "map_batches") else _files(source)
     if files is not None:
         plan.check(files.schema)  # Before Ray is started, which takes seconds.
-    with ray_run.ray_running(address), ray_run.quiet_context():
+    with ExitStack() as stack:
+        stack.enter_context(ray_run.ray_running(address))
+        stack.enter_context(ray_run.quiet_context())
         dataset = source if files is None else files.ray_dataset()
         schema = plan.prepare(ray_run.dataset_schema(source) if files is None else files.schema)
-        ledger = ray_run.RayLedger.start(plan.folder, plan.run, unique=plan.key is not None)
-        job = plan.job(schema, _cluster_limiter(plan))
+        ledger = stack.enter_context(
+            closing(ray_run.RayLedger.start(plan.folder, plan.run, unique=plan.key is not None))
+        )
+        job = plan.job(schema, _cluster_limiter(plan, stack))
         with shown_progress(
             ledger.progress, None if files is None else files.rows, enabled=progress
         ):
@@ -159,10 +164,11 @@ def _ledger(plan: Plan) -> Ledger:
     return Ledger(plan.folder, plan.run, unique=plan.key is not None)
 
 
-def _cluster_limiter(plan: Plan) -> ClusterLimiter | None:
+def _cluster_limiter(plan: Plan, stack: ExitStack) -> ClusterLimiter | None:
     if plan.requests_per_minute is None:
         return None
-    return ClusterLimiter(plan.requests_per_minute, state=plan.folder.url)
+    limiter = ClusterLimiter(plan.requests_per_minute, state=plan.folder.url)
+    return stack.enter_context(closing(limiter))
 
 
 def estimate(

@@ -92,6 +92,10 @@ def test_errors_that_end_a_run_come_as_they_are(cluster: None, bench: Any) -> No
     rows = [{"id": None, "text": "x"}, {"id": 1, "text": "y"}]
     with pytest.raises(InvalidRequestError, match="null"):
         bench.run(bench.source(rows), local=False, key="id")
+    rows = [{"id": n, "text": f"row {n}."} for n in range(3)]
+    settings = {"base_url": None, "nvcf_url": None, "api_key": None}
+    with pytest.raises(InvalidRequestError, match="NVIDIA_API_KEY"):
+        bench.run(bench.source(rows), local=False, settings=settings)
     assert not bench.server.requests
 
 

@@ -25,7 +25,7 @@ def _run(name: str, *arguments: str, **environment: str) -> str:
         env={**kept, "PYTHONIOENCODING": "utf-8", "COLUMNS": "100", **environment},
         capture_output=True,
         encoding="utf-8",
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
