@@ -7,27 +7,35 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 # Quiet but for errors.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
 .PHONY: help
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/demo.stamp ## both adapters at work, on one screen; the emulator answers where there is no NVIDIA_API_KEY
 	$(BIN)/python examples/quickstart.py
 
 .PHONY: test
-test: $(VENV)/test.stamp ## the tests, but for those that need other providers' clients
-	$(BIN)/pytest -m "not peers"
+test: $(VENV)/test.stamp ## the fast tests, on two cores, in about two minutes
+	$(BIN)/pytest -m "not slow and not peers" -n 2 --dist worksteal
 
 .PHONY: check
-check: $(VENV)/check.stamp ## all that a change must pass: lint, types, every test
+check: $(VENV)/check.stamp test-lowest ## all that a change must pass: lint, types, every test, coverage, oldest versions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow" -n 2 --dist worksteal --hypothesis-profile full --cov --cov-report= --cov-fail-under=0
+	$(BIN)/pytest -m slow --hypothesis-profile full
+	$(BIN)/coverage report
+
+.PHONY: test-lowest
+test-lowest: $(LOWEST)/made ## the fast tests with the oldest versions that pyproject.toml allows
+	$(LOWEST)/bin/pytest -m "not slow and not peers" -n 2 --dist worksteal \
+	  -W default -W error::nvcf_core.errors.NVCFWarning -W error::ResourceWarning
 
 .PHONY: emulator
 emulator: $(VENV)/emulator.stamp ## a stand-in for the service on port 8000, until interrupted
@@ -36,7 +44,7 @@ emulator: $(VENV)/emulator.stamp ## a stand-in for the service on port 8000, unt
 .PHONY: bench
 bench: $(VENV)/check.stamp ## side by side with other clients; takes some minutes
 	$(BIN)/python benchmarks/chat.py
-	$(BIN)/python benchmarks/upload.py
+	$(BIN)/python benchmarks/uploads.py
 	$(BIN)/python benchmarks/inline_memory.py
 
 .PHONY: simulate
@@ -53,7 +61,7 @@ soak: $(VENV)/test.stamp ## ten minutes of load with faults; memory and descript
 
 .PHONY: clean
 clean: ## remove all that was made, .venv included
-	rm -rf $(VENV) build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(LOWEST) build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is installed for what. A stamp says that it was, and stands until pyproject.toml changes.
@@ -66,6 +74,20 @@ emulator_needs := --editable '.[emulator]'
 $(VENV)/%.stamp: pyproject.toml $(VENV)/made
 	@echo 'Installing into $(VENV): $($*_needs)'
 	@$(PIP) install $($*_needs)
+	@touch $@
+
+# uv, since it can resolve to the lowest versions.
+$(LOWEST)/made: pyproject.toml $(VENV)/made
+	@echo 'Making $(LOWEST)'
+	@$(PIP) install uv
+	@rm -rf $(LOWEST)
+	@$(BIN)/python -m venv $(LOWEST)
+	@$(BIN)/uv pip compile -q --resolution lowest-direct --extra all pyproject.toml \
+	  | grep -E '^(httpx|pydantic|langchain-core|llama-index-core)==' | tee $(LOWEST)/versions.txt
+	@grep -v httpx $(LOWEST)/versions.txt > $(LOWEST)/constraints.txt
+	@grep httpx $(LOWEST)/versions.txt > $(LOWEST)/overrides.txt  # langchain-tests asks for a newer one.
+	@$(BIN)/uv pip install -q --python $(LOWEST)/bin/python --constraints $(LOWEST)/constraints.txt \
+	  --overrides $(LOWEST)/overrides.txt --editable '.[test]'
 	@touch $@
 
 $(VENV)/made:

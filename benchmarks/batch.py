@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import io
 import json
+import logging
 import os
 import random
 import re
@@ -53,7 +54,7 @@ def start_ray() -> None:
         object_store_memory=200 << 20,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="error",
+        logging_level=logging.ERROR,
     )
 
 

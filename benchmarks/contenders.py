@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from llama_index.core.llms import ChatMessage, ChatResponse, CustomLLM, LLMMetadata
 from llama_index.core.llms.callbacks import llm_chat_callback
+from pydantic import SecretStr
 from serving import MODEL
 
 from langchain_nvcf import ChatNVCF
@@ -126,8 +127,8 @@ class LangChainFloor(BaseChatModel):
         return self._generate()
 
     def _stream(self, messages: Any, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
-        for _ in range(_length(messages[-1].content)):
-            yield ChatGenerationChunk(message=AIMessageChunk(" word"))
+        for _piece in range(_length(messages[-1].content)):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=" word"))
 
     async def _astream(
         self, messages: Any, *_: Any, **__: Any
@@ -170,7 +171,7 @@ class LlamaIndexFloor(CustomLLM):
 
     def _pieces(self, messages: Any) -> Iterator[ChatResponse]:
         said = ""
-        for _ in range(_length(messages[-1].content)):
+        for _piece in range(_length(messages[-1].content)):
             said += " word"
             yield ChatResponse(
                 message=ChatMessage(role="assistant", content=said), delta=" word", raw={}
@@ -180,7 +181,9 @@ class LlamaIndexFloor(CustomLLM):
 def _openai(root: str) -> LangChainCalls:
     from langchain_openai import ChatOpenAI
 
-    return LangChainCalls(ChatOpenAI(model=MODEL, base_url=root, api_key="key", stream_usage=True))
+    return LangChainCalls(
+        ChatOpenAI(model=MODEL, base_url=root, api_key=SecretStr("key"), stream_usage=True)
+    )
 
 
 def _endpoints(root: str) -> LangChainCalls:

@@ -40,7 +40,7 @@ def _block(way: str, text: str) -> Any:
 
 def _asking(way: str, colour: str, root: str, block: Any) -> Callable[[], object]:
     """A call that sends the block, its message made already."""
-    settings = {"model": "acme/any", "base_url": f"{root}/v1", "api_key": "none"}
+    settings: dict[str, Any] = {"model": "acme/any", "base_url": f"{root}/v1", "api_key": "none"}
     if way.startswith("langchain"):
         from langchain_core.messages import HumanMessage
 
@@ -136,7 +136,8 @@ def main() -> int:
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
-        print(json.dumps(_measure(*given.measure, given.megabytes)))
+        way, colour, root = given.measure
+        print(json.dumps(_measure(way, colour, root, given.megabytes)))
         return 0
     with server() as root:
         return 0 if _compare(root, given.megabytes) else 1

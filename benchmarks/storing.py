@@ -57,8 +57,8 @@ class _Taker(socketserver.StreamRequestHandler):
         if method == "DELETE":
             return 204, {}
         if path.endswith("/assets"):
-            host, port = self.server.server_address[:2]
-            return 200, {"assetId": "asset-1", "uploadUrl": f"http://{host!s}:{port}/upload/1"}
+            host, port = self.request.getsockname()[:2]
+            return 200, {"assetId": "asset-1", "uploadUrl": f"http://{host}:{port}/upload/1"}
         return 200, {} if method == "PUT" else _ANSWER
 
 

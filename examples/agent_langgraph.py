@@ -37,6 +37,7 @@ if __name__ == "__main__":
         )
         thread = RunnableConfig(configurable={"thread_id": "a loan"})
         for question in QUESTIONS:
-            asked = {"messages": [HumanMessage(question)]}
-            for state in agent.stream(asked, thread, stream_mode="values"):
+            for state in agent.stream(
+                {"messages": [HumanMessage(question)]}, thread, stream_mode="values"
+            ):
                 state["messages"][-1].pretty_print()

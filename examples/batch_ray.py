@@ -7,6 +7,7 @@ import ray
 import ray.data
 from _service import connection
 from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage
 from llama_index.core.prompts import PromptTemplate
 from pydantic import BaseModel
 
@@ -39,7 +40,7 @@ class Clerk:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row with what became of it."""
-        state = self.agent.invoke({"messages": [("user", row["mail"])]})
+        state = self.agent.invoke({"messages": [HumanMessage(row["mail"])]})
         prompt = PromptTemplate("What is ordered here? {mail}")
         order = self.extractor.structured_predict(Order, prompt, mail=row["mail"])
         return {**row, "answer": state["messages"][-1].text, **order.model_dump()}
@@ -54,6 +55,7 @@ if __name__ == "__main__":
                 os.environ[name] = service[keyword]
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
         mails = ray.data.from_items([{"mail": mail} for mail in MAILS])
-        answered = mails.map(Clerk, compute=ray.data.ActorPoolStrategy(size=1), num_cpus=1)
+        clerks = ray.data.ActorPoolStrategy(size=1)
+        answered = mails.map(Clerk, compute=clerks, num_cpus=1)  # type: ignore[arg-type]  # Ray takes classes, too.
         for row in answered.take_all():
             print(f"{row['mail']}\n  {row['customer']} wants: {row['item']}\n  {row['answer']}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from _service import connection
 from llama_index.core import Document, QueryBundle
+from llama_index.core.base.response.schema import StreamingResponse
 from llama_index.core.node_parser import MarkdownNodeParser
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import BaseRetriever
@@ -55,7 +56,9 @@ if __name__ == "__main__":
         question = " ".join(sys.argv[1:]) or QUESTION
         print(f"{question}\n")
         answer = engine.query(question)
-        answer.print_response_stream()
+        assert isinstance(answer, StreamingResponse)
+        for text in answer.response_gen:
+            print(text, end="", flush=True)
         print("\n\nfound in:")
         for source in answer.source_nodes:
             print(

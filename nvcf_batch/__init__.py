@@ -12,3 +12,5 @@ from .report import Estimate as Estimate
 from .report import Report as Report
 from .run import estimate as estimate
 from .run import run as run
+
+__all__ = ["ClusterLimiter", "Estimate", "Report", "estimate", "run"]

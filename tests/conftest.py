@@ -1,8 +1,17 @@
-"""What all tests share: an emulator that makes up the answers that a test does not script."""
+"""What all tests share: a Hypothesis profile for each lane, an emulator that makes up answers, the catalog restored."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from hypothesis import settings
+
+from nvcf_core.models import known_models, unregister
+
+settings.register_profile("fast", deadline=None, max_examples=20)
+settings.register_profile("full", deadline=None, max_examples=400)
+settings.load_profile("fast")  # `make check` asks for the other: --hypothesis-profile=full
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -13,3 +22,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("nvcf_emulator") is None:
             item.add_marker(pytest.mark.nvcf_emulator(strict=False))
+
+
+@pytest.fixture
+def restored_catalog() -> Iterator[None]:
+    """Models that the test registers are unregistered after it."""
+    before = known_models()
+    yield
+    for spec in known_models():
+        if spec not in before:
+            unregister(spec.id)

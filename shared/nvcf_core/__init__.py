@@ -15,3 +15,21 @@ from .models.catalog import spec_for as spec_for
 from .models.spec import ModelSpec as ModelSpec
 from .protocol.chat_request import ChatRequest as ChatRequest
 from .transport.file_limiter import FileLimiter as FileLimiter
+
+__all__ = [
+    "BaseNVCF",
+    "ChatRequest",
+    "Chunk",
+    "Client",
+    "FileLimiter",
+    "Media",
+    "MediaKind",
+    "Message",
+    "ModelSpec",
+    "Part",
+    "RequestLimiter",
+    "ToolCall",
+    "Usage",
+    "register",
+    "spec_for",
+]

@@ -24,6 +24,8 @@ from .transport.backends import AsyncBackend, SyncBackend, run_sync
 from .transport.driver import Conversation
 from .transport.httpx_client import ClientConfig
 
+__all__ = ["Client"]
+
 T = TypeVar("T")
 
 _AT_EXIT = 5.0

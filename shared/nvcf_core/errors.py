@@ -26,6 +26,27 @@ from typing import Any, Literal
 from .exchange import Response
 from .messages import Chunk
 
+__all__ = [
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AssetUploadError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ContextLengthError",
+    "InvalidRequestError",
+    "InvalidResponseError",
+    "ModelGoneError",
+    "NVCFError",
+    "NVCFWarning",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "PollingTimeoutError",
+    "RateLimitError",
+    "ServerError",
+    "StreamInterruptedError",
+]
+
 _LONGEST_BODY = 2_000
 """Bytes that an error keeps of a body that is not an answer."""
 

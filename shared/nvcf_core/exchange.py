@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
+__all__ = ["Body", "ByteSource", "Flow", "Request", "Response", "Stage", "Step"]
+
 
 class ByteSource(Protocol):
     """Bytes of known length that can be read more than once."""

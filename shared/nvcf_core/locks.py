@@ -6,6 +6,8 @@ import os
 import threading
 import weakref
 
+__all__ = ["Lock"]
+
 
 class Lock:
     """A lock to be used with `with`. In a forked child, where its holder does not exist, it is free."""

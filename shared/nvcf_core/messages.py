@@ -8,6 +8,19 @@ from typing import Any, Literal, TypeAlias
 
 from .exchange import ByteSource
 
+__all__ = [
+    "TAGS",
+    "Chunk",
+    "Media",
+    "MediaKind",
+    "Message",
+    "Part",
+    "ToolCall",
+    "Usage",
+    "extend_logprobs",
+    "join_logprobs",
+]
+
 MediaKind: TypeAlias = Literal["image", "audio", "video"]
 
 TAGS: Mapping[MediaKind, str] = {"image": "img", "audio": "audio", "video": "video"}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nvcf_emulator.media.assets import AssetState
     from nvcf_emulator.script.chat_request import ChatRequest
-    from nvcf_emulator.script.script import Pending
     from nvcf_emulator.script.shapes import SHAPES
+    from nvcf_emulator.script.step_queue import Pending
     from nvcf_emulator.script.steps import FaultKind, Place, StreamError
-    from nvcf_emulator.server import API_KEY, Emulator
-    from nvcf_emulator.state import Received
+    from nvcf_emulator.server import Emulator
+    from nvcf_emulator.state import API_KEY, Received
 
 __all__ = [
     "API_KEY",
@@ -28,13 +28,13 @@ __all__ = [
 ]
 
 _MODULES = {
-    "API_KEY": "server",
+    "API_KEY": "state",
     "SHAPES": "script.shapes",
     "AssetState": "media.assets",
     "ChatRequest": "script.chat_request",
     "Emulator": "server",
     "FaultKind": "script.steps",
-    "Pending": "script.script",
+    "Pending": "script.step_queue",
     "Place": "script.steps",
     "Received": "state",
     "StreamError": "script.steps",

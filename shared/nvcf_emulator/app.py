@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from nvcf_emulator.answers.http_response import HTTPResponse
 from nvcf_emulator.endpoints.assets import AssetApi, Storage
@@ -15,8 +12,8 @@ from nvcf_emulator.endpoints.chat import ChatEndpoint, list_models
 from nvcf_emulator.endpoints.control import control_routes
 from nvcf_emulator.endpoints.jobs import Jobs
 from nvcf_emulator.endpoints.retrieval import Retrieval
-from nvcf_emulator.http.connection import Connection
 from nvcf_emulator.http.incoming import endpoint, not_found
+from nvcf_emulator.http.plain_asgi import until_the_client_leaves
 from nvcf_emulator.specs.models import MODELS
 from nvcf_emulator.state import State
 
@@ -75,23 +72,4 @@ def build(state: State, hash_uploads: bool) -> ASGIApp:
     ]
     nothing = not_found(state)
     app = Starlette(routes=routes, exception_handlers={404: nothing, 405: nothing})
-    return _until_the_client_leaves(app)
-
-
-def _until_the_client_leaves(app: ASGIApp) -> ASGIApp:
-    """Return `app`, which does nothing more for a request once its connection is gone."""
-
-    async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        connection: Connection = scope["state"]["connection"]
-        if connection.lost:
-            return
-        connection.task = asyncio.current_task()
-        try:
-            await app(scope, receive, send)
-        except (asyncio.CancelledError, ClientDisconnect):
-            if not connection.lost:
-                raise
-        finally:
-            connection.task = None
-
-    return run
+    return until_the_client_leaves(app)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from nvcf_emulator.app import BASE, NVCF, build
+from nvcf_emulator.endpoints.recorder import Recorder
+from nvcf_emulator.endpoints.replayer import Replayer
 from nvcf_emulator.http.background_server import BackgroundServer
 from nvcf_emulator.media.assets import AssetState
 from nvcf_emulator.script.chat_request import ChatRequest
-from nvcf_emulator.script.script import Pending, Script
-from nvcf_emulator.state import Received, State
+from nvcf_emulator.script.script import Script
+from nvcf_emulator.script.step_queue import Pending
+from nvcf_emulator.state import API_KEY, Received, State
 
-__all__ = ["API_KEY", "Emulator"]
-
-API_KEY = "nvapi-emulator-0123456789abcdefghijklmnopqrstuvwxyz"
+__all__ = ["Emulator"]
 
 T = TypeVar("T")
 
 
-class _Of(Generic[T]):
+class _Forwarded(Generic[T]):
     """An attribute of one of the emulator's members, under its own name.
 
     Args:
@@ -35,7 +37,13 @@ class _Of(Generic[T]):
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, emulator: Emulator, owner: type | None = None) -> T:
+    @overload
+    def __get__(self, emulator: None, owner: type) -> _Forwarded[T]: ...
+
+    @overload
+    def __get__(self, emulator: Emulator, owner: type) -> T: ...
+
+    def __get__(self, emulator: Emulator | None, owner: type) -> T | _Forwarded[T]:
         if emulator is None:
             return self
         found: T = getattr(self._holder(emulator), self._name)
@@ -79,21 +87,43 @@ class Emulator:
         OSError: At `start`, if the port is taken.
     """
 
-    shape = _Of[str]("script")
-    pending = _Of[list[Pending]]("script")
-    api_key = _Of[str]("state")
-    models = _Of[frozenset[str]]("state")
-    strict = _Of[bool]("state")
-    requests = _Of[list[Received]]("state")
-    chats = _Of[list[Received]]("state")
-    unexpected = _Of[list[Received]]("state")
-    streaming = _Of[int]("state")
-    requests_per_minute = _Of["int | None"]("state")
-    require_reasoning = _Of[bool]("state.dialect")
-    refuse_empty_content = _Of[bool]("state.dialect")
-    forced_tools_refuse_thinking = _Of[bool]("state.dialect")
-    alternating = _Of[bool]("state.dialect")
-    head_first = _Of[bool]("state.dialect")
+    # What is misspelt on the left of `=` is an error, not an attribute of its own.
+    __slots__ = (
+        "__weakref__",
+        "_server",
+        "accept",
+        "add_function",
+        "add_key",
+        "assert_all_used",
+        "clear",
+        "error_in_stream",
+        "expire_assets",
+        "fail",
+        "fault",
+        "forget_replies",
+        "raw",
+        "reply",
+        "script",
+        "state",
+        "wait_until",
+    )
+
+    shape = _Forwarded[str]("script")
+    pending = _Forwarded[list[Pending]]("script")
+    api_key = _Forwarded[str]("state")
+    models = _Forwarded[frozenset[str]]("state")
+    strict = _Forwarded[bool]("state")
+    requests = _Forwarded[list[Received]]("state")
+    chats = _Forwarded[list[Received]]("state")
+    unexpected = _Forwarded[list[Received]]("state")
+    streaming = _Forwarded[int]("state")
+    requests_per_minute = _Forwarded[int | None]("state")
+    on_request = _Forwarded[Callable[[Received], None] | None]("state")
+    require_reasoning = _Forwarded[bool]("state.dialect")
+    refuse_empty_content = _Forwarded[bool]("state.dialect")
+    forced_tools_refuse_thinking = _Forwarded[bool]("state.dialect")
+    alternating = _Forwarded[bool]("state.dialect")
+    head_first = _Forwarded[bool]("state.dialect")
 
     def __init__(
         self,
@@ -165,6 +195,28 @@ class Emulator:
         """How many TCP connections are open."""
         return self._server.open_connections
 
+    @staticmethod
+    def record(path: str | Path, upstream: str, **options: Any) -> Recorder:
+        """Return a recorder: a server that passes requests on to a real one and writes a file.
+
+        Args:
+            path: The file to write; one that exists is replaced.
+            upstream: Root of the real server; ends in `/v1`. The client's key goes to it, and
+                not into the file.
+            options: `nvcf_upstream`, `redact`, `port`, `host`; see `Recorder`.
+        """
+        return Recorder(path, upstream, **options)
+
+    @staticmethod
+    def replay(path: str | Path, **options: Any) -> Replayer:
+        """Return a server that answers from a recording, and accepts any key.
+
+        Args:
+            path: The recording.
+            options: `pauses`, `port`, `host`; see `Replayer`.
+        """
+        return Replayer(path, **options)
+
     def reset(self) -> None:
         """Make it as new: forget everything a test did to it, and drop every connection."""
         self.state.reset()
@@ -185,7 +237,7 @@ class Emulator:
 
     def _raise_what_went_wrong(self, error: Exception | None) -> None:
         """Raise what the script met; where the block failed already, only say what it was."""
-        errors = self.script.errors
+        errors = self.script.queue.errors
         if errors:
             errors[0].add_note("This was raised while the emulator used what the test scripted.")
             raise errors[0]

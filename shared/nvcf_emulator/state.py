@@ -15,9 +15,12 @@ from nvcf_emulator.script.script import Script
 from nvcf_emulator.script.steps import Place
 from nvcf_emulator.specs.models import Dialect
 
-__all__ = ["Function", "Received", "State"]
+__all__ = ["API_KEY", "Function", "Received", "State"]
 
-MINUTE = 60.0
+API_KEY = "nvapi-emulator-0123456789abcdefghijklmnopqrstuvwxyz"
+"""The key that the emulator accepts where none is chosen."""
+
+_MINUTE = 60.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class State:
         requests_per_minute: Beyond this many requests for an answer in a minute, an account is
             answered 429; None for no limit.
         assets: The assets of all accounts.
+        on_request: Is called with each request that arrives; None for nothing.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class State:
         self.assets = Assets()
         self.dialect = Dialect()
         self.requests_per_minute: int | None = None
+        self.on_request: Callable[[Received], None] | None = None
         self._remembered = _Remembered()
         self._accounts: dict[str, str] = {}
         self._producing = 0
@@ -113,7 +118,7 @@ class State:
     @property
     def requests(self) -> list[Received]:
         """What arrived, in order; a new list."""
-        with self.script.changed:
+        with self.script.queue.changed:
             return list(self._remembered.requests)
 
     @property
@@ -124,7 +129,7 @@ class State:
     @property
     def unexpected(self) -> list[Received]:
         """The requests that nothing was scripted for, where it is strict; a new list."""
-        with self.script.changed:
+        with self.script.queue.changed:
             return list(self._remembered.unexpected)
 
     @property
@@ -135,7 +140,7 @@ class State:
     def clear(self) -> None:
         """Forget what arrived, and the steps that were scripted."""
         self.script.forget_replies()
-        with self.script.changed:
+        with self.script.queue.changed:
             self._remembered.requests.clear()
             self._remembered.unexpected.clear()
             self._remembered.asked_at.clear()
@@ -175,15 +180,17 @@ class State:
 
     def note(self, request: Received) -> None:
         """Remember a request that arrived."""
-        with self.script.changed:
+        with self.script.queue.changed:
             self._remembered.requests.append(request)
-            self.script.changed.notify_all()
+            self.script.queue.changed.notify_all()
+        if self.on_request:
+            self.on_request(request)
 
     def note_unexpected(self, request: Received) -> None:
         """Remember a request that nothing was scripted for."""
-        with self.script.changed:
+        with self.script.queue.changed:
             self._remembered.unexpected.append(request)
-            self.script.changed.notify_all()
+            self.script.queue.changed.notify_all()
 
     def within_rate(self, account: str) -> bool:
         """Count a request for an answer; tell whether it is still within the minute's limit."""
@@ -192,7 +199,7 @@ class State:
             return True
         now = time.monotonic()
         times = self._remembered.asked_at.setdefault(account, deque())
-        while times and times[0] <= now - MINUTE:
+        while times and times[0] <= now - _MINUTE:
             times.popleft()
         if len(times) >= limit:
             return False
@@ -212,8 +219,8 @@ class State:
 
     def notify(self) -> None:
         """Wake those who wait in `wait_until`."""
-        with self.script.changed:
-            self.script.changed.notify_all()
+        with self.script.queue.changed:
+            self.script.queue.changed.notify_all()
 
     def wait_until(self, predicate: Callable[[], object], timeout: float = 5.0) -> bool:
         """Wait until `predicate` is true; it is asked again whenever something happens here.
@@ -230,7 +237,7 @@ class State:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            with self.script.changed:
+            with self.script.queue.changed:
                 # Short, since the predicate may look at things that happen elsewhere.
-                self.script.changed.wait(min(left, 0.02))
+                self.script.queue.changed.wait(min(left, 0.02))
         return True

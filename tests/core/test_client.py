@@ -88,6 +88,7 @@ def test_at_the_end_of_the_process(
     assert [r.method for r in server.requests].count("DELETE") == (1 if seconds > 0 else 0)
 
 
+@pytest.mark.slow
 def test_the_end_of_the_process_deletes_what_was_uploaded(
     server: Any, tmp_path: Path, png: Any
 ) -> None:

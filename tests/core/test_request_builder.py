@@ -200,6 +200,7 @@ def test_system_text_reaches_models_in_their_form() -> None:
     assert [m.role for m in prepared(GEMMA, system, user).messages] == ["system", "user"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_messages_are_the_right_bytes() -> None:
     roles = ("user", "assistant")
     many = [Message(role=roles[n % 2], parts=(f"m{n}",)) for n in range(9_999)]

@@ -97,6 +97,7 @@ class LangChain:
         return model.with_structured_output(Person).invoke(text)
 
     def window(self, model: ChatNVCF) -> int:
+        assert model.profile is not None
         return model.profile["max_input_tokens"]
 
     def _messages(self, conversation: list[Said]) -> list[BaseMessage]:
@@ -185,6 +186,8 @@ def load() -> Callable[[Path], ModuleType]:
 
     def imported(path: Path) -> ModuleType:
         spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         # Dataclasses look for their module here.
         sys.modules[path.stem] = module
@@ -199,7 +202,8 @@ def load() -> Callable[[Path], ModuleType]:
 
 @pytest.fixture(params=[LangChain, LlamaIndex], ids=["langchain", "llamaindex"])
 def framework(request: pytest.FixtureRequest) -> LangChain | LlamaIndex:
-    return request.param()
+    made: LangChain | LlamaIndex = request.param()
+    return made
 
 
 @pytest.fixture
@@ -211,7 +215,7 @@ def make(
 
     def build(model: str, **settings: Any) -> Any:
         server = nvcf_emulator
-        places = {"base_url": server.base_url, "nvcf_url": server.nvcf_url}
+        places: dict[str, Any] = {"base_url": server.base_url, "nvcf_url": server.nvcf_url}
         made.append(framework.make(model=model, api_key=server.api_key, **places, **settings))
         return made[-1]
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from nvcf_core.config.settings import Settings
-from nvcf_core.models import catalog
+from nvcf_core.models import known_models
 from nvcf_emulator import Emulator
 
 Load = Callable[[Path], ModuleType]
@@ -60,14 +60,14 @@ def _name(path: Path) -> str:
 
 
 @pytest.fixture
-def at_home(nvcf_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def at_home(
+    nvcf_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, restored_catalog: None
+) -> None:
     """The environment that the pages speak of: the checkout's folder, the emulator's addresses and key."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("NVIDIA_API_KEY", nvcf_emulator.api_key)
     monkeypatch.setenv("NVIDIA_BASE_URL", nvcf_emulator.base_url)
     monkeypatch.setenv("NVCF_URL", nvcf_emulator.nvcf_url)
-    # A page may add rows for models, for itself alone.
-    monkeypatch.setattr(catalog, "_MODELS", dict(catalog._MODELS))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=_name)
@@ -134,7 +134,7 @@ def test_the_tree_of_the_architecture_is_that_of_the_source(load: Load) -> None:
 def test_the_models_of_the_readme_are_those_of_the_rows() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]+)` \|.* \| ([\d,]+) \|$", page, re.MULTILINE)
-    assert rows == [(spec.id, f"{spec.context_window:,}") for spec in catalog.known_models()]
+    assert rows == [(spec.id, f"{spec.context_window:,}") for spec in known_models()]
 
 
 def test_the_pages_have_code() -> None:

@@ -9,11 +9,14 @@ import json
 import struct
 import wave
 import zlib
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+
+from nvcf_emulator import Emulator
 
 GEMMA = "google/gemma-3n-e2b-it"
 NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
@@ -156,36 +159,38 @@ def sse() -> SimpleNamespace:
 
 
 @pytest.fixture
-def server(nvcf_emulator):
+def server(nvcf_emulator: Emulator) -> Emulator:
     return nvcf_emulator
 
 
 @pytest.fixture(scope="session")
-def _client():
+def _client() -> Iterator[httpx.Client]:
     # One for all: making one loads the system's certificates, which takes longer than a test.
     with httpx.Client(timeout=10) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def bare():
+def bare() -> Iterator[httpx.Client]:
     """A client without a key."""
     with httpx.Client(timeout=10) as made:
         yield made
 
 
 @pytest.fixture
-def client(server, _client):
+def client(server: Emulator, _client: httpx.Client) -> httpx.Client:
     """A client with the key."""
     _client.headers["authorization"] = f"Bearer {server.api_key}"
     return _client
 
 
 @pytest.fixture
-def post(server, client):
+def post(server: Emulator, client: httpx.Client) -> Callable[..., httpx.Response]:
     """Post a body to the path of its model."""
 
-    def run(model: str, body: dict[str, Any], headers: dict[str, str] | None = None, **more: Any):
+    def run(
+        model: str, body: dict[str, Any], headers: dict[str, str] | None = None, **more: Any
+    ) -> httpx.Response:
         path = "/vlm/google/paligemma" if model == PALI else "/chat/completions"
         named = {} if model == PALI else {"model": model}
         whole = {"stream": False, **named, **body}
@@ -195,10 +200,16 @@ def post(server, client):
 
 
 @pytest.fixture
-def ask(post):
+def ask(post: Callable[..., httpx.Response]) -> Callable[..., httpx.Response]:
     """Ask one question of the user, with further body fields."""
 
-    def run(model: str, content: Any = "Hello there", /, headers=None, **fields: Any):
+    def run(
+        model: str,
+        content: Any = "Hello there",
+        /,
+        headers: dict[str, str] | None = None,
+        **fields: Any,
+    ) -> httpx.Response:
         messages = [{"role": "user", "content": content}]
         return post(model, {"messages": messages, **fields}, headers)
 
@@ -206,19 +217,19 @@ def ask(post):
 
 
 @pytest.fixture
-def said(ask):
+def said(ask: Callable[..., httpx.Response]) -> Callable[..., str]:
     """The text that answers a question that must be accepted."""
 
     def run(model: str, content: Any = "Hello there", /, **fields: Any) -> str:
-        reply = ask(model, content, **fields)
-        assert reply.status_code == 200, reply.text
-        return reply.json()["choices"][0]["message"]["content"]
+        response = ask(model, content, **fields)
+        assert response.status_code == 200, response.text
+        return str(response.json()["choices"][0]["message"]["content"])
 
     return run
 
 
 @pytest.fixture
-def upload(server, client, bare):
+def upload(server: Emulator, client: httpx.Client, bare: httpx.Client) -> Callable[..., str]:
     """Create an asset and put its bytes; its id."""
 
     def run(data: bytes, content_type: str, description: str = "a test") -> str:
@@ -231,6 +242,6 @@ def upload(server, client, bare):
             "x-amz-meta-nvcf-asset-description": description,
         }
         assert bare.put(made["uploadUrl"], content=data, headers=headers).status_code == 200
-        return made["assetId"]
+        return str(made["assetId"])
 
     return run

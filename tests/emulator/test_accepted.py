@@ -33,7 +33,7 @@ def test_polls_until_it_is_done(server, ask, poll):
     assert second.headers["nvcf-percent-complete"] == "75"
     assert third.status_code == 202
     assert "nvcf-percent-complete" not in third.headers
-    assert {reply.headers["nvcf-reqid"] for reply in (second, third, last)} == {request_id}
+    assert {response.headers["nvcf-reqid"] for response in (second, third, last)} == {request_id}
     assert last.headers["nvcf-status"] == "fulfilled"
     assert last.json()["choices"][0]["message"]["content"] == "Done"
     assert poll(request_id).status_code == 404
@@ -47,17 +47,17 @@ def test_both_hosts_answer_polls(server, ask, poll):
 
 def test_a_202_may_have_a_body(server, ask):
     server.accept(body_empty=False, percent=())
-    reply = ask(KIMI)
-    assert reply.json() == {"requestId": reply.headers["nvcf-reqid"], "status": "in-progress"}
-    assert "nvcf-percent-complete" not in reply.headers
+    response = ask(KIMI)
+    assert response.json() == {"requestId": response.headers["nvcf-reqid"], "status": "in-progress"}
+    assert "nvcf-percent-complete" not in response.headers
 
 
 def test_streams_may_be_accepted_too(server, ask, poll, sse):
     server.accept(polls=1)
     server.reply("one two")
-    reply = ask(KIMI, stream=True)
-    assert reply.status_code == 202
-    done = poll(reply.headers["nvcf-reqid"])
+    response = ask(KIMI, stream=True)
+    assert response.status_code == 202
+    done = poll(response.headers["nvcf-reqid"])
     assert done.headers["content-type"] == "text/event-stream"
     assert sse.gathered(sse.events(done.text)).text == "one two"
 
@@ -99,8 +99,8 @@ def test_unknown_requests(server, client, ask, poll):
     server.accept()
     request_id = ask(KIMI).headers["nvcf-reqid"]
     server.add_key("nvapi-another")
-    reply = poll(request_id, authorization="Bearer nvapi-another")
-    assert reply.status_code == 404
+    response = poll(request_id, authorization="Bearer nvapi-another")
+    assert response.status_code == 404
     assert poll(request_id, authorization="Bearer wrong").status_code == 403
     assert poll(request_id).status_code == 202
 
@@ -108,8 +108,8 @@ def test_unknown_requests(server, client, ask, poll):
 def test_assets_are_not_named_on_polls(server, ask, poll):
     server.accept()
     request_id = ask(KIMI).headers["nvcf-reqid"]
-    reply = poll(request_id, **{"NVCF-INPUT-ASSET-REFERENCES": request_id})
-    assert reply.status_code == 400
+    response = poll(request_id, **{"NVCF-INPUT-ASSET-REFERENCES": request_id})
+    assert response.status_code == 400
 
 
 @pytest.mark.parametrize("seconds", ["0", "1", "300"])
@@ -117,9 +117,9 @@ def test_a_poll_is_held_until_it_is_done(server, ask, poll, seconds):
     server.accept(seconds=0.2)
     started = time.monotonic()
     request_id = ask(KIMI).headers["nvcf-reqid"]
-    reply = poll(request_id, **{"NVCF-POLL-SECONDS": seconds})
+    response = poll(request_id, **{"NVCF-POLL-SECONDS": seconds})
     took = time.monotonic() - started
-    assert reply.status_code == (202 if seconds == "0" else 200)
+    assert response.status_code == (202 if seconds == "0" else 200)
     assert (took < 0.2) == (seconds == "0")
 
 

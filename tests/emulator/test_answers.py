@@ -26,15 +26,15 @@ TIME = function("get_time", "Look up the clock of a zone", zone=TEXT)
 ADD = function("add_numbers", "Sums", a=WHOLE, b=NUMBER)
 
 
-def message(reply):
-    assert reply.status_code == 200, reply.text
-    return reply.json()["choices"][0]["message"]
+def message(response):
+    assert response.status_code == 200, response.text
+    return response.json()["choices"][0]["message"]
 
 
 @pytest.mark.parametrize("model", ALL)
 def test_it_says_what_it_understood(ask, model):
-    reply = ask(model, "A very particular question?")
-    body = reply.json()
+    response = ask(model, "A very particular question?")
+    body = response.json()
     assert body["object"] == "chat.completion"
     assert body["model"] == model
     assert body["id"].startswith("chatcmpl-")
@@ -87,13 +87,13 @@ REASONING = [
 
 
 @pytest.mark.parametrize(("model", "fields", "system", "on"), REASONING)
-def test_reasoning_has_the_page_s_switches(post, model, fields, system, on):
+def test_reasoning_has_the_model_s_switches(post, model, fields, system, on):
     messages = [{"role": "user", "content": "Hi"}]
     if system:
         messages.insert(0, {"role": "system", "content": system})
-    reply = post(model, {"messages": messages, **fields})
-    assert ("reasoning_content" in message(reply)) == on
-    details = reply.json()["usage"]["completion_tokens_details"]
+    response = post(model, {"messages": messages, **fields})
+    assert ("reasoning_content" in message(response)) == on
+    details = response.json()["usage"]["completion_tokens_details"]
     assert (details["reasoning_tokens"] > 0) == on
 
 
@@ -113,26 +113,26 @@ def test_the_budget_cuts_reasoning(ask, model):
 
 
 def test_max_tokens_cut_the_text(ask):
-    reply = ask(GEMMA, max_tokens=5).json()
-    choice = reply["choices"][0]
+    response = ask(GEMMA, max_tokens=5).json()
+    choice = response["choices"][0]
     assert choice["message"]["content"] == "I am a stand-in, not"
     assert choice["finish_reason"] == "length"
-    assert reply["usage"]["completion_tokens"] == 5
+    assert response["usage"]["completion_tokens"] == 5
 
 
 def test_reasoning_counts_first(ask):
-    reply = ask(SUPER, max_tokens=4).json()
-    choice = reply["choices"][0]
+    response = ask(SUPER, max_tokens=4).json()
+    choice = response["choices"][0]
     assert choice["message"]["content"] == ""
     assert len(choice["message"]["reasoning_content"].split()) == 4
     assert choice["finish_reason"] == "length"
-    assert reply["usage"]["completion_tokens_details"]["reasoning_tokens"] == 4
+    assert response["usage"]["completion_tokens_details"]["reasoning_tokens"] == 4
 
 
 def test_max_tokens_cut_tool_calls(ask):
     fields = {"tools": [ADD], "tool_choice": "required", "reasoning_effort": "none"}
-    reply = ask(SUPER, "Sum 1 and 2", max_tokens=2, **fields).json()
-    choice = reply["choices"][0]
+    response = ask(SUPER, "Sum 1 and 2", max_tokens=2, **fields).json()
+    choice = response["choices"][0]
     assert choice["finish_reason"] == "length"
     with pytest.raises(ValueError):
         json.loads(choice["message"]["tool_calls"][0]["function"]["arguments"])
@@ -148,11 +148,11 @@ def test_stop_sequences_end_the_text(ask, model, stop):
 
 
 def test_several_choices(ask):
-    reply = ask(SUPER, n=3, reasoning_effort="none").json()
-    assert [choice["index"] for choice in reply["choices"]] == [0, 1, 2]
-    texts = {choice["message"]["content"] for choice in reply["choices"]}
+    response = ask(SUPER, n=3, reasoning_effort="none").json()
+    assert [choice["index"] for choice in response["choices"]] == [0, 1, 2]
+    texts = {choice["message"]["content"] for choice in response["choices"]}
     assert len(texts) == 3
-    assert reply["usage"]["completion_tokens"] == sum(len(text.split()) for text in texts)
+    assert response["usage"]["completion_tokens"] == sum(len(text.split()) for text in texts)
 
 
 def test_usage_counts_words(ask):
@@ -162,7 +162,7 @@ def test_usage_counts_words(ask):
     assert usage["prompt_tokens_details"] == {"cached_tokens": 0}
 
 
-def test_sounds_count_as_audio(ask, files):
+def test_audio_counts_as_audio(ask, files):
     audio = {"data": files.b64(files.wav()), "format": "wav"}
     usage = ask(GEMMA, [{"type": "input_audio", "input_audio": audio}]).json()["usage"]
     assert usage["prompt_tokens_details"]["audio_tokens"] == usage["prompt_tokens"] > 0
@@ -194,8 +194,8 @@ CALLS = [
 @pytest.mark.parametrize(("text", "tools", "fields", "wanted"), CALLS)
 @pytest.mark.parametrize("model", [KIMI, SUPER])
 def test_which_tools_are_called(ask, model, text, tools, fields, wanted):
-    reply = ask(model, text, tools=tools, **fields)
-    said = message(reply)
+    response = ask(model, text, tools=tools, **fields)
+    said = message(response)
     calls = [call["function"] for call in said.get("tool_calls", ())]
     assert [call["name"] for call in calls] == [
         item if isinstance(item, str) else item[0] for item in wanted
@@ -203,7 +203,7 @@ def test_which_tools_are_called(ask, model, text, tools, fields, wanted):
     for call, item in zip(calls, wanted, strict=True):
         if not isinstance(item, str):
             assert json.loads(call["arguments"]) == item[1]
-    finish = reply.json()["choices"][0]["finish_reason"]
+    finish = response.json()["choices"][0]["finish_reason"]
     assert finish == ("tool_calls" if wanted else "stop")
     assert (said["content"] is None) == bool(wanted)
 

@@ -87,10 +87,10 @@ def test_creating_needs_both_fields(client, api, body):
 )
 def test_a_put_checks_its_headers(server, made, put, changed, status, code):
     headers = {key: value for key, value in {**HEADERS, **changed}.items() if value is not None}
-    reply = put(made["uploadUrl"], b"bytes", headers)
-    assert reply.status_code == status
-    assert reply.headers["content-type"] == "application/xml"
-    assert f"<Code>{code}</Code>" in reply.text
+    response = put(made["uploadUrl"], b"bytes", headers)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/xml"
+    assert f"<Code>{code}</Code>" in response.text
     assert server.assets[made["assetId"]].state == "created"
 
 
@@ -104,9 +104,9 @@ def test_a_put_needs_its_signature(made, put):
 
 
 def test_a_put_takes_no_chunks(server, made, put):
-    reply = put(made["uploadUrl"], iter([b"by", b"tes"]), HEADERS)
-    assert reply.status_code == 501
-    assert "Transfer-Encoding" in reply.text
+    response = put(made["uploadUrl"], iter([b"by", b"tes"]), HEADERS)
+    assert response.status_code == 501
+    assert "Transfer-Encoding" in response.text
     assert server.assets[made["assetId"]].state == "created"
 
 
@@ -118,16 +118,16 @@ def test_a_put_needs_a_length(server, client, made):
 
     with socket.create_connection((url.hostname, url.port)) as connection:
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        reply = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert reply.startswith(b"HTTP/1.1 411")
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert response.startswith(b"HTTP/1.1 411")
 
 
 def test_a_url_ends_with_its_asset(server, made, put):
     server.expire_assets()
     assert server.assets[made["assetId"]].state == "expired"
-    reply = put(made["uploadUrl"], b"bytes", HEADERS)
-    assert reply.status_code == 403
-    assert "expired" in reply.text
+    response = put(made["uploadUrl"], b"bytes", HEADERS)
+    assert response.status_code == 403
+    assert "expired" in response.text
 
 
 def test_one_of_them_may_expire(server, client, api, made):
@@ -149,8 +149,8 @@ def test_assets_belong_to_an_account(server, client, api, made):
 
 def test_every_call_needs_the_key(api, made, bare):
     for method, url in [("POST", api), ("GET", api), ("GET", f"{api}/1"), ("DELETE", f"{api}/1")]:
-        reply = bare.request(method, url)
-        assert reply.status_code == 401, (method, url)
+        response = bare.request(method, url)
+        assert response.status_code == 401, (method, url)
 
 
 def test_puts_are_noted_without_their_bytes(server, made, put):
@@ -165,10 +165,10 @@ def test_puts_are_noted_without_their_bytes(server, made, put):
 
 def test_large_files_are_decoded_too(server, made, put, client, api, files):
     body = {"contentType": "video/mp4", "description": "b"}
-    film = client.post(api, json=body).json()
+    video = client.post(api, json=body).json()
     headers = {"content-type": "video/mp4", "x-amz-meta-nvcf-asset-description": "b"}
-    put(film["uploadUrl"], files.mp4(padding=5_000_000), headers)
-    assert server.assets[film["assetId"]].media.seconds == 2.5
+    put(video["uploadUrl"], files.mp4(padding=5_000_000), headers)
+    assert server.assets[video["assetId"]].media.seconds == 2.5
 
 
 def test_hashing_may_be_left_out():

@@ -185,8 +185,8 @@ def request_of(server, client, bare):
         if place == "poll":
             server.accept(polls=1)
             body = {"model": KIMI, "messages": MESSAGES}
-            reply = client.post(f"{server.base_url}/chat/completions", json=body)
-            url = f"{server.nvcf_url}/pexec/status/{reply.headers['nvcf-reqid']}"
+            response = client.post(f"{server.base_url}/chat/completions", json=body)
+            url = f"{server.nvcf_url}/pexec/status/{response.headers['nvcf-reqid']}"
             return client.build_request("GET", url)
         made = client.post(f"{server.nvcf_url}/assets", json=ASSET).json()
         if place == "put":
@@ -204,9 +204,9 @@ def test_any_place_may_fail(server, client, request_of, place):
     request = request_of(place)
     server.fail(503, on=place, times=2, retry_after=7)
     for _ in range(2):
-        reply = client.send(request)
-        assert reply.status_code == 503
-        assert reply.headers["retry-after"] == "7"
+        response = client.send(request)
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "7"
     assert client.send(request).status_code < 300
     assert server.requests[-1].place == place
 
@@ -255,9 +255,9 @@ def test_steps_happen_in_order(server, ask):
     server.reply("first")
     server.fail(500)
     server.reply("third", times=2)
-    replies = [ask(KIMI) for _ in range(4)]
-    assert [reply.status_code for reply in replies] == [200, 500, 200, 200]
-    texts = [replies[place].json()["choices"][0]["message"]["content"] for place in (0, 2, 3)]
+    responses = [ask(KIMI) for _ in range(4)]
+    assert [response.status_code for response in responses] == [200, 500, 200, 200]
+    texts = [responses[place].json()["choices"][0]["message"]["content"] for place in (0, 2, 3)]
     assert texts == ["first", "third", "third"]
     assert "stand-in" in ask(KIMI).text
 
@@ -283,12 +283,12 @@ BODIES = [
 @pytest.mark.parametrize(("status", "content_type", "said"), BODIES)
 def test_what_a_status_says(server, ask, status, content_type, said):
     server.fail(status)
-    reply = ask(KIMI)
-    assert reply.status_code == status
-    assert reply.headers["content-type"] == content_type
-    assert said in reply.text
-    assert "retry-after" not in reply.headers
-    assert reply.headers["nvcf-status"] == "errored"
+    response = ask(KIMI)
+    assert response.status_code == status
+    assert response.headers["content-type"] == content_type
+    assert said in response.text
+    assert "retry-after" not in response.headers
+    assert response.headers["nvcf-status"] == "errored"
 
 
 @pytest.mark.parametrize(
@@ -302,19 +302,19 @@ def test_what_a_status_says(server, ask, status, content_type, said):
 )
 def test_a_failure_may_have_a_body_of_its_own(server, ask, body, content_type, sent):
     server.fail(400, body=body, headers={"X-Why": "so"})
-    reply = ask(KIMI)
-    assert reply.headers.get("content-type") == content_type
-    assert reply.content == sent
-    assert reply.headers["x-why"] == "so"
+    response = ask(KIMI)
+    assert response.headers.get("content-type") == content_type
+    assert response.content == sent
+    assert response.headers["x-why"] == "so"
 
 
 def test_exact_bytes(server, ask):
     headers = {"Content-Type": "text/event-stream", "X-Other": "1"}
     server.raw(headers=headers, chunks=[b"data: {}\n", b"\n", b"data: [DONE]\n\n"])
-    reply = ask(KIMI, stream=True)
-    assert reply.content == b"data: {}\n\ndata: [DONE]\n\n"
-    assert reply.headers["x-other"] == "1"
-    assert reply.headers["content-type"] == "text/event-stream"
+    response = ask(KIMI, stream=True)
+    assert response.content == b"data: {}\n\ndata: [DONE]\n\n"
+    assert response.headers["x-other"] == "1"
+    assert response.headers["content-type"] == "text/event-stream"
     server.raw(status=418, on="models")
     assert server.chats[-1].body["stream"] is True
 

@@ -1,4 +1,4 @@
-"""Pictures, sounds and films: which ways in, which formats and which sizes each page allows."""
+"""Images, audio and video: which ways in, which formats and which sizes each model allows."""
 
 from __future__ import annotations
 
@@ -48,14 +48,16 @@ def part(kind: str, url: str):
 
 @pytest.mark.parametrize("model", ALL)
 @pytest.mark.parametrize("name", FORMATS)
-def test_parts_in_the_formats_of_the_page(ask, files, make, model, name):
+def test_parts_in_the_formats_of_the_model(ask, files, make, model, name):
     mime, kind, facts = FORMATS[name]
     data = make(name)
-    reply = ask(model, [{"type": "text", "text": "Look"}, part(kind, files.data_url(mime, data))])
+    response = ask(
+        model, [{"type": "text", "text": "Look"}, part(kind, files.data_url(mime, data))]
+    )
     if name not in ALLOWED[model]:
-        assert reply.status_code in (400, 422), reply.text
+        assert response.status_code in (400, 422), response.text
         return
-    text = reply.json()["choices"][0]["message"]["content"]
+    text = response.json()["choices"][0]["message"]["content"]
     wanted = f"1. {kind} {mime}, {facts}, {len(data)} bytes, sha256 {files.short_hash(data)}"
     assert wanted in text
     assert 'The last text of the user is: "Look"' in text
@@ -63,14 +65,14 @@ def test_parts_in_the_formats_of_the_page(ask, files, make, model, name):
 
 @pytest.mark.parametrize("model", [GEMMA, NANO, PALI, KIMI])
 @pytest.mark.parametrize("name", FORMATS)
-def test_tags_in_the_formats_of_the_page(ask, files, make, model, name):
+def test_tags_in_the_formats_of_the_model(ask, files, make, model, name):
     mime, kind, facts = FORMATS[name]
     source = files.data_url(mime, make(name))
-    reply = ask(model, f'Before <{TAG[kind]} src="{source}" /> after')
+    response = ask(model, f'Before <{TAG[kind]} src="{source}" /> after')
     good = name in ALLOWED[model] and TAG[kind] in TAGS[model]
-    assert (reply.status_code == 200) == good, reply.text
+    assert (response.status_code == 200) == good, response.text
     if good:
-        text = reply.json()["choices"][0]["message"]["content"]
+        text = response.json()["choices"][0]["message"]["content"]
         assert '"Before  after"' in text
         assert facts in text
 
@@ -96,7 +98,7 @@ def test_input_audio_is_what_it_says(ask, files, declared):
 
 BAD_SOURCES = [
     ("", "at least 1 character"),
-    ("picture.png", "data url"),
+    ("image.png", "data url"),
     ("/etc/hostname", "data url"),
     ("file:///etc/hostname", "data url"),
     ("ftp://example.com/a.png", "data url"),
@@ -115,21 +117,21 @@ BAD_SOURCES = [
 
 @pytest.mark.parametrize(("source", "message"), BAD_SOURCES)
 @pytest.mark.parametrize("model", [GEMMA, NANO, PALI, KIMI])
-def test_sources_that_are_no_picture(ask, model, source, message):
-    reply = ask(model, [part("image", source)])
-    assert reply.status_code in (400, 422)
-    assert message in reply.text
+def test_sources_that_are_not_an_image(ask, model, source, message):
+    response = ask(model, [part("image", source)])
+    assert response.status_code in (400, 422)
+    assert message in response.text
     if source:
-        reply = ask(model, f'<img src="{source}"/>')
-        assert reply.status_code in (400, 422)
-        assert message in reply.text
+        response = ask(model, f'<img src="{source}"/>')
+        assert response.status_code in (400, 422)
+        assert message in response.text
 
 
 @pytest.mark.parametrize("model", [GEMMA, NANO, PALI, KIMI])
 def test_the_declared_type_is_that_of_the_bytes(ask, files, model):
-    reply = ask(model, [part("image", files.data_url("image/jpeg", files.png()))])
-    assert reply.status_code in (400, 422)
-    assert "declared as jpeg, but the bytes are png" in reply.text
+    response = ask(model, [part("image", files.data_url("image/jpeg", files.png()))])
+    assert response.status_code in (400, 422)
+    assert "declared as jpeg, but the bytes are png" in response.text
     good = files.data_url("image/jpg", files.jpeg())
     assert ask(model, [part("image", good)]).status_code == 200
 
@@ -138,10 +140,10 @@ def test_the_declared_type_is_that_of_the_bytes(ask, files, model):
 def test_remote_urls(ask, model):
     url = "https://example.com/a.png?x=1&y=2"
     for content in ([part("image", url)], f'<img src="{url}" />'):
-        reply = ask(model, content)
-        assert (reply.status_code == 200) == (model != PALI), reply.text
+        response = ask(model, content)
+        assert (response.status_code == 200) == (model != PALI), response.text
         if model != PALI:
-            assert f"image at {url}" in reply.json()["choices"][0]["message"]["content"]
+            assert f"image at {url}" in response.json()["choices"][0]["message"]["content"]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_malformed_parts(ask, model, bad):
     assert ask(model, [bad]).status_code in (400, 422)
 
 
-def test_one_picture_for_paligemma(ask, files):
+def test_one_image_for_paligemma(ask, files):
     url = files.data_url("image/png", files.png())
     assert ask(PALI, [part("image", url)]).status_code == 200
     assert ask(PALI, [part("image", url)] * 2).status_code == 400
@@ -199,7 +201,7 @@ def test_tags_inside_text_parts_are_text(said, model):
     assert f'"{text}"' in said(model, [{"type": "text", "text": text}])
 
 
-def test_tags_are_text_where_a_page_has_none(said):
+def test_tags_are_text_where_a_model_has_none(said):
     assert '<img src="nowhere" />' in said(SUPER, '<img src="nowhere" />')
 
 
@@ -250,9 +252,9 @@ def test_inline_media_have_a_limit(ask, files, model):
     fits = files.data_url("image/png", files.png(padding=149_990 - base))
     over = files.data_url("image/png", files.png(padding=150_010 - base))
     assert ask(model, [part("image", fits)]).status_code == 200
-    reply = ask(model, [part("image", over)])
-    assert reply.status_code == 413
-    assert "200000" in reply.text
+    response = ask(model, [part("image", over)])
+    assert response.status_code == 413
+    assert "200000" in response.text
 
 
 def test_the_limit_is_that_of_the_request(ask, files):
@@ -269,18 +271,18 @@ def test_assets_are_read_from_tags(ask, upload, files, model):
     data = files.png(padding=300_000)
     asset = upload(data, "image/png")
     content = f'See <img src="data:image/png;asset_id,{asset}" />'
-    reply = ask(model, content, {"NVCF-INPUT-ASSET-REFERENCES": asset})
-    text = reply.json()["choices"][0]["message"]["content"]
+    response = ask(model, content, {"NVCF-INPUT-ASSET-REFERENCES": asset})
+    text = response.json()["choices"][0]["message"]["content"]
     facts = f"3x2 pixels, {len(data)} bytes, sha256 {files.short_hash(data)}, asset {asset}"
     assert facts in text
 
 
 @pytest.mark.parametrize("model", [GEMMA, NANO, KIMI])
-def test_films_are_read_from_tags_only_as_assets(ask, upload, files, model):
+def test_videos_are_read_from_tags_only_as_assets(ask, upload, files, model):
     asset = upload(files.mp4(padding=2_000_000), "video/mp4")
     content = f'<video src="data:video/mp4;asset_id,{asset}" />'
-    reply = ask(model, content, {"NVCF-INPUT-ASSET-REFERENCES": asset})
-    assert (reply.status_code == 200) == (model != GEMMA)
+    response = ask(model, content, {"NVCF-INPUT-ASSET-REFERENCES": asset})
+    assert (response.status_code == 200) == (model != GEMMA)
     for source in ("https://example.com/a.mp4", files.data_url("video/mp4", files.mp4())):
         assert ask(model, f'<video src="{source}" />').status_code in (400, 422)
 
@@ -303,30 +305,30 @@ def test_the_header_and_the_content_agree(ask, upload, files, header, message):
     headers = {}
     if header is not None:
         headers["NVCF-INPUT-ASSET-REFERENCES"] = header.format(id=asset, other=other)
-    reply = ask(KIMI, f'<img src="data:image/png;asset_id,{asset}" />', headers)
-    assert reply.status_code == 400
-    assert message in reply.text
+    response = ask(KIMI, f'<img src="data:image/png;asset_id,{asset}" />', headers)
+    assert response.status_code == 400
+    assert message in response.text
 
 
 def test_ten_assets_fit(ask, upload, files):
     ids = [upload(files.png(), "image/png") for _ in range(10)]
     content = "".join(f'<img src="data:image/png;asset_id,{asset}" />' for asset in ids)
-    reply = ask(KIMI, content, {"NVCF-INPUT-ASSET-REFERENCES": ",".join(ids)})
-    assert "10. image" in reply.json()["choices"][0]["message"]["content"]
+    response = ask(KIMI, content, {"NVCF-INPUT-ASSET-REFERENCES": ",".join(ids)})
+    assert "10. image" in response.json()["choices"][0]["message"]["content"]
 
 
 def test_super_takes_no_assets(ask):
-    reply = ask(SUPER, "Hi", {"NVCF-INPUT-ASSET-REFERENCES": MISSING})
-    assert reply.status_code == 400
+    response = ask(SUPER, "Hi", {"NVCF-INPUT-ASSET-REFERENCES": MISSING})
+    assert response.status_code == 400
 
 
 @pytest.mark.parametrize("model", [GEMMA, NANO, PALI, KIMI])
 def test_asset_ids_are_not_for_parts(ask, upload, files, model):
     asset = upload(files.png(), "image/png")
     content = [part("image", f"data:image/png;asset_id,{asset}")]
-    reply = ask(model, content, {"NVCF-INPUT-ASSET-REFERENCES": asset})
-    assert reply.status_code in (400, 422)
-    assert "tag" in reply.text
+    response = ask(model, content, {"NVCF-INPUT-ASSET-REFERENCES": asset})
+    assert response.status_code in (400, 422)
+    assert "tag" in response.text
 
 
 @pytest.mark.parametrize(
@@ -343,8 +345,8 @@ def test_asset_ids_are_not_for_parts(ask, upload, files, model):
 def test_assets_are_what_the_tag_says(ask, upload, make, tag, mime, made_as, name):
     asset = upload(make(name), made_as)
     content = f'<{tag} src="data:{mime};asset_id,{asset}" />'
-    reply = ask(NANO, content, {"NVCF-INPUT-ASSET-REFERENCES": asset})
-    assert reply.status_code == 400, reply.text
+    response = ask(NANO, content, {"NVCF-INPUT-ASSET-REFERENCES": asset})
+    assert response.status_code == 400, response.text
 
 
 @pytest.mark.parametrize("why", ["unknown", "unfilled", "expired", "deleted", "another's"])
@@ -363,21 +365,21 @@ def test_assets_that_are_not_there(server, client, ask, upload, files, why):
     if why == "another's":
         server.add_key("nvapi-another")
         headers["authorization"] = "Bearer nvapi-another"
-    reply = ask(KIMI, f'<img src="data:image/png;asset_id,{asset}" />', headers)
-    assert reply.status_code == 404
-    assert reply.json() == {
+    response = ask(KIMI, f'<img src="data:image/png;asset_id,{asset}" />', headers)
+    assert response.status_code == 404
+    assert response.json() == {
         "status": 404,
         "title": "Not Found",
         "detail": f"failed to find asset {asset}",
     }
 
 
-def test_films_and_sounds_that_cannot_be_read(ask, files):
+def test_video_and_audio_that_cannot_be_read(ask, files):
     broken = files.wav()[:20]
     url = files.data_url("audio/wav", broken)
-    reply = ask(NANO, [part("audio", url)])
-    assert reply.status_code == 400
-    assert "damaged" in reply.text
+    response = ask(NANO, [part("audio", url)])
+    assert response.status_code == 400
+    assert "damaged" in response.text
     other = files.data_url("video/webm", files.webm(doctype=b"matroska"))
     assert ask(NANO, [part("video", other)]).status_code == 400
 

@@ -1,4 +1,4 @@
-"""Roles, keys, order and tool calls of messages, as each page has them."""
+"""Roles, keys, order and tool calls of messages, as each model has them."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ ROLES = {
 @pytest.mark.parametrize(
     "role", ["system", "user", "assistant", "tool", "context", "developer", "", None, 1]
 )
-def test_roles_are_the_page_s(post, model, role):
+def test_roles_are_the_model_s(post, model, role):
     other = {"tool_call_id": "c1"} if role == "tool" else {}
     message = {"role": role, "content": "Hi", **other}
     before = {"assistant": [USER], "tool": [USER, CALLING]}.get(role, [])
     known = role in ROLES[model]
     after = [USER] if role in ("system", "context", "assistant") and known else []
     messages = [*before, message, *after] if known else [message]
-    reply = post(model, {"messages": messages})
-    assert (reply.status_code == 200) == known, reply.text
-    assert known or "role" in reply.text
+    response = post(model, {"messages": messages})
+    assert (response.status_code == 200) == known, response.text
+    assert known or "role" in response.text
 
 
 @pytest.mark.parametrize("model", ALL)
 def test_only_one_message_to_paligemma(post, model):
-    reply = post(model, {"messages": [USER, ANSWER, USER]})
-    assert reply.status_code == (400 if model == PALI else 200)
+    response = post(model, {"messages": [USER, ANSWER, USER]})
+    assert response.status_code == (400 if model == PALI else 200)
 
 
 KEYS = [
@@ -61,7 +61,7 @@ KEYS = [
 
 
 @pytest.mark.parametrize(("model", "message", "good"), KEYS)
-def test_message_keys_are_the_page_s(post, model, message, good):
+def test_message_keys_are_the_model_s(post, model, message, good):
     assert (post(model, {"messages": [message]}).status_code == 200) == good
 
 
@@ -69,8 +69,8 @@ def test_message_keys_are_the_page_s(post, model, message, good):
 @pytest.mark.parametrize("reasoning", ["hm", "", None])
 def test_reasoning_goes_back_to_kimi_alone(post, model, reasoning):
     answer = {**ANSWER, "reasoning_content": reasoning}
-    reply = post(model, {"messages": [USER, answer, USER]})
-    assert (reply.status_code == 200) == (model == KIMI and reasoning is not None)
+    response = post(model, {"messages": [USER, answer, USER]})
+    assert (response.status_code == 200) == (model == KIMI and reasoning is not None)
 
 
 @pytest.mark.parametrize("model", ALL)
@@ -78,16 +78,16 @@ def test_reasoning_goes_back_to_kimi_alone(post, model, reasoning):
 def test_lists_are_for_the_user(post, model, role):
     listed = {"role": role, "content": [{"type": "text", "text": "Hi"}]}
     messages = [listed, USER] if role == "system" else [USER, listed, USER]
-    reply = post(model, {"messages": messages})
-    assert (reply.status_code == 200) == (model == SUPER)
+    response = post(model, {"messages": messages})
+    assert (response.status_code == 200) == (model == SUPER)
 
 
 @pytest.mark.parametrize("model", ALL)
 @pytest.mark.parametrize("content", [None, 1, {}, [], ["Hi"], [{"type": "text"}], [{"text": "Hi"}]])
 def test_content_is_text_or_parts(ask, model, content):
-    reply = ask(model, content)
-    assert reply.status_code in (400, 422)
-    assert "content" in reply.text
+    response = ask(model, content)
+    assert response.status_code in (400, 422)
+    assert "content" in response.text
 
 
 @pytest.mark.parametrize("model", ALL)
@@ -124,13 +124,13 @@ ORDERS = [
 
 @pytest.mark.parametrize(("messages", "good"), ORDERS)
 def test_super_wants_its_order(post, messages, good):
-    reply = post(SUPER, {"messages": messages})
-    assert (reply.status_code == 200) == good, reply.text
+    response = post(SUPER, {"messages": messages})
+    assert (response.status_code == 200) == good, response.text
 
 
 @pytest.mark.parametrize("messages", [[USER, USER], [USER, SYSTEM], [ANSWER, USER], [USER, ANSWER]])
 @pytest.mark.parametrize("model", [GEMMA, NANO, KIMI])
-def test_other_pages_name_no_order(post, model, messages):
+def test_other_models_name_no_order(post, model, messages):
     assert post(model, {"messages": messages}).status_code == 200
 
 
@@ -157,9 +157,9 @@ BAD_CALLS = [
 @pytest.mark.parametrize("model", [KIMI, SUPER])
 def test_malformed_tool_calls_are_refused(post, model, calls):
     messages = [USER, {"role": "assistant", "content": "", "tool_calls": calls}, RESULT]
-    reply = post(model, {"messages": messages})
-    assert reply.status_code == 400
-    assert "tool_calls" in reply.text
+    response = post(model, {"messages": messages})
+    assert response.status_code == 400
+    assert "tool_calls" in response.text
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,9 @@ def test_malformed_tool_calls_are_refused(post, model, calls):
 )
 @pytest.mark.parametrize("model", [KIMI, SUPER])
 def test_tool_results_name_a_call(post, model, result):
-    reply = post(model, {"messages": [USER, CALLING, result]})
-    assert reply.status_code == 400
-    assert "tool_call_id" in reply.text
+    response = post(model, {"messages": [USER, CALLING, result]})
+    assert response.status_code == 400
+    assert "tool_call_id" in response.text
 
 
 @pytest.mark.parametrize("model", [KIMI, SUPER])

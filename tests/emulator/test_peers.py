@@ -6,9 +6,12 @@ import json
 
 import pytest
 
+from nvcf_emulator import Emulator
+
 openai = pytest.importorskip("openai")
 langchain_openai = pytest.importorskip("langchain_openai")
 nvidia = pytest.importorskip("langchain_nvidia_ai_endpoints")
+langchain_core_documents = pytest.importorskip("langchain_core.documents")
 llama_nvidia = pytest.importorskip("llama_index.llms.nvidia")
 
 pytestmark = pytest.mark.peers
@@ -191,3 +194,61 @@ def test_llama_index(server):
     pieces = list(llm.stream_complete("Hello there"))
     assert len(pieces) > 5
     assert '"Hello there"' in pieces[-1].text
+
+
+DOCUMENTS = ["Cats sleep all day.", "The harbour of Oslo freezes in winter.", "Stocks fell."]
+
+
+def nearest(vectors, query):
+    near = [sum(a * b for a, b in zip(query, vector, strict=True)) for vector in vectors]
+    return DOCUMENTS[near.index(max(near))]
+
+
+def test_embeddings_of_the_openai_sdk(sdk):
+    model = "nvidia/nv-embedqa-e5-v5"
+    made = sdk.embeddings.create(model=model, input=[*DOCUMENTS, "Does the harbour freeze?"])
+    *vectors, query = [item.embedding for item in made.data]
+    assert nearest(vectors, query) == DOCUMENTS[1]
+
+
+def test_embeddings_of_nvidia_s_client(server):
+    embeddings = nvidia.NVIDIAEmbeddings(
+        model="nvidia/llama-3.2-nv-embedqa-1b-v2",
+        base_url=server.base_url,
+        api_key=server.api_key,
+    )
+    vectors = embeddings.embed_documents(DOCUMENTS)
+    assert nearest(vectors, embeddings.embed_query("Which cats sleep?")) == DOCUMENTS[0]
+    kinds = [request.body["input_type"] for request in server.requests if request.body]
+    assert kinds == ["passage", "query"]
+
+
+def test_ranking_of_nvidia_s_client(server):
+    rerank = nvidia.NVIDIARerank(
+        model="nvidia/llama-3.2-nv-rerankqa-1b-v2",
+        base_url=server.base_url,
+        api_key=server.api_key,
+        top_n=2,
+    )
+    documents = [langchain_core_documents.Document(page_content=text) for text in DOCUMENTS]
+    best, _ = rerank.compress_documents(documents, "Which cats sleep?")
+    assert best.page_content == DOCUMENTS[0]
+
+
+def test_a_recorded_session_of_the_openai_sdk(server, tmp_path):
+    path = tmp_path / "session.jsonl"
+    messages = [{"role": "user", "content": QUESTION}]
+
+    def session(where, key):
+        with openai.OpenAI(base_url=where.base_url, api_key=key, max_retries=0) as client:
+            create = client.chat.completions.create
+            whole = create(model=KIMI, messages=messages, tools=[WEATHER])
+            stream = create(model=SUPER, messages=messages, stream=True)
+            return whole.model_dump(), [chunk.model_dump() for chunk in stream]
+
+    with Emulator.record(path, upstream=server.base_url) as recorder:
+        first = session(recorder, server.api_key)
+    assert server.api_key not in path.read_text()
+    with Emulator.replay(path) as replayed:
+        assert session(replayed, replayed.api_key) == first
+        assert replayed.unused == []

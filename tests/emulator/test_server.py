@@ -71,8 +71,8 @@ def test_it_stops_while_clients_wait(step):
         def wait():
             with httpx.Client(headers=headers, timeout=30) as client:
                 try:
-                    reply = client.post(f"{server.base_url}/chat/completions", json=body)
-                    request_id = reply.headers["nvcf-reqid"]
+                    response = client.post(f"{server.base_url}/chat/completions", json=body)
+                    request_id = response.headers["nvcf-reqid"]
                     client.get(f"{server.base_url}/status/{request_id}")
                 except httpx.TransportError:
                     ended.set()
@@ -102,10 +102,10 @@ def test_keys(server, bare):
 
 
 def test_every_reply_has_its_ids(server, client, ask):
-    replies = [ask(KIMI), ask(KIMI, temperature=9), client.get(f"{server.base_url}/models")]
-    ids = {uuid.UUID(reply.headers["nvcf-reqid"]) for reply in replies}
+    responses = [ask(KIMI), ask(KIMI, temperature=9), client.get(f"{server.base_url}/models")]
+    ids = {uuid.UUID(response.headers["nvcf-reqid"]) for response in responses}
     assert len(ids) == 3
-    assert [reply.headers["nvcf-status"] for reply in replies] == [
+    assert [response.headers["nvcf-status"] for response in responses] == [
         "fulfilled",
         "errored",
         "fulfilled",
@@ -123,14 +123,14 @@ def test_models_are_listed(server, client):
 @pytest.mark.parametrize("model", ["someone/unknown", "google/paligemma", "", None, 7])
 def test_unknown_models(post, server, client, model):
     body = {"model": model, "messages": MESSAGES}
-    reply = client.post(f"{server.base_url}/chat/completions", json=body)
-    assert (reply.status_code, reply.text) == (404, "404 page not found")
+    response = client.post(f"{server.base_url}/chat/completions", json=body)
+    assert (response.status_code, response.text) == (404, "404 page not found")
 
 
 def test_unknown_models_may_be_told_what_to_say(server, ask):
     server.reply("Hello")
-    reply = ask("someone/unknown", whatever=1, temperature=9)
-    assert reply.json()["choices"][0]["message"]["content"] == "Hello"
+    response = ask("someone/unknown", whatever=1, temperature=9)
+    assert response.json()["choices"][0]["message"]["content"] == "Hello"
     server.raw(chunks=[b"x"])
     assert ask("someone/unknown").content == b"x"
     assert ask("someone/unknown").status_code == 404
@@ -147,14 +147,14 @@ def test_further_models_have_no_rules(files):
             {"role": "user", "content": '<img src="nowhere">'},
         ]
         body = {"model": "someone/other", "messages": odd, "guided_json": {}}
-        reply = httpx.post(f"{server.base_url}/chat/completions", json=body, headers=key)
-        text = reply.json()["choices"][0]["message"]["content"]
+        response = httpx.post(f"{server.base_url}/chat/completions", json=body, headers=key)
+        text = response.json()["choices"][0]["message"]["content"]
         assert "3x2 pixels" in text
         assert "video at https://example.com/a.mp4" in text
         assert '<img src="nowhere">' in text
         bad = {**body, "max_tokens": "many"}
-        reply = httpx.post(f"{server.base_url}/chat/completions", json=bad, headers=key)
-        assert reply.status_code == 400
+        response = httpx.post(f"{server.base_url}/chat/completions", json=bad, headers=key)
+        assert response.status_code == 400
         listed = httpx.get(f"{server.base_url}/models", headers=key).json()["data"]
         assert "someone/other" in [model["id"] for model in listed]
 
@@ -163,8 +163,8 @@ def test_further_models_have_no_rules(files):
     ("method", "path"), [("GET", "/v1/nothing"), ("GET", "/v1/chat/completions"), ("POST", "/")]
 )
 def test_unknown_paths(server, client, method, path):
-    reply = client.request(method, server.root + path)
-    assert (reply.status_code, reply.text) == (404, "404 page not found")
+    response = client.request(method, server.root + path)
+    assert (response.status_code, response.text) == (404, "404 page not found")
     assert server.requests[-1].path == path
     assert server.requests[-1].place == "any"
 
@@ -236,8 +236,8 @@ def test_what_arrived_is_remembered(server, ask, client):
 
 def test_bodies_have_an_end(server, client):
     pieces = (bytes(1024 * 1024) for _ in range(70))
-    reply = client.post(f"{server.base_url}/chat/completions", content=pieces)
-    assert reply.status_code == 413
+    response = client.post(f"{server.base_url}/chat/completions", content=pieces)
+    assert response.status_code == 413
     assert server.requests[-1].raw == b""
 
 
@@ -257,9 +257,9 @@ def test_a_client_that_leaves_ends_the_stream(server):
     before = server.open_connections
     with (
         httpx.Client(headers=key) as client,
-        client.stream("POST", url, json=body) as reply,
+        client.stream("POST", url, json=body) as response,
     ):
-        pieces = reply.iter_bytes()
+        pieces = response.iter_bytes()
         next(pieces)
         assert server.streaming == 1
         assert server.open_connections == before + 1
@@ -273,9 +273,9 @@ def test_a_long_stream_ends_for_a_client_that_leaves(server):
     body = {"model": KIMI, "messages": MESSAGES, "stream": True}
     with (
         httpx.Client(headers=key) as client,
-        client.stream("POST", f"{server.base_url}/chat/completions", json=body) as reply,
+        client.stream("POST", f"{server.base_url}/chat/completions", json=body) as response,
     ):
-        pieces = reply.iter_bytes()
+        pieces = response.iter_bytes()
         next(pieces)
         assert server.wait_until(lambda: server.streaming == 1)
     assert server.wait_until(lambda: server.streaming == 0, timeout=2)
@@ -291,8 +291,8 @@ async def test_it_serves_asyncio(server):
     async with httpx.AsyncClient(headers=key) as client:
         body = {"model": KIMI, "messages": MESSAGES}
         url = f"{server.base_url}/chat/completions"
-        replies = await asyncio.gather(*(client.post(url, json=body) for _ in range(20)))
-    assert {reply.status_code for reply in replies} == {200}
+        responses = await asyncio.gather(*(client.post(url, json=body) for _ in range(20)))
+    assert {response.status_code for response in responses} == {200}
 
 
 async def stream_over_socket(host: str, port: int, request: bytes) -> bytes:
@@ -304,6 +304,7 @@ async def stream_over_socket(host: str, port: int, request: bytes) -> bytes:
     return data
 
 
+@pytest.mark.slow
 async def test_a_thousand_streams_at_once(server):
     server.reply(["a "] * 20, chunk_delay=0.05, times=1000)
     host, port = server.root.removeprefix("http://").split(":")
@@ -327,8 +328,8 @@ def test_the_command(tmp_path):
         found = dict(re.fullmatch(r"export (\w+)=(.*)\n", line).groups() for line in lines[1:])
         assert set(found) == {"NVIDIA_BASE_URL", "NVCF_URL", "NVIDIA_API_KEY"}
         key = {"authorization": f"Bearer {found['NVIDIA_API_KEY']}"}
-        reply = httpx.get(f"{found['NVIDIA_BASE_URL']}/models", headers=key)
-        assert "a/b" in reply.text
+        response = httpx.get(f"{found['NVIDIA_BASE_URL']}/models", headers=key)
+        assert "a/b" in response.text
         running.send_signal(signal.SIGINT)
         assert running.wait(5) == 0
     finally:

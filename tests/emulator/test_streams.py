@@ -37,9 +37,9 @@ CALLS = [
 @pytest.fixture
 def stream(ask, sse):
     def run(model=SUPER, content="Hello there", /, **fields):
-        reply = ask(model, content, stream=True, **fields)
-        assert reply.status_code == 200, reply.text
-        return sse.events(reply.text)
+        response = ask(model, content, stream=True, **fields)
+        assert response.status_code == 200, response.text
+        return sse.events(response.text)
 
     return run
 
@@ -122,8 +122,8 @@ def test_several_choices_are_told_apart(stream):
 def test_a_delay_between_events_is_kept(server, client):
     server.reply(["a", "b", "c"], chunk_delay=0.02, delay=0.05)
     body = {"model": KIMI, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
-    reply = client.post(f"{server.base_url}/chat/completions", json=body)
-    assert reply.elapsed.total_seconds() > 0.05 + 5 * 0.02
+    response = client.post(f"{server.base_url}/chat/completions", json=body)
+    assert response.elapsed.total_seconds() > 0.05 + 5 * 0.02
 
 
 @pytest.mark.parametrize("shape", sorted(set(SHAPES) - BROKEN - ELSEWHERE))
@@ -340,8 +340,8 @@ def flushes(server, shape):
     headers = {"authorization": f"Bearer {server.api_key}"}
     with httpx.stream(
         "POST", f"{server.base_url}/chat/completions", json=body, headers=headers
-    ) as reply:
-        return list(reply.iter_raw())
+    ) as response:
+        return list(response.iter_raw())
 
 
 def test_bytes_are_cut_anywhere(server):
@@ -358,15 +358,15 @@ def test_bytes_are_cut_anywhere(server):
 
 def test_streams_and_wholes_change_places(server, ask):
     server.shape = "whole-on-stream"
-    reply = ask(KIMI, stream=True)
-    assert reply.headers["content-type"] == "application/json"
-    assert reply.json()["object"] == "chat.completion"
+    response = ask(KIMI, stream=True)
+    assert response.headers["content-type"] == "application/json"
+    assert response.json()["object"] == "chat.completion"
     server.shape = "stream-on-whole"
     assert ask(KIMI).headers["content-type"] == "text/event-stream"
     server.shape = "empty"
     for streams in (False, True):
-        reply = ask(KIMI, stream=streams)
-        assert (reply.status_code, reply.content) == (200, b"")
+        response = ask(KIMI, stream=streams)
+        assert (response.status_code, response.content) == (200, b"")
 
 
 ERRORS = [
@@ -392,7 +392,7 @@ def test_errors_after_the_200(server, ask, shape, said, done):
 
 def test_errors_in_whole_answers(server, ask):
     server.error_in_stream("error-string", message="It broke")
-    reply = ask(SUPER)
-    assert (reply.status_code, reply.json()) == (200, {"error": "It broke"})
+    response = ask(SUPER)
+    assert (response.status_code, response.json()) == (200, {"error": "It broke"})
     with pytest.raises(ValueError, match="unknown error"):
         server.error_in_stream("nothing")

@@ -21,14 +21,14 @@ Run = Callable[..., str]
 def _run(name: str, *arguments: str, **environment: str) -> str:
     kept = {key: value for key, value in os.environ.items() if key not in SERVICE}
     done = subprocess.run(
-        [sys.executable, EXAMPLES / name, *arguments],
-        env={**kept, "PYTHONIOENCODING": "utf-8", "COLUMNS": "100", **environment},
+        [sys.executable, "-W", "error::ResourceWarning", EXAMPLES / name, *arguments],
+        env={**kept, "PYTHONIOENCODING": "utf-8", "COLUMNS": "120", **environment},
         capture_output=True,
         encoding="utf-8",
         timeout=250,
     )
     assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
+    assert done.stderr == ""
     return done.stdout
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from nvcf_emulator import Emulator
 
+pytestmark = pytest.mark.slow
+
 NO_MODEL = "No NVIDIA_API_KEY: the emulator answers."
 
 Run = Callable[..., str]
@@ -23,15 +25,45 @@ def roles(body: dict[str, Any]) -> list[str]:
 
 
 def test_every_example_is_run(examples: Path) -> None:
-    tests = [Path(__file__), *Path(__file__).parents[1].glob("media/test_examples.py")]
-    named = "".join(path.read_text(encoding="utf-8") for path in tests)
+    named = Path(__file__).read_text(encoding="utf-8")
     names = {path.name for path in examples.glob("[!_]*.py")}
-    assert {name for name in names if f'run("{name}"' not in named} == set()
+    runs = ('run("{}"', 'run_without_key("{}"')
+    assert {name for name in names if not any(run.format(name) in named for run in runs)} == set()
 
 
-@pytest.mark.parametrize("name", ["quickstart.py", "thinking.py"])
-def test_without_a_key_the_emulator_answers_and_is_named(name: str, run_without_key: Run) -> None:
-    assert run_without_key(name).startswith(NO_MODEL)
+def test_without_a_key_the_emulator_answers_and_is_named(run_without_key: Run) -> None:
+    assert run_without_key("quickstart.py").startswith(NO_MODEL)
+
+
+def received(line: str, sample: Path) -> bool:
+    """Whether a line says that the emulator received a sample's bytes."""
+    data = sample.read_bytes()
+    return f"{len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()[:12]}" in line
+
+
+def test_see(run_without_key: Run, examples: Path) -> None:
+    first, _, langchain, _, llamaindex = run_without_key("see.py").splitlines()
+    assert NO_MODEL in first
+    for line in (langchain, llamaindex):
+        assert "What is on this picture?" in line
+        assert "image image/png, 360x240 pixels" in line
+        assert received(line, examples / "media" / "lake.png")
+        assert "asset" in line
+
+
+def test_see_another_image(run_without_key: Run, examples: Path) -> None:
+    sample = examples / "media" / "lake.jpg"
+    _, _, langchain, _, llamaindex = run_without_key("see.py", str(sample)).splitlines()
+    assert received(langchain, sample)
+    assert received(llamaindex, sample)
+    assert "asset" not in langchain + llamaindex
+
+
+def test_upload(run_without_key: Run) -> None:
+    printed = run_without_key("upload.py")
+    assert printed.count("100.0/100.0 MB") == 2
+    assert printed.count("100018696 bytes") == 2
+    assert printed.count("3.00 seconds") == 2
 
 
 def test_quickstart(run: Run, nvcf_emulator: Emulator) -> None:

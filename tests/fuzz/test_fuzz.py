@@ -29,7 +29,7 @@ def test_the_corpus(name: str) -> None:
 CASES = st.sampled_from(list(TARGETS.values())).flatmap(lambda t: st.tuples(st.just(t), t.inputs()))
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(CASES, st.lists(st.integers(0, 400), max_size=5))
 def test_input_at_random(case: tuple[Target, bytes], cuts: list[int]) -> None:
     target, data = case
@@ -75,6 +75,7 @@ def seconds(target: Target, data: bytes) -> float:
     return time.process_time() - start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "start", "piece"), GROWING, ids=lambda value: str(value)[-60:])
 def test_time_grows_no_faster_than_the_input(name: str, start: bytes, piece: bytes) -> None:
     target, size = TARGETS[name], 40_000 // len(piece)
@@ -94,6 +95,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_from_the_command_line() -> None:
     assert "--seconds" in run("--help").stdout
     done = run("--seconds", "2", "--seed", "1")

@@ -31,7 +31,6 @@ from langchain_nvcf.errors import (
     NVCFWarning,
     RateLimitError,
 )
-from nvcf_core.models import catalog
 from nvcf_core.models.catalog import known_models, register, spec_for
 from nvcf_emulator import Emulator
 
@@ -442,6 +441,10 @@ def test_configurable_fields(
     assert found == [(KIMI, 0.3), (GEMMA, 0.4), (KIMI, None)]
 
 
+@pytest.mark.filterwarnings(
+    "ignore:The class `InMemoryChatMessageHistory` was deprecated",
+    "ignore:RunnableWithMessageHistory is deprecated",
+)
 def test_chains_and_histories(
     chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace
 ) -> None:
@@ -494,8 +497,8 @@ def test_profiles(spec: Any) -> None:
     assert set(kinds) == set(spec.media)
 
 
-def test_profiles_of_other_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "_MODELS", dict(catalog._MODELS))
+@pytest.mark.usefixtures("restored_catalog")
+def test_profiles_of_other_models() -> None:
     assert ChatNVCF(model="some/model").profile is None
     assert ChatNVCF(model=KIMI, profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
     kimi = spec_for(KIMI)

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index_instrumentation import get_dispatcher
 from pydantic import Field
 
 from llamaindex_nvcf import NVCF

@@ -185,7 +185,8 @@ def test_several_choices_are_all_in_raw(make, server: Emulator):
 
 
 def test_a_whole_call_may_be_streamed_underneath(make, server: Emulator, colour):
-    server.reply(reasoning="hm", text="yes", tool_calls=[{"name": "f", "arguments": {"a": 1}}])
+    calls = [{"name": "f", "arguments": {"a": 1}}]
+    server.reply(reasoning="hm", text="yes", tool_calls=calls, unchecked=True)
     response = colour.call(make(KIMI, streaming=True), "chat", HELLO)
     assert server.chats[0].body["stream"] is True
     assert [block.block_type for block in response.message.blocks] == [

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
@@ -17,6 +17,7 @@ from llama_index.core.llms import AudioBlock, ChatMessage, ImageBlock, TextBlock
 
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
+from nvcf_core import MediaKind
 from nvcf_emulator import Emulator
 from nvcf_emulator.media.detect import decode
 
@@ -47,8 +48,8 @@ class Medium:
     data: bytes
 
     @property
-    def kind(self) -> str:
-        return self.mime.partition("/")[0]
+    def kind(self) -> MediaKind:
+        return cast(MediaKind, self.mime.partition("/")[0])
 
     @property
     def base64(self) -> str:
@@ -71,8 +72,8 @@ class Asset:
     id: str
 
     @property
-    def kind(self) -> str:
-        return self.mime.partition("/")[0]
+    def kind(self) -> MediaKind:
+        return cast(MediaKind, self.mime.partition("/")[0])
 
     @property
     def url(self) -> str:
@@ -158,7 +159,7 @@ class LangChain:
         return (await model.ainvoke(messages, **settings)).text
 
     def asset_of(self, block: dict[str, Any]) -> str:
-        return block["file_id"]
+        return str(block["file_id"])
 
 
 class LlamaIndex:
@@ -170,8 +171,8 @@ class LlamaIndex:
     def message(self, role: str, parts: Sequence[Part]) -> Any:
         blocks = [self.block(part) for part in parts]
         if role == "tool":
-            extra = {"tool_call_id": "call_1"}
-            return ChatMessage(role="tool", blocks=blocks, additional_kwargs=extra)
+            answers = {"tool_call_id": "call_1"}
+            return ChatMessage(role="tool", blocks=blocks, additional_kwargs=answers)
         if role == "caller":
             function = {"name": "look", "arguments": "{}"}
             call = {"id": "call_1", "type": "function", "function": function}
@@ -184,7 +185,9 @@ class LlamaIndex:
             return TextBlock(text=part)
         if not isinstance(part, Medium | Asset | Link):
             return part
-        given = {"url": part.url} if not isinstance(part, Medium) else {part.kind: part.data}
+        given: dict[str, Any] = (
+            {"url": part.url} if not isinstance(part, Medium) else {part.kind: part.data}
+        )
         return {"image": ImageBlock, "audio": AudioBlock, "video": VideoBlock}[part.kind](**given)
 
     def ask(self, model: NVCF, messages: list[Any], **settings: Any) -> str:
@@ -225,7 +228,7 @@ class Talk:
 
     def chat(self, model: Any, turns: Sequence[Turn], **settings: Any) -> str:
         """The answer to a conversation."""
-        return self._run("ask", model, self.messages(turns), **settings)
+        return str(self._run("ask", model, self.messages(turns), **settings))
 
     async def achat(self, model: Any, turns: Sequence[Turn], **settings: Any) -> str:
         """The same, within a loop."""
@@ -262,7 +265,7 @@ class Talk:
         with model:
             self.framework.ask(model, messages)
 
-    def _run(self, method: str, *given: Any, **settings: Any) -> str:
+    def _run(self, method: str, *given: Any, **settings: Any) -> Any:
         if self.colour == "sync":
             return getattr(self.framework, method)(*given, **settings)
         return asyncio.run(getattr(self.framework, f"a{method}")(*given, **settings))
@@ -278,7 +281,10 @@ def talking(server: Emulator, tls: ssl.SSLContext) -> Iterator[Callable[[str, st
     made: list[Talk] = []
 
     def make(framework: str, colour: str = "sync") -> Talk:
-        named = {"langchain": LangChain, "llamaindex": LlamaIndex}
+        named: dict[str, type[LangChain | LlamaIndex]] = {
+            "langchain": LangChain,
+            "llamaindex": LlamaIndex,
+        }
         made.append(Talk(named[framework](), colour, server, tls))
         return made[-1]
 
@@ -305,6 +311,7 @@ def stored(server: Emulator) -> Callable[[Medium], Asset]:
 
     def store(medium: Medium) -> Asset:
         account = server.state.account(server.api_key)
+        assert account is not None
         made = server.state.assets.create(account, medium.mime, "a test")
         server.state.assets.store(made.id, decode(medium.kind, medium.data, asset=made.id))
         return Asset(medium.mime, made.id)

@@ -140,6 +140,7 @@ def test_a_function_needs_the_function_api(server, talk):
 # Used again
 
 
+@pytest.mark.slow
 def test_twenty_turns_about_one_film_upload_it_once(server, talk, sample):
     film, model = sample("mp4", 5_000_000), talk.model(OMNI)
     turns = [("user", ["What happens?", film])]
@@ -486,6 +487,7 @@ def run(server, script: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["", "import gc; del model; gc.collect()"])
 def test_the_end_of_a_process_deletes_what_it_uploaded(before, server):
     """Also what a model uploaded that is no more."""
@@ -495,12 +497,14 @@ def test_the_end_of_a_process_deletes_what_it_uploaded(before, server):
     assert states(server) == ["deleted"]
 
 
+@pytest.mark.slow
 def test_an_error_that_ends_a_process_deletes_too(server):
     done = run(server, "ask(); raise KeyError('the end')")
     assert "the end" in done.stderr
     assert states(server) == ["deleted"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
 def test_a_forked_child_deletes_nothing_of_its_parents(server):
     done = run(
@@ -521,6 +525,7 @@ def test_a_forked_child_deletes_nothing_of_its_parents(server):
     assert states(server) == ["deleted"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
 def test_a_forked_child_uploads_and_deletes_its_own(server):
     done = run(

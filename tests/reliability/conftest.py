@@ -32,10 +32,10 @@ KIMI = "moonshotai/kimi-k2.6"
 class Face(ABC):
     """One model object, asked in its framework's own way."""
 
-    kind: Callable[..., Any]
+    model: Any
 
-    def __init__(self, **settings: Any) -> None:
-        self.model = self.kind(**settings)
+    @abstractmethod
+    def __init__(self, **settings: Any) -> None: ...
 
     @abstractmethod
     def messages(self, text: str, picture: bytes | None) -> Any:
@@ -61,7 +61,10 @@ class Face(ABC):
 
 
 class CoreFace(Face):
-    kind = BaseNVCF
+    model: BaseNVCF
+
+    def __init__(self, **settings: Any) -> None:
+        self.model = BaseNVCF(**settings)
 
     def messages(self, text: str, picture: bytes | None) -> list[Message]:
         shown = () if picture is None else (Media(kind="image", source=BytesSource(picture)),)
@@ -83,11 +86,14 @@ class CoreFace(Face):
         return self.model._client.astream(self.model._build_request(messages, given, stream=True))
 
     def text(self, piece: Any) -> str:
-        return piece.text
+        return str(piece.text)
 
 
 class LangChainFace(Face):
-    kind = ChatNVCF
+    model: ChatNVCF
+
+    def __init__(self, **settings: Any) -> None:
+        self.model = ChatNVCF(**settings)
 
     def messages(self, text: str, picture: bytes | None) -> list[HumanMessage]:
         if picture is None:
@@ -109,11 +115,14 @@ class LangChainFace(Face):
         return self.model.astream(messages, **given)
 
     def text(self, piece: Any) -> str:
-        return piece.text
+        return str(piece.text)
 
 
 class LlamaIndexFace(Face):
-    kind = NVCF
+    model: NVCF
+
+    def __init__(self, **settings: Any) -> None:
+        self.model = NVCF(**settings)
 
     def messages(self, text: str, picture: bytes | None) -> list[ChatMessage]:
         shown = [] if picture is None else [ImageBlock(image=base64.b64encode(picture))]
@@ -132,10 +141,14 @@ class LlamaIndexFace(Face):
         return await self.model.astream_chat(messages, **given)
 
     def text(self, piece: Any) -> str:
-        return piece.delta or ""
+        return str(piece.delta or "")
 
 
-FACES = {"core": CoreFace, "langchain": LangChainFace, "llamaindex": LlamaIndexFace}
+FACES: dict[str, type[Face]] = {
+    "core": CoreFace,
+    "langchain": LangChainFace,
+    "llamaindex": LlamaIndexFace,
+}
 
 
 @dataclass
@@ -206,12 +219,12 @@ def face(request: pytest.FixtureRequest, settings: dict[str, Any]) -> Callable[.
 
 @pytest.fixture(params=["sync", "async"])
 def colour(request: pytest.FixtureRequest) -> str:
-    return request.param
+    return str(request.param)
 
 
 @pytest.fixture(params=["whole", "stream"])
 def mode(request: pytest.FixtureRequest) -> str:
-    return request.param
+    return str(request.param)
 
 
 @pytest.fixture

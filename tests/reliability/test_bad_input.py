@@ -77,6 +77,7 @@ async def test_ten_megabytes_of_text(way: Any, nvcf_emulator: Emulator) -> None:
     assert nvcf_emulator.chats[0].body["messages"][0]["content"] == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", ["async"])
 async def test_ten_thousand_messages(face: Any, nvcf_emulator: Emulator, colour: str) -> None:
     asked = face()

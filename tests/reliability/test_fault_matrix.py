@@ -6,12 +6,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, get_args
 
 import pytest
 
 from nvcf_core import errors
-from nvcf_core.response import json_body, sse
 from nvcf_emulator import Emulator, FaultKind, StreamError
 
 WORDS = ["Once ", "upon ", "a ", "time"]
@@ -220,17 +220,22 @@ CASES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _low_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is refused at 32 and at 256 MiB is refused at 1 MiB here, since it takes a hundredth of the time."""
-    monkeypatch.setattr(sse, "LONGEST_EVENT", 1 << 20)
-    monkeypatch.setattr(json_body, "LONGEST_ANSWER", 1 << 20)
+WAYS = list(product(("core", "langchain", "llamaindex"), ("sync", "async")))
 
 
-@pytest.mark.parametrize(
-    ("case", "mode"),
-    [pytest.param(case, mode, id=f"{case.name}-{mode}") for case in CASES for mode in case.modes],
-)
+def _cells() -> Iterator[Any]:
+    """Every case in every way. The fast lane has each case once, in one way after the other."""
+    cases = [(case, mode) for case in CASES for mode in case.modes]
+    for number, (case, mode) in enumerate(cases):
+        for turn, (face, colour) in enumerate(WAYS):
+            fast = turn == number % len(WAYS) and "endless-line" not in case.name
+            yield pytest.param(
+                case, mode, face, colour, marks=() if fast else pytest.mark.slow,
+                id=f"{case.name}-{mode}-{face}-{colour}",
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "mode", "face", "colour"), list(_cells()), indirect=["face"])
 @pytest.mark.usefixtures("impatient")
 async def test_fault(case: Case, way: Any, nvcf_emulator: Emulator, large_picture: bytes) -> None:
     limit = 0.2 if "stall" in case.name else 5.0
@@ -282,10 +287,7 @@ async def test_a_fault_behind_the_answer(
     assert len(nvcf_emulator.chats) == 1
 
 
-async def test_the_true_bounds(
-    core: Any, nvcf_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.undo()
+async def test_the_limits_of_size(core: Any, nvcf_emulator: Emulator) -> None:
     nvcf_emulator.fault("endless-line", times=2)
     asked = core()
     with pytest.raises(errors.StreamInterruptedError, match=f"longer than {32 << 20} bytes"):

@@ -14,7 +14,10 @@ import pytest
 from nvcf_core.locks import Lock
 from nvcf_emulator import Emulator
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here"),
+]
 
 
 def in_child(work: Callable[[], None]) -> None:

@@ -59,17 +59,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 
 @pytest.fixture
-def times(nvcf_emulator: Emulator, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def times(nvcf_emulator: Emulator, clock: Clock) -> list[float]:
     """When each request for an answer arrived, by that clock."""
     seen: list[float] = []
-    record = nvcf_emulator.record
 
     def noted(request: Any) -> None:
         if request.place == "ask":
             seen.append(clock.now)
-        record(request)
 
-    monkeypatch.setattr(nvcf_emulator, "record", noted)
+    nvcf_emulator.on_request = noted
     return seen
 
 

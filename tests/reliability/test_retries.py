@@ -92,7 +92,8 @@ async def test_retry_after_is_obeyed_in_seconds(
     nvcf_emulator.fail(status, retry_after=0.3)
     begun = time.monotonic()
     assert await _ask(core(), colour)
-    assert 0.3 <= time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun >= 0.3
+    assert len(nvcf_emulator.chats) == 2
 
 
 async def test_retry_after_is_obeyed_as_a_date(
@@ -107,7 +108,8 @@ async def test_retry_after_is_obeyed_as_a_date(
     nvcf_emulator.fail(429, headers=dates)
     begun = time.monotonic()
     assert await _ask(core(), colour)
-    assert 1.0 <= time.monotonic() - begun < 3.0
+    assert time.monotonic() - begun >= 1.0
+    assert len(nvcf_emulator.chats) == 2
 
 
 @pytest.mark.parametrize("asked_for", ["61", "Thu, 01 Jan 2099 00:00:00 GMT"])
@@ -116,10 +118,8 @@ async def test_more_than_a_minute_is_the_callers_decision(
 ) -> None:
     now = {"date": "Wed, 01 Jan 2031 00:00:00 GMT"}
     nvcf_emulator.fail(429, retry_after=asked_for, headers=now)
-    begun = time.monotonic()
     with pytest.raises(errors.RateLimitError) as caught:
         await way().ask()
-    assert time.monotonic() - begun < 2.0
     assert caught.value.retry_after > 60
     assert len(nvcf_emulator.chats) == 1
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from nvcf_core.exchange import Request
 from nvcf_core.protocol import assets, chat, polling, retry
 from nvcf_core.protocol.upload_cache import UploadCache
 
@@ -27,6 +28,7 @@ def _small_media() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_everything_holds_in_ten_thousand_conversations() -> None:
     ends = Counter[str]()
     for seed in range(COUNT):
@@ -121,10 +123,8 @@ def test_it_notices_pauses_that_are_too_long(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_it_notices_polls_past_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = polling.Request
-
-    def patient(*given: Any, **named: Any) -> Any:
-        return real(*given, **{**named, "read_timeout": 1e6} if "read_timeout" in named else named)
+    def patient(*given: Any, **named: Any) -> Request:
+        return replace(Request(*given, **named), read_timeout=1e6)
 
     monkeypatch.setattr(polling, "Request", patient)
     assert "a poll may outlast its time" in first_violation()
@@ -140,6 +140,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_from_the_command_line() -> None:
     assert "--seed" in run("--help").stdout
     many = run("--count", "20", "--start", "7")

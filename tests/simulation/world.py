@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -137,8 +138,8 @@ class World:
         alone = rng.random() < 0.5
         if rng.random() < 0.1:
             retry = RetryPolicy(max_retries=rng.choice((0, 1, 2)))
-            flow = AssetApi(NVCF, retry, self.ledger).upload(rng.choice(PICTURES), "image/png")
-            self._start(Talk(f"upload {number}", flow, alone))
+            uploading = AssetApi(NVCF, retry, self.ledger).upload(rng.choice(PICTURES), "image/png")
+            self._start(Talk(f"upload {number}", uploading, alone))
             return
         model = MODELS[rng.choice((0, 1, 2, 4)), rng.choice(POLL_TIMEOUTS)]
         question = f"question-{number}"
@@ -222,7 +223,7 @@ class World:
                 self._resume(talk, tuple(answers[n] for n in range(len(step))))
 
         for number, request in enumerate(step[:1] if talk.alone else step):
-            self._send(talk, request, talk.turn, lambda value, n=number: came(n, value))
+            self._send(talk, request, talk.turn, partial(came, number))
 
     def _send(self, talk: Talk, request: Request, turn: int, then: Callable[[Any], None]) -> None:
         self._judge(talk, request)

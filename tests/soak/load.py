@@ -51,7 +51,7 @@ class Load:
         self._models = [self._new(name) for name in FACES for _ in range(2)]
 
     def _new(self, name: str) -> Face:
-        limits = {
+        limits: dict[str, Any] = {
             "timeout": 1.0,
             "stream_chunk_timeout": 1.0,
             "poll_timeout": 8.0,
@@ -125,7 +125,7 @@ async def streamed_in_a_thread(face: Face, messages: Any) -> str | None:
 
 
 async def closed_early(face: Face, messages: Any) -> str | None:
-    stream = await face.astream(messages)
+    stream: Any = await face.astream(messages)
     async for _ in stream:
         break
     await stream.aclose()

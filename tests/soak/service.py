@@ -6,44 +6,59 @@ import json
 import random
 import sys
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
-from nvcf_emulator import Emulator, Received, StreamError
+from nvcf_emulator import Emulator, FaultKind, Place, Received, StreamError
 
 EACH = 0.05
 """How likely each kind of trouble is, for one request."""
 
-Trouble = Callable[[Emulator], None]
+KINDS: tuple[FaultKind, ...] = (
+    "reset", "close", "garbage", "stall", "truncate", "half-close", "stall-body", "bad-json", "bad-utf8",
+)  # fmt: skip
+SILENT: tuple[FaultKind, ...] = ("reset", "close", "garbage")
 
-ASK: list[Trouble] = [
-    *(lambda s, k=kind: s.fault(k) for kind in ("reset", "close", "garbage", "stall")),
-    *(lambda s, k=kind: s.fault(k) for kind in ("truncate", "half-close", "stall-body", "bad-json", "bad-utf8")),
-    *(lambda s, c=code: s.fail(c) for code in (429, 500, 503)),
+
+def fault(kind: FaultKind) -> Callable[..., None]:
+    """Trouble of a kind, on the next answer or at a place."""
+    return lambda server, place="ask": server.fault(kind, place)
+
+
+def status(code: int) -> Callable[..., None]:
+    """A failure with a status, on the next answer or at a place."""
+    return lambda server, place="ask": server.fail(code, on=place)
+
+
+ASK: list[Callable[[Emulator], None]] = [
+    *map(fault, KINDS),
+    *map(status, (429, 500, 503)),
     lambda s: s.fail(429, retry_after=0.2),
     lambda s: s.accept(polls=2),
     lambda s: s.accept(polls=1, redirect=True),
     lambda s: s.error_in_stream(random.choice(get_args(StreamError))),
 ]  # fmt: skip
-OTHER: list[Trouble] = [
-    *(lambda s, p, k=kind: s.fault(k, p) for kind in ("reset", "close", "garbage")),
-    *(lambda s, p, c=code: s.fail(c, on=p) for code in (403, 429, 503)),
+OTHER: list[Callable[[Emulator, Place], None]] = [
+    *map(fault, SILENT),
+    *map(status, (403, 429, 503)),
 ]
+OTHER_PLACES: frozenset[Place] = frozenset(("create", "put", "poll", "get", "delete"))
 
 
 class Troubled(Emulator):
     """Fails at random, and remembers no request: it is to run for hours."""
 
-    def record(self, request: Received) -> None:
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.state.note = self._trouble  # type: ignore[method-assign]
+
+    def _trouble(self, request: Received) -> None:
         """What is queued while a request is noted happens to this very request."""
-        troubles = ASK if request.place == "ask" else OTHER
-        chosen = random.random() / EACH
-        if chosen < len(troubles):
-            trouble = troubles[int(chosen)]
-            if request.place == "ask":
-                trouble(self)
-            elif request.place in ("create", "put", "poll", "get", "delete"):
-                trouble(self, request.place)
-        self.notify()
+        chosen = int(random.random() / EACH)
+        if request.place == "ask" and chosen < len(ASK):
+            ASK[chosen](self)
+        elif request.place in OTHER_PLACES and chosen < len(OTHER):
+            OTHER[chosen](self, request.place)
+        self.state.notify()
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ from .settings import CallSettings, Settings
 
 __all__ = ["RequestOptions", "checked_headers", "request_options"]
 
+__all__ = ["RequestOptions", "checked_headers"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestOptions:

@@ -11,6 +11,15 @@ from nvcf_core.messages import MediaKind
 
 from .sources import first_bytes
 
+__all__ = [
+    "AMBIGUOUS_FORMATS",
+    "MIME_TYPES",
+    "detect_media_type",
+    "kind_of_mime_type",
+    "mime_of_format",
+    "sniff_format",
+]
+
 MIME_TYPES: Mapping[str, str] = {
     "png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "gif": "image/gif", "bmp": "image/bmp",
     "tiff": "image/tiff", "avif": "image/avif", "heic": "image/heic",

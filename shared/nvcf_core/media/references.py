@@ -11,6 +11,8 @@ from nvcf_core.messages import Media, MediaKind
 from .formats import kind_of_mime_type
 from .sources import Base64Source, BytesSource
 
+__all__ = ["asset_reference", "media_from_url"]
+
 _ASSET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 

@@ -15,7 +15,19 @@ from typing import BinaryIO
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import ByteSource
 
-_PIECE = 3 << 18
+__all__ = [
+    "PIECE",
+    "Base64Source",
+    "BytesSource",
+    "FileSource",
+    "PathSource",
+    "base64_length",
+    "first_bytes",
+    "open_source",
+    "sha256_hex",
+]
+
+PIECE = 3 << 18
 """Bytes, or characters of base64, read or sent at a time: a multiple of 3 and of 4, so that neither is cut."""
 
 _ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/"
@@ -55,7 +67,7 @@ def _encoded(chunks: Generator[bytes]) -> Generator[bytes]:
 
 
 def _pieces(file: BinaryIO) -> Generator[bytes]:
-    while piece := file.read(_PIECE):
+    while piece := file.read(PIECE):
         yield piece
 
 
@@ -72,8 +84,8 @@ class BytesSource:
 
     def chunks(self) -> Generator[bytes]:
         """The bytes, from the start."""
-        for start in range(0, len(self.data), _PIECE):
-            yield self.data[start : start + _PIECE]
+        for start in range(0, len(self.data), PIECE):
+            yield self.data[start : start + PIECE]
 
     def base64(self) -> Generator[bytes]:
         """The bytes as base64 text, from the start."""
@@ -129,8 +141,8 @@ class Base64Source:
 
     def base64(self) -> Generator[bytes]:
         """The bytes as base64 text, from the start."""
-        for start in range(self.start, len(self.text), _PIECE):
-            yield self.text[start : start + _PIECE].encode("ascii")
+        for start in range(self.start, len(self.text), PIECE):
+            yield self.text[start : start + PIECE].encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,14 @@ from nvcf_core.models.validator import Validator
 
 from .references import media_from_url
 
+__all__ = [
+    "contains_tag",
+    "escape_media_tags",
+    "parse_media_tags",
+    "parse_tags",
+    "warn_unparsed_tags",
+]
+
 _TAG = re.compile(
     r"""<(?P<name>img|audio|video)\s+src\s*=\s*(?:"(?P<double>[^"<>]*)"|'(?P<single>[^'<>]*)')\s*/?>""",
     re.IGNORECASE,

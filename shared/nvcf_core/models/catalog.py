@@ -7,6 +7,8 @@ from typing import Any
 
 from .spec import ModelSpec, Range, ReasoningEffort
 
+__all__ = ["known_models", "register", "spec_for", "unregister"]
+
 _INT64 = 2**63
 
 
@@ -142,6 +144,12 @@ def spec_for(model: str) -> ModelSpec:
 def register(spec: ModelSpec) -> None:
     """Add a row, or replace the one with the same id, for the whole process."""
     _MODELS[spec.id] = spec
+
+
+def unregister(model: str) -> None:
+    """Undo `register`: a documented model has its own row again, any other one none."""
+    _MODELS.pop(model, None)
+    _MODELS.update((row.id, row) for row in _ROWS if row.id == model)
 
 
 def known_models() -> tuple[ModelSpec, ...]:

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 from nvcf_core.messages import MediaKind
 
+__all__ = ["ModelSpec", "Range", "ReasoningEffort"]
+
 ReasoningEffort: TypeAlias = Literal["none", "low", "high"]
 
 _INTEGRATE = "https://integrate.api.nvidia.com/v1"

@@ -11,6 +11,8 @@ from nvcf_core.errors import InvalidRequestError
 
 from .spec import ModelSpec, Range
 
+__all__ = ["Validator", "check_number"]
+
 _INTEGERS = frozenset(("max_tokens", "seed", "reasoning_budget"))
 
 _ANY_NUMBER = Range(-math.inf, math.inf)

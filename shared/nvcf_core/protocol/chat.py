@@ -18,6 +18,8 @@ from .upload_cache import UploadCache
 
 __all__ = ["REFERENCES", "chat"]
 
+__all__ = ["REFERENCES", "chat"]
+
 REFERENCES = "nvcf-input-asset-references"
 """The header that names the assets of a request."""
 

@@ -9,6 +9,8 @@ from nvcf_core.exchange import Flow, Request, Response
 
 from .retry import RetryPolicy, send_with_retries
 
+__all__ = ["list_models"]
+
 
 def list_models(base_url: str, retry: RetryPolicy) -> Flow[list[str]]:
     """The ids that `/models` lists, sorted, each once.

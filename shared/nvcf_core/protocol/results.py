@@ -47,8 +47,19 @@ def download_result(call: ChatRequest, response: Response) -> Flow[Response]:
     return replace(fetched, status=200, headers=headers, body=body)
 
 
-def extract_answer(data: bytes, request_id: str | None) -> bytes:
-    """The one `.response` of a result's zip, within bounds of entries, size and ratio."""
+def extract_answer(
+    data: bytes, request_id: str | None, longest_answer: int = LONGEST_ANSWER
+) -> bytes:
+    """The one `.response` of a result's zip, within bounds of entries, size and ratio.
+
+    Args:
+        data: the zip.
+        request_id: named in errors.
+        longest_answer: bytes that the answer may have, unpacked.
+
+    Raises:
+        InvalidResponseError: it is not a zip with one answer within these bounds.
+    """
     if data.count(b"PK\x01\x02") > _MOST_ENTRIES:
         # Counted before the reader makes an object of each.
         raise InvalidResponseError(
@@ -66,7 +77,7 @@ def extract_answer(data: bytes, request_id: str | None) -> bytes:
                     "the result's zip does not hold one answer", body=b"", request_id=request_id
                 )
             size = entries[0].file_size
-            if size > LONGEST_ANSWER or size > 1_000 * max(entries[0].compress_size, 1_024):
+            if size > longest_answer or size > 1_000 * max(entries[0].compress_size, 1_024):
                 raise InvalidResponseError(
                     "the result's zip is too large", body=b"", request_id=request_id
                 )

@@ -12,6 +12,8 @@ from nvcf_core.errors import APIStatusError, NVCFError
 from nvcf_core.exchange import Request, Response
 from nvcf_core.response.error_body import status_error
 
+__all__ = ["RetryPolicy", "raise_for_status", "send_with_retries"]
+
 _log = logging.getLogger("nvcf_core")
 
 

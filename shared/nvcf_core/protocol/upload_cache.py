@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from nvcf_core.locks import Lock
 
+__all__ = ["ASSET_LIFETIME", "Asset", "UploadCache"]
+
 ASSET_LIFETIME = 23 * 3600.0
 """Seconds that an uploaded asset is used again. The service keeps it for 24 hours."""
 

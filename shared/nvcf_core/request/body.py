@@ -16,11 +16,11 @@ from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tool_names import ToolNames
 from nvcf_core.wire import dump_json
 
-__all__ = ["MessageEncoder", "StreamedBody"]
+__all__ = ["JOINED_UP_TO", "Json", "MessageEncoder", "StreamedBody"]
 
 Json = dict[str, Any]
 
-_JOINED_UP_TO = 1 << 18
+JOINED_UP_TO = 1 << 18
 """Bytes of a body up to which it is sent in one piece."""
 
 
@@ -173,7 +173,7 @@ class MessageEncoder:
                 pieces.append(piece)
                 length += len(piece)
         body = StreamedBody(tuple(pieces), length)
-        return b"".join(body.chunks()) if length <= _JOINED_UP_TO else body
+        return b"".join(body.chunks()) if length <= JOINED_UP_TO else body
 
 
 def _delivery(part: Part) -> Delivery:

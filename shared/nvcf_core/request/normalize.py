@@ -8,6 +8,8 @@ from dataclasses import replace
 from nvcf_core.messages import Media, Message, Part
 from nvcf_core.models.validator import Validator
 
+__all__ = ["normalize"]
+
 _GAP = "\n\n"
 """Between texts that are joined into one message."""
 

@@ -12,6 +12,8 @@ from .choice import DecodeOptions
 from .event_stream import EventStreamDecoder
 from .json_body import JSONBodyDecoder
 
+__all__ = ["Decoder", "decoder_for"]
+
 
 class Decoder(Protocol):
     """Takes the bytes of an answer's body as they arrive."""

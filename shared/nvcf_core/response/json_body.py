@@ -15,13 +15,22 @@ from .error_body import describe_error_body
 __all__ = ["LONGEST_ANSWER", "JSONBodyDecoder"]
 
 LONGEST_ANSWER = 256 * 1024 * 1024
-"""Bytes of a whole answer, past which it is refused."""
+"""Bytes of a whole answer, past which it is refused unless told otherwise."""
 
 
 class JSONBodyDecoder:
-    """Decodes an answer that comes as one JSON text."""
+    """Decodes an answer that comes as one JSON text.
 
-    def __init__(self, response: Response, reading: DecodeOptions) -> None:
+    Args:
+        response: its head.
+        reading: how it is to be read.
+        longest_answer: bytes past which it is refused.
+    """
+
+    def __init__(
+        self, response: Response, reading: DecodeOptions, longest_answer: int = LONGEST_ANSWER
+    ) -> None:
+        self._longest_answer = longest_answer
         self._request_id = response.headers.get("nvcf-reqid")
         self._reading = reading
         self._pieces: list[bytes] = []
@@ -41,12 +50,12 @@ class JSONBodyDecoder:
         """Take the next bytes. The chunks come at the end.
 
         Raises:
-            InvalidResponseError: it is longer than `LONGEST_ANSWER`.
+            InvalidResponseError: it is longer than `longest_answer`.
         """
         self._pieces.append(data)
         self._length += len(data)
-        if self._length > LONGEST_ANSWER:
-            raise self._invalid(f"the answer is longer than {LONGEST_ANSWER} bytes")
+        if self._length > self._longest_answer:
+            raise self._invalid(f"the answer is longer than {self._longest_answer} bytes")
         return []
 
     def flush(self) -> list[Chunk]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+__all__ = ["LONGEST_EVENT", "EventTooLong", "SSEDecoder"]
+
 LONGEST_EVENT = 32 * 1024 * 1024
-"""Bytes of one event or one line, past which the stream is refused."""
+"""Bytes of one event or one line, past which a stream is refused unless told otherwise."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -12,7 +14,7 @@ _LINE_COST = 64
 
 
 class EventTooLong(ValueError):
-    """An event, or a line that never ends, is longer than `LONGEST_EVENT`."""
+    """An event, or a line that never ends, is longer than the decoder's limit."""
 
 
 class SSEDecoder:
@@ -20,11 +22,15 @@ class SSEDecoder:
 
     An event is a pair of its name (empty unless the stream names it) and its data. An event named
     `error` that has no data, only a comment, is one too: one server explains its failures there.
+
+    Args:
+        longest_event: bytes of one event or one line, past which the stream is refused.
     """
 
     __slots__ = (
         "_comment",
         "_data",
+        "_longest_event",
         "_name",
         "_partial",
         "_partial_length",
@@ -33,7 +39,8 @@ class SSEDecoder:
         "_started",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, longest_event: int = LONGEST_EVENT) -> None:
+        self._longest_event = longest_event
         self._partial: list[bytes] = []
         self._partial_length = 0
         self._skip_lf = False
@@ -114,7 +121,6 @@ class SSEDecoder:
             events.append((self._name, self._comment))
         self._name = self._comment = b""
 
-    @staticmethod
-    def _check(size: int) -> None:
-        if size > LONGEST_EVENT:
-            raise EventTooLong(f"one event is longer than {LONGEST_EVENT} bytes")
+    def _check(self, size: int) -> None:
+        if size > self._longest_event:
+            raise EventTooLong(f"one event is longer than {self._longest_event} bytes")

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from nvcf_core.locks import Lock
 
-__all__ = ["RateLimiter", "Reservation", "shared_rate_limiter"]
+__all__ = ["WINDOW", "RateLimiter", "Reservation", "shared_rate_limiter"]
 
-_WINDOW = 60.05
-"""Seconds in which the limit holds. A little over a minute, for what the network adds."""
+WINDOW = 60.05
+"""Seconds in which a limit holds. A little over a minute, for what the network adds."""
 
 
 class Reservation:
@@ -30,10 +30,14 @@ class RateLimiter:
     """Hands out places in the order they are asked for, never more than the limit in any 60 seconds.
 
     After a 429 the limit is halved, and grows back with each answer.
+
+    Args:
+        clock: tells the time, in seconds.
+        window: seconds in which the limit holds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = WINDOW) -> None:
+        self._clock, self._window = clock, window
         self._lock = Lock()
         self._reservations: deque[Reservation] = deque()
         self._used: deque[float] = deque()
@@ -44,12 +48,12 @@ class RateLimiter:
         """Take the next place, under a limit of `per_minute` requests."""
         with self._lock:
             now = self._clock()
-            while self._reservations and self._reservations[0].at < now - 2 * _WINDOW:
+            while self._reservations and self._reservations[0].at < now - 2 * self._window:
                 self._reservations.popleft()
             limit = max(1, int(per_minute * self._share))
             at = max(now, self._reservations[-1].at if self._reservations else now)
             if len(self._reservations) >= limit:
-                at = max(at, self._reservations[-limit].at + _WINDOW)
+                at = max(at, self._reservations[-limit].at + self._window)
             reservation = Reservation(at, limit)
             self._reservations.append(reservation)
             return reservation
@@ -61,10 +65,10 @@ class RateLimiter:
         """
         with self._lock:
             now = self._clock()
-            while self._used and self._used[0] <= now - _WINDOW:
+            while self._used and self._used[0] <= now - self._window:
                 self._used.popleft()
             if len(self._used) >= reservation.limit:
-                reservation.at = max(reservation.at, self._used[-reservation.limit] + _WINDOW)
+                reservation.at = max(reservation.at, self._used[-reservation.limit] + self._window)
             if reservation.at > now:
                 return reservation.at - now
             reservation.at = now

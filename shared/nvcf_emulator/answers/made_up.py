@@ -16,7 +16,8 @@ from nvcf_emulator.validation.request import ParsedRequest
 
 __all__ = ["made_up_choice"]
 
-_JUDGEMENT = re.compile(r"\w*yes\w*|\b(?:no|true|false)\b", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+_JUDGEMENTS = frozenset({"no", "true", "false"})
 
 
 def made_up_choice(request: ParsedRequest, ids: ToolCallIds, number: int) -> Choice:
@@ -42,7 +43,12 @@ def _without_judgements(text: str) -> str:
 
     What looks for a YES in an answer, as evaluators do, must find none in one that is made up.
     """
-    return _JUDGEMENT.sub("…", text)
+    return _WORD.sub(lambda found: "…" if _is_judgement(found[0]) else found[0], text)
+
+
+def _is_judgement(word: str) -> bool:
+    # Some evaluators look for a yes anywhere, within a word as well.
+    return word.lower() in _JUDGEMENTS or "yes" in word.lower()
 
 
 def _reasoning(request: ParsedRequest) -> tuple[str, ...]:

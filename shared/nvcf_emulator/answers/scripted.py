@@ -8,7 +8,7 @@ from typing import Any
 
 from nvcf_emulator import tokens
 from nvcf_emulator.answers.completion import Choice, ToolCall, ToolCallIds
-from nvcf_emulator.script.script import ScriptError
+from nvcf_emulator.script.step_queue import ScriptError
 from nvcf_emulator.script.steps import Reply
 
 __all__ = ["require_offered_tools", "scripted_choice"]

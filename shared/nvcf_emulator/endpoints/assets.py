@@ -108,7 +108,7 @@ class Storage:
         """Take the bytes of an asset, unless its url or its headers say otherwise."""
         arriving = _Arriving()
         try:
-            response = self._refused(request)
+            response = self._rejected(request)
             if response is None:
                 response = await self._taken(request, arriving)
         finally:
@@ -116,7 +116,7 @@ class Storage:
             self._state.note(replace(noted, length=arriving.length, sha256=arriving.sha256))
         return Delivery(response, self._state)
 
-    def _refused(self, request: Request) -> HTTPResponse | None:
+    def _rejected(self, request: Request) -> HTTPResponse | None:
         headers = request.headers
         if "authorization" in headers:
             return two_authorizations()
@@ -133,9 +133,9 @@ class Storage:
             )
         if int(headers["content-length"]) > LARGEST_ASSET:
             return xml_error(400, "EntityTooLarge", "Your proposed upload exceeds the maximum size")
-        return self._signature_refused(request)
+        return self._signature_rejected(request)
 
-    def _signature_refused(self, request: Request) -> HTTPResponse | None:
+    def _signature_rejected(self, request: Request) -> HTTPResponse | None:
         asset = self._state.assets.any(str(request.path_params["id"]))
         if asset is None:
             return xml_error(403, "AccessDenied", "Access Denied")
@@ -157,7 +157,7 @@ class Storage:
 
     async def _taken(self, request: Request, arriving: _Arriving) -> HTTPResponse:
         length = int(request.headers["content-length"])
-        step = self._state.script.take("put", _breaks_the_body)
+        step = self._state.script.queue.take("put", _breaks_the_body)
         share = _SHARE_FIRST if step else 1
         if isinstance(step, Fault) and step.after is not None:
             share = min(step.after, 1)

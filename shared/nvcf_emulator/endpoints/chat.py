@@ -24,8 +24,8 @@ from nvcf_emulator.http.incoming import (
     with_request_id,
 )
 from nvcf_emulator.script.chat_request import ChatRequest
-from nvcf_emulator.script.script import ScriptError
 from nvcf_emulator.script.shapes import Form, form_of
+from nvcf_emulator.script.step_queue import ScriptError
 from nvcf_emulator.script.steps import Accept, ErrorInStream, Failure, Fault, Raw, Reply, Step
 from nvcf_emulator.specs.models import MODELS, UNDOCUMENTED, ModelSpec, spec_for
 from nvcf_emulator.specs.rejections import Rejection, not_found_text
@@ -95,7 +95,7 @@ class ChatEndpoint:
             response = rejection_response(rejection, spec.style)
         except ScriptError as error:
             if error.__cause__ is None:
-                self._state.script.fail_test(error)
+                self._state.script.queue.fail_test(error)
             response = rejection_response(_test_error(str(error)), "error-object")
         return Delivery(with_request_id(response, request_id), self._state)
 
@@ -109,7 +109,7 @@ class ChatEndpoint:
         spec = spec_for(asked.model)
         if spec.strict and spec.names_model:
             return spec
-        if not self._state.script.has_answer(asked) and asked.model not in self._state.models:
+        if not self._state.script.queue.has_answer(asked) and asked.model not in self._state.models:
             raise not_found_text()
         return UNDOCUMENTED
 
@@ -158,7 +158,7 @@ class ChatEndpoint:
 
     def _next_steps(self, asked: ChatRequest) -> _Steps:
         """Take the next steps that belong together: a 202, what goes wrong, and what is said."""
-        accept, broken, said = self._state.script.take_in_turn(
+        accept, broken, said = self._state.script.queue.take_in_turn(
             "ask",
             asked,
             lambda step: isinstance(step, Accept),

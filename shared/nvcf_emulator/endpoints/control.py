@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nvcf_emulator.script.script import Pending
+from nvcf_emulator.script.step_queue import Pending
 from nvcf_emulator.state import Received, State
 
-__all__ = ["PATH", "control_routes"]
+__all__ = ["PATH", "control_routes", "received_as_json"]
 
 PATH = "/__emulator__"
 _HIDDEN = frozenset({"authorization", "cookie"})
@@ -26,10 +26,10 @@ def control_routes(state: State) -> list[Route]:
         return _json([_pending(item) for item in state.script.pending])
 
     async def requests(_: Request) -> Response:
-        return _json([_received(item) for item in state.requests])
+        return _json([received_as_json(item) for item in state.requests])
 
     async def unexpected(_: Request) -> Response:
-        return _json([_received(item) for item in state.unexpected])
+        return _json([received_as_json(item) for item in state.unexpected])
 
     async def reset(_: Request) -> Response:
         state.reset()
@@ -71,7 +71,8 @@ def _pending(item: Pending) -> dict[str, Any]:
     }
 
 
-def _received(item: Received) -> dict[str, Any]:
+def received_as_json(item: Received) -> dict[str, Any]:
+    """Return a request that arrived as a JSON object, without keys."""
     headers = {name: "***" if name in _HIDDEN else value for name, value in item.headers.items()}
     return {
         "method": item.method,

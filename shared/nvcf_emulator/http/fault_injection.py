@@ -17,7 +17,7 @@ from nvcf_emulator.state import State
 __all__ = ["WITHOUT_BODY", "Delivery", "break_connection"]
 
 BURST = 16
-ENDLESS_BYTES = 256 * 1024 * 1024
+ENDLESS_BYTES = 288 * 1024 * 1024  # More than any client is to hold of one answer.
 
 _EVENTS_FIRST = 2
 _SHARE_FIRST = 0.5

@@ -159,7 +159,7 @@ def scripted_response(
     request: ChatRequest | None = None,
 ) -> HTTPResponse | None:
     """Return what the next step puts in the place of a response, None if it is not `wanted`."""
-    step = state.script.take(place, wanted, request)
+    step = state.script.queue.take(place, wanted, request)
     if isinstance(step, Failure):
         return failure_response(step, place)
     if isinstance(step, Raw):
@@ -169,7 +169,7 @@ def scripted_response(
 
 def with_fault(response: HTTPResponse, state: State, place: Place) -> HTTPResponse:
     """Return a response with the fault that the next step says happens inside it, if it does."""
-    step = state.script.take(place, breaks_within_response)
+    step = state.script.queue.take(place, breaks_within_response)
     return replace(response, fault=step) if isinstance(step, Fault) else response
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Never, get_args
-from weakref import WeakKeyDictionary
 
 from nvcf_emulator.script.chat_request import ChatRequest
-from nvcf_emulator.script.conditions import Condition, When, condition_of
+from nvcf_emulator.script.conditions import When, condition_of
 from nvcf_emulator.script.shapes import form_of
+from nvcf_emulator.script.step_queue import Pending, ScriptedStep, ScriptError, StepQueue
 from nvcf_emulator.script.steps import (
     FAILURES,
     Accept,
@@ -29,61 +28,9 @@ from nvcf_emulator.script.steps import (
     StreamError,
 )
 
-__all__ = ["Pending", "Script", "ScriptError", "Wanted", "anything"]
-
-Wanted = Callable[[Step], bool]
+__all__ = ["Script"]
 
 CONTENT_FILTER = "content_filter"
-
-
-class ScriptError(AssertionError):
-    """What a test scripted does not go with the request that it was used for."""
-
-
-def anything(_: Step) -> bool:
-    """Want any step."""
-    return True
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A step that was scripted and is not used up.
-
-    Attributes:
-        method: The method that scripted it: `reply`, `fail`, …
-        keywords: What that method was given, apart from `times` and `when`.
-        times: How many requests it still waits for.
-        when: Which requests it is for, as it was given; None for any.
-    """
-
-    method: str
-    keywords: Mapping[str, Any]
-    times: int
-    when: When | None = None
-
-    def __str__(self) -> str:
-        said = [f"{name}={value!r}" for name, value in self.keywords.items()]
-        if self.when is not None:
-            said.append(f"when={condition_of(self.when)}")
-        left = "" if self.times == 1 else f", {self.times} times"
-        return f"{self.method}({', '.join(said)}){left}"
-
-
-@dataclass(eq=False)
-class _Scripted:
-    """One step and what goes with it; `times` is None for a step that is never used up."""
-
-    place: str
-    step: Step
-    times: int | None
-    condition: Condition | None
-    method: str
-    keywords: Mapping[str, Any]
-
-    def pending(self) -> Pending:
-        """Return what is left of it."""
-        when = self.condition.when if self.condition else None
-        return Pending(self.method, self.keywords, self.times or 0, when)
 
 
 class Script:
@@ -98,14 +45,11 @@ class Script:
     Attributes:
         shape: Shape of every answer that names none of its own, one of `nvcf_emulator.SHAPES`,
             several joined by `+`.
-        changed: Is notified whenever something happens.
+        queue: The steps that wait for requests.
     """
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self._steps: list[_Scripted] = []
-        self._errors: list[BaseException] = []
-        self._verdicts: WeakKeyDictionary[ChatRequest, dict[_Scripted, bool]] = WeakKeyDictionary()
+        self.queue = StepQueue()
         self._shape = "default"
 
     @property
@@ -121,14 +65,7 @@ class Script:
     @property
     def pending(self) -> list[Pending]:
         """What was scripted and is not used up, in order; a new list."""
-        with self.changed:
-            return [item.pending() for item in self._steps if item.times is not None]
-
-    @property
-    def errors(self) -> list[BaseException]:
-        """What went wrong with scripted functions and replies, in order; a new list."""
-        with self.changed:
-            return list(self._errors)
+        return self.queue.pending
 
     def reply(
         self,
@@ -356,14 +293,12 @@ class Script:
 
     def forget_replies(self) -> None:
         """Forget every step that was scripted and is not used up; keep what arrived."""
-        with self.changed:
-            self._steps.clear()
+        self.queue.forget_steps()
 
     def reset(self) -> None:
         """Forget the steps, what went wrong with them, and the shape."""
-        with self.changed:
-            self._steps.clear()
-            self._errors.clear()
+        self.queue.forget_steps()
+        self.queue.forget_errors()
         self.shape = "default"
 
     def assert_all_used(self) -> None:
@@ -375,54 +310,6 @@ class Script:
                 f"{len(left)} scripted step(s) not used up:\n{listed}\n"
                 "No request came for them, or none that fits their `when`."
             )
-
-    def fail_test(self, error: BaseException) -> None:
-        """Keep an error, which is raised again by the `with` block and the fixture."""
-        with self.changed:
-            self._errors.append(error)
-            self.changed.notify_all()
-
-    def take(
-        self, place: Place, wanted: Wanted = anything, request: ChatRequest | None = None
-    ) -> Step | None:
-        """Return and use up the next step for a request, if there is one and it is wanted."""
-        return self.take_in_turn(place, request, wanted)[0]
-
-    def take_in_turn(
-        self, place: Place, request: ChatRequest | None, *wanted: Wanted
-    ) -> list[Step | None]:
-        """Return and use up the next steps for a request that go together.
-
-        Args:
-            place: What the request asks for.
-            request: The request, if it asks a model.
-            wanted: What each of the steps has to be; one that is not there is left out.
-
-        Returns:
-            For each of `wanted` the step, or None.
-
-        Raises:
-            ScriptError: A predicate raised.
-        """
-        taken: list[Step | None] = []
-        with self.changed:
-            candidates = iter(self._candidates(place, request))
-            item = next(candidates, None)
-            for is_wanted in wanted:
-                if item is None or not is_wanted(item.step):
-                    taken.append(None)
-                    continue
-                taken.append(item.step)
-                self._use(item)
-                item = next(candidates, None)
-            self.changed.notify_all()
-        return taken
-
-    def has_answer(self, request: ChatRequest) -> bool:
-        """Tell whether an answer to a request is scripted."""
-        with self.changed:
-            candidates = self._candidates("ask", request)
-            return any(isinstance(item.step, Reply | Raw) for item in candidates)
 
     async def made(self, reply: Reply, request: ChatRequest) -> Reply:
         """Return a reply whose function was called, if it has one.
@@ -446,35 +333,8 @@ class Script:
             raise
         except BaseException as error:
             # A test that fails from within, by `pytest.fail`, raises no Exception.
-            self.fail_test(error)
+            self.queue.fail_test(error)
             raise ScriptError(f"{_name(reply.function)} raised {error!r}") from error
-
-    def _use(self, item: _Scripted) -> None:
-        if item.times is None:
-            return
-        item.times -= 1
-        if item.times == 0:
-            self._steps.remove(item)
-
-    def _candidates(self, place: Place, request: ChatRequest | None) -> list[_Scripted]:
-        """Return the steps that a request may meet: those made for it, then those for any."""
-        here = [item for item in self._steps if item.place in (place, "any")]
-        fitting = [item for item in here if item.condition and self._fits(item, request)]
-        return fitting + [item for item in here if item.condition is None]
-
-    def _fits(self, item: _Scripted, request: ChatRequest | None) -> bool:
-        if item.condition is None or request is None:
-            return False
-        # Each predicate is asked once for a request, since it may count.
-        verdicts = self._verdicts.setdefault(request, {})
-        try:
-            if item not in verdicts:
-                verdicts[item] = item.condition.fits(request)
-            return verdicts[item]
-        except Exception as error:
-            self.fail_test(error)
-            self._steps.remove(item)
-            raise ScriptError(f"the predicate {item.condition} raised {error!r}") from error
 
     def _add(
         self,
@@ -492,8 +352,7 @@ class Script:
         if when is not None and place != "ask":
             raise ValueError(f"when is about requests that ask a model, not about {place!r}")
         condition = None if when is None else condition_of(when)
-        with self.changed:
-            self._steps.append(_Scripted(place, step, times, condition, method, keywords))
+        self.queue.add(ScriptedStep(place, step, times, condition, method, keywords))
 
 
 _KEYWORDS = tuple(item.name for item in fields(Reply) if item.name != "function")

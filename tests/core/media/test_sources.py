@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import random
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.media import sources
 from nvcf_core.media.sources import (
+    PIECE,
     Base64Source,
     BytesSource,
     FileSource,
@@ -26,34 +27,42 @@ from nvcf_core.media.sources import (
 )
 
 
-@given(st.binary(min_size=1, max_size=60), st.sampled_from([12, 24]))
-def test_every_source_gives_the_same_bytes_twice(
-    tmp_path_factory: Any, data: bytes, piece: int
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "same-bytes"
+@pytest.mark.parametrize(
+    "size",
+    [1, 2, 3, 60, PIECE - 2, PIECE - 1, PIECE, PIECE + 1, PIECE + 2, 2 * PIECE - 1, 2 * PIECE + 1],
+)
+def test_every_source_gives_the_same_bytes_twice(tmp_path: Path, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    path = tmp_path / "same-bytes"
     path.write_bytes(data)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "_PIECE", piece)
-        with path.open("rb") as file:
-            all_of_them = [
-                BytesSource(data),
-                Base64Source.from_text(base64.b64encode(data).decode(), field="f"),
-                PathSource.from_path(path, field="f"),
-                FileSource.from_file(file, field="f"),
-            ]
-            for source in all_of_them:
-                for _ in range(2):
-                    assert b"".join(source.chunks()) == data
-                    assert b"".join(source.base64()) == base64.b64encode(data)
-                assert source.length == len(data)
-                assert base64_length(source.length) == len(base64.b64encode(data))
-                assert sha256_hex(source) == hashlib.sha256(data).hexdigest()
-                assert first_bytes(source) == b"".join(source.chunks())[: len(first_bytes(source))]
+    with path.open("rb") as file:
+        all_of_them = [
+            BytesSource(data),
+            Base64Source.from_text(base64.b64encode(data).decode(), field="f"),
+            PathSource.from_path(path, field="f"),
+            FileSource.from_file(file, field="f"),
+        ]
+        for source in all_of_them:
+            for _ in range(2):
+                assert b"".join(source.chunks()) == data
+                assert b"".join(source.base64()) == base64.b64encode(data)
+            assert source.length == len(data)
+            assert base64_length(source.length) == len(base64.b64encode(data))
+            assert sha256_hex(source) == hashlib.sha256(data).hexdigest()
+            assert first_bytes(source) == b"".join(source.chunks())[: len(first_bytes(source))]
 
 
-def test_base64_over_pieces_that_no_three_fill() -> None:
-    pieces = [b"a", b"bc", b"defg", b"", b"h"]
-    assert b"".join(sources._encoded(iter(pieces))) == base64.b64encode(b"abcdefgh")
+class ShortReads(io.BytesIO):
+    """A file that hands out less than it is asked for, as sockets and raw files do."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(min(size, self.tell() % 5 + 1) if size else size)
+
+
+@given(st.binary(min_size=1, max_size=60))
+def test_base64_over_pieces_that_no_three_fill(data: bytes) -> None:
+    source = FileSource.from_file(ShortReads(data), field="f")
+    assert b"".join(source.base64()) == base64.b64encode(data)
 
 
 def test_long_sources_come_in_pieces() -> None:
@@ -86,12 +95,13 @@ def test_line_breaks_in_base64_text_are_allowed() -> None:
     assert b"".join(Base64Source.from_text("YWJj\r\n ZGVm\n", field="f").chunks()) == b"abcdef"
 
 
-def test_padding_in_the_middle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_PIECE", 12)
-    good = base64.b64encode(bytes(30)).decode()
-    assert Base64Source.from_text(good, field="f").length == 30
-    with pytest.raises(InvalidRequestError, match="no base64 text"):
-        Base64Source.from_text("AAAAAAAAAA==" + good, field="f")
+def test_padding_in_the_middle_is_refused() -> None:
+    """Also where a piece that is decoded by itself ends with it."""
+    good = base64.b64encode(bytes(1_500_000)).decode()
+    assert Base64Source.from_text(good, field="f").length == 1_500_000
+    for length in (12, PIECE):
+        with pytest.raises(InvalidRequestError, match="no base64 text"):
+            Base64Source.from_text("A" * (length - 2) + "==" + good, field="f")
 
 
 def test_sources_do_not_show_their_bytes() -> None:

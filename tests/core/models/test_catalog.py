@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from nvcf_core import ModelSpec, register, spec_for
-from nvcf_core.models import catalog as table
-from nvcf_core.models.catalog import known_models
+from nvcf_core.models.catalog import known_models, unregister
 from nvcf_core.models.spec import Range
 
 GEMMA = "google/gemma-3n-e2b-it"
@@ -228,8 +227,8 @@ def test_a_model_nobody_told_us_about_may_do_anything() -> None:
     assert f"{spec.base_url}/{spec.path}" == CHAT
 
 
-def test_register_adds_and_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_MODELS", dict(table._MODELS))
+@pytest.mark.usefixtures("restored_catalog")
+def test_register_adds_and_replaces() -> None:
     mine = ModelSpec(id="me/mine", parameters=frozenset({"seed"}))
     register(mine)
     assert spec_for("me/mine") is mine
@@ -238,6 +237,17 @@ def test_register_adds_and_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
     register(other)
     assert spec_for(KIMI).context_window == 1
     assert len(known_models()) == len(ALL) + 1
+
+
+def test_unregister_undoes_it() -> None:
+    documented, mine = spec_for(KIMI), ModelSpec(id="me/mine", context_window=7)
+    register(mine)
+    register(dataclasses.replace(documented, context_window=1))
+    for model in (KIMI, "me/mine", "nobody/registered-it"):
+        unregister(model)
+    assert spec_for(KIMI) is documented
+    assert spec_for("me/mine") == ModelSpec(id="me/mine")
+    assert {row.id for row in known_models()} == set(ALL)
 
 
 def test_the_five_are_there() -> None:

@@ -24,8 +24,8 @@ from nvcf_core.errors import (
 )
 from nvcf_core.exchange import Request, Response
 from nvcf_core.media.sources import BytesSource
-from nvcf_core.protocol import results as chat_module
 from nvcf_core.protocol.chat import chat
+from nvcf_core.protocol.results import extract_answer
 from nvcf_core.protocol.upload_cache import UploadCache
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -327,17 +327,11 @@ def test_a_zip_that_is_none_or_too_much(data: bytes, why: str, chatting: Any) ->
     assert caught.value.request_id == "req-1"
 
 
-def test_a_zip_that_is_larger_than_any_answer(
-    chatting: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(chat_module, "LONGEST_ANSWER", 1000)
-    driven = chatting()
-    driven.start()
-    driven.give(redirect())
+def test_a_zip_that_is_larger_than_any_answer() -> None:
+    most = zipped(("r.response", bytes(1000)), method=zipfile.ZIP_STORED)
+    assert extract_answer(most, None, longest_answer=1000) == bytes(1000)
     with pytest.raises(InvalidResponseError, match="too large"):
-        driven.give(
-            Response(200, {}, zipped(("r.response", bytes(1001)), method=zipfile.ZIP_STORED))
-        )
+        extract_answer(most, None, longest_answer=999)
 
 
 def test_a_zip_that_lies_about_its_size_gives_no_more_than_it_says(chatting: Any) -> None:

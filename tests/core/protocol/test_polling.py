@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from nvcf_core import BaseNVCF
+from nvcf_core.errors import PollingTimeoutError
+from nvcf_core.exchange import Response
+from nvcf_core.protocol.polling import poll_until_done
+
+KIMI = "moonshotai/kimi-k2.6"
+
 
 async def test_polls(ask: Any, adapter: Any, server: Any, say: Any) -> None:
     told: list[float] = []
@@ -11,3 +20,30 @@ async def test_polls(ask: Any, adapter: Any, server: Any, say: Any) -> None:
     server.reply(text="late")
     assert (await ask(adapter(on_progress=told.append), [say("hi")])).text == "late"
     assert told == [25, 75]
+
+
+@pytest.mark.parametrize(
+    ("held", "poll_timeout", "pauses"),
+    [
+        (0.0, 1.0, [0.0, 0.1, 0.2, 0.4]),
+        (0.0, 30.0, [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0]),
+        (0.5, 3.0, [0.0, 0.1, 0.2, 0.4]),
+        (1.0, 3.5, [0.0, 0.0, 0.0, 0.0]),
+    ],
+)
+def test_a_service_that_does_not_hold_is_not_pressed(
+    hand: Any, say: Any, held: float, poll_timeout: float, pauses: list[float]
+) -> None:
+    """A poll that comes back within a second is followed by a pause; the pauses double up to five seconds."""
+    model = BaseNVCF(model=KIMI, poll_timeout=poll_timeout)
+    call = model._build_request([say("hi")], {}, stream=False)
+    at = 100.0
+    driven = hand(poll_until_done(call, Response(202, {"nvcf-reqid": "req-1"}, received_at=at)))
+    poll = driven.start()
+    for _ in pauses[1:]:
+        at += poll.delay + held
+        poll = driven.give(Response(202, {}, received_at=at))
+    at += poll.delay + held
+    with pytest.raises(PollingTimeoutError, match="poll_timeout"):
+        driven.give(Response(202, {}, received_at=at))
+    assert [asked.delay for asked in driven.requests] == pytest.approx(pauses)

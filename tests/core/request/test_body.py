@@ -18,8 +18,7 @@ from nvcf_core.exchange import Body
 from nvcf_core.media.delivery import Delivery, plan_delivery
 from nvcf_core.media.sources import Base64Source, BytesSource
 from nvcf_core.models.validator import Validator
-from nvcf_core.request import body as encode_module
-from nvcf_core.request.body import MessageEncoder, StreamedBody
+from nvcf_core.request.body import JOINED_UP_TO, MessageEncoder, StreamedBody
 from nvcf_core.tool_names import ToolNames
 from nvcf_core.wire import dump_json
 
@@ -184,7 +183,7 @@ def test_the_order_of_the_body() -> None:
     )
 
 
-def test_a_large_body_is_encoded_while_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_body_is_encoded_while_it_is_sent() -> None:
     data = PNG + bytes(300_000)
     messages = (
         Message(role="user", parts=("a", Media(kind="image", source=BytesSource(data)), "é")),
@@ -196,8 +195,18 @@ def test_a_large_body_is_encoded_while_it_is_sent(monkeypatch: pytest.MonkeyPatc
     assert len(whole) == body.length
     url = json.loads(whole)["messages"][0]["content"][1]["image_url"]["url"]
     assert base64.b64decode(url.partition(",")[2]) == data
-    monkeypatch.setattr(encode_module, "_JOINED_UP_TO", body.length)
-    assert encoded(KIMI, messages, {"model": "m"}) == whole
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_small_body_is_sent_in_one_piece(more: int) -> None:
+    def body(text: str) -> Any:
+        media = Media(kind="image", source=BytesSource(PNG + bytes(100_000)))
+        messages = (Message(role="user", parts=(text, media)),)
+        return encoded(KIMI, messages, {"model": "m"})
+
+    fits = body("x" * (JOINED_UP_TO - len(body("")) + more))
+    assert isinstance(fits, StreamedBody if more else bytes)
+    assert (fits.length if more else len(fits)) == JOINED_UP_TO + more
 
 
 @given(

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from nvcf_core import BaseNVCF, ModelSpec, register, spec_for
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.models import catalog as table
 from nvcf_core.models.catalog import known_models
 from nvcf_core.request.parameters import body_fields, check_settings
 
@@ -197,8 +196,8 @@ def test_an_effort_nobody_knows(come_to: Any) -> None:
         come_to(KIMI, reasoning_effort="medium")
 
 
-def test_an_effort_that_a_row_lacks(come_to: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_MODELS", dict(table._MODELS))
+@pytest.mark.usefixtures("restored_catalog")
+def test_an_effort_that_a_row_lacks(come_to: Any) -> None:
     efforts = {"none": {"quiet": True}}
     register(ModelSpec(id="me/mine", reasoning_efforts=efforts))
     assert come_to("me/mine", reasoning_effort="none")[0].body == {"quiet": True}

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nvcf_core import Chunk
 from nvcf_core.errors import InvalidResponseError, StreamInterruptedError
 from nvcf_core.exchange import Response
-from nvcf_core.response import json_body as decode_module
 from nvcf_core.response.choice import DecodeOptions
 from nvcf_core.response.decoder import decoder_for
 from nvcf_core.response.event_stream import EventStreamDecoder
@@ -111,7 +110,6 @@ def test_what_the_chunks_of_a_stream_promise(name: str, decoded: Any) -> None:
     assert seen == set(range(len(seen)))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(STREAMS), st.data())
 def test_a_stream_cut_anywhere(decoded: Any, total: Any, name: str, data: st.DataObject) -> None:
     body = (FOLDER / name).read_bytes()
@@ -341,10 +339,11 @@ def test_an_event_that_is_too_long(decoded: Any) -> None:
     assert caught.value.partial.text == "Hel"
 
 
-def test_a_whole_answer_that_is_too_long(monkeypatch: pytest.MonkeyPatch, decoded: Any) -> None:
-    monkeypatch.setattr(decode_module, "LONGEST_ANSWER", 100)
+def test_a_whole_answer_that_is_too_long() -> None:
+    decoder = JSONBodyDecoder(Response(200, {}), DecodeOptions(), longest_answer=100)
+    assert decoder.feed(b"x" * 100) == []
     with pytest.raises(InvalidResponseError, match="longer than 100 bytes") as caught:
-        decoded(b"x" * 101, kind="application/json")
+        decoder.feed(b"x")
     assert caught.value.body == b"x" * 101
 
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvcf_core.response import sse
-from nvcf_core.response.sse import EventTooLong, SSEDecoder
+from nvcf_core.response.sse import LONGEST_EVENT, EventTooLong, SSEDecoder
 
 
 def events(data: bytes, cuts: list[int] | None = None) -> list[tuple[bytes, bytes]]:
@@ -144,9 +143,8 @@ def test_a_long_line_in_small_pieces_costs_time_linear_in_its_bytes(piece: int) 
     assert decoder.feed(b"\n\n") == [(b"", line[6:])]
 
 
-def test_an_event_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "LONGEST_EVENT", 1000)
-    decoder = SSEDecoder()
+def test_an_event_that_is_too_long_is_refused() -> None:
+    decoder = SSEDecoder(longest_event=1000)
     with pytest.raises(EventTooLong, match="longer than 1000 bytes"):
         decoder.feed(b"data: " + b"x" * 1001 + b"\n")
 
@@ -156,34 +154,29 @@ def feed_all(decoder: SSEDecoder, pieces: list[bytes]) -> None:
         decoder.feed(piece)
 
 
-def test_the_bound_as_it_stands_refuses_64_megabytes() -> None:
+def test_the_default_limit_refuses_64_megabytes() -> None:
     piece = b"x" * (1 << 20)
     decoder = SSEDecoder()
     decoder.feed(b"data: ")
     with pytest.raises(EventTooLong):
         feed_all(decoder, [piece] * 64)
-    assert decoder._partial_length <= sse.LONGEST_EVENT + len(piece)
+    assert decoder._partial_length <= LONGEST_EVENT + len(piece)
 
 
 @pytest.mark.parametrize("line", [b"data: xxxxxxxx\n", b"data:\n", b"data\n"])
-def test_an_event_of_ever_more_lines_is_refused(
-    line: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sse, "LONGEST_EVENT", 1000)
+def test_an_event_of_ever_more_lines_is_refused(line: bytes) -> None:
     with pytest.raises(EventTooLong):
-        feed_all(SSEDecoder(), [line] * 2000)
+        feed_all(SSEDecoder(longest_event=1000), [line] * 2000)
 
 
-def test_a_line_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "LONGEST_EVENT", 1000)
-    decoder = SSEDecoder()
+def test_a_line_that_never_ends_is_refused() -> None:
+    decoder = SSEDecoder(longest_event=1000)
     decoder.feed(b"data: " + b"x" * 600 + b"\n")
     with pytest.raises(EventTooLong):
         decoder.feed(b": " + b"x" * 600)
 
 
-def test_the_bound_is_of_one_event_not_of_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "LONGEST_EVENT", 1000)
-    decoder = SSEDecoder()
+def test_the_bound_is_of_one_event_not_of_the_stream() -> None:
+    decoder = SSEDecoder(longest_event=1000)
     found = [event for _ in range(10) for event in decoder.feed(b"data: " + b"x" * 900 + b"\n\n")]
     assert len(found) == 10

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+import uuid
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from nvcf_core.config.auth import key_fingerprint
 from nvcf_core.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -18,6 +22,7 @@ from nvcf_core.errors import (
     PermissionDeniedError,
     ServerError,
 )
+from nvcf_core.transport.rate_limiter import RateLimiter, shared_rate_limiter
 
 KIMI = "moonshotai/kimi-k2.6"
 
@@ -120,33 +125,38 @@ async def test_limits_of_an_injected_client_hold_where_none_are_given(
                 await ask(model, [say("hi")])
 
 
-async def test_the_pace_is_kept_and_the_queue_is_waited_in(
-    ask: Any, adapter: Any, server: Any, say: Any, monkeypatch: Any
-) -> None:
-    from nvcf_core.transport import rate_limiter as pace
+@pytest.fixture
+def own_key(server: Any) -> str:
+    """A key that no other test uses, so that its rate limiter is new."""
+    key = f"nvapi-{uuid.uuid4()}"
+    server.add_key(key)
+    return key
 
-    monkeypatch.setattr(pace, "_WINDOW", 0.3)
-    monkeypatch.setattr(pace, "_limiters", {})
-    model = adapter(requests_per_minute=1, max_retries=1)
+
+def limiter_of(key: str) -> RateLimiter:
+    """The limiter that the process has for a key at the emulator."""
+    return shared_rate_limiter(key_fingerprint(SecretStr(key)), "127.0.0.1")
+
+
+async def test_the_rate_limiter_learns_of_a_429_and_of_answers(
+    ask: Any, adapter: Any, server: Any, say: Any, own_key: str
+) -> None:
+    """A 429 halves the limit of 20, and the answer gives a twentieth of it back: 9 places are left."""
     server.fail(429, retry_after=0)
-    server.reply(text="ok", times=2)
-    assert (await ask(model, [say("hi")])).text == "ok"
-    (kept,) = pace._limiters.values()
-    assert kept._share == 0.55
-    assert len(kept._used) >= 1
+    assert await ask(adapter(requests_per_minute=20, max_retries=1, api_key=own_key), [say("hi")])
+    shared = limiter_of(own_key)
+    waits = [shared.wait(shared.reserve(20)) for _ in range(10)]
+    assert waits[:9] == [0.0] * 9
+    assert waits[9] > 0
 
 
 async def test_who_leaves_the_queue_gives_the_place_back(
-    adapter: Any, server: Any, say: Any, monkeypatch: Any
+    adapter: Any, server: Any, say: Any, own_key: str, monkeypatch: Any
 ) -> None:
-    from nvcf_core.transport import backends
-    from nvcf_core.transport import rate_limiter as pace
-
-    monkeypatch.setattr(pace, "_limiters", {})
-    model = adapter(requests_per_minute=1)
+    model = adapter(requests_per_minute=1, api_key=own_key)
     call = model._build_request([say("hi")], {}, stream=False)
     await model._client.acomplete(call)
-    (kept,) = pace._limiters.values()
+    kept = limiter_of(own_key)
     waiting = asyncio.ensure_future(model._client.acomplete(call))
     while len(kept._reservations) < 2:
         await asyncio.sleep(0)
@@ -158,7 +168,7 @@ async def test_who_leaves_the_queue_gives_the_place_back(
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(backends.time, "sleep", interrupt)
+    monkeypatch.setattr(time, "sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model._client.complete(call)
     assert len(kept._reservations) == 1

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nvcf_core.transport.rate_limiter import RateLimiter, shared_rate_limiter
@@ -76,7 +76,6 @@ def test_the_limit_is_of_any_sixty_seconds() -> None:
     assert most_in_a_minute(times) <= 10
 
 
-@settings(max_examples=200)
 @given(st.integers(1, 6), st.data())
 def test_never_more_even_when_callers_come_late(per_minute: int, data: st.DataObject) -> None:
     clock = Clock()
@@ -158,6 +157,16 @@ def test_old_tickets_are_forgotten() -> None:
         Caller(pace, clock, 100).wake()
         clock.now += 10
     assert len(pace._reservations) < 20
+
+
+def test_the_window_may_be_another() -> None:
+    clock = Clock()
+    limiter = RateLimiter(clock, window=0.5)
+    assert limiter.wait(limiter.reserve(1)) == 0
+    second = limiter.reserve(1)
+    assert limiter.wait(second) == 0.5
+    clock.now += 0.5
+    assert limiter.wait(second) == 0
 
 
 def test_one_pace_for_a_key_at_a_host() -> None:

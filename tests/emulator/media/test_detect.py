@@ -1,4 +1,4 @@
-"""What files say of themselves, in their rarer forms."""
+"""What image, audio and video files say of themselves, in their rarer forms."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FRAME = b"\xff\xc2\x00\x0b\x08" + struct.pack(">HH", 16, 32) + b"\x01\x01\x11\x0
 FMT = (b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16))
 STREAMED_WAV = b"RIFF\xff\xff\xff\xffWAVE" + b"fmt \x10\0\0\0" + FMT[1] + b"data\xff\xff\xff\xff"
 
-PICTURES = [
+IMAGES = [
     ("webp", b"RIFF\0\0\0\0WEBP" + VP8X),
     ("webp", b"RIFF\0\0\0\0WEBP" + VP8),
     ("jpeg", b"\xff\xd8\xff\xd0\xff\x01\xff\xe1\x00\x04ab" + FRAME),
@@ -51,7 +51,7 @@ UNREADABLE = [
     b"GIF89a",
 ]
 
-RECORDINGS = [
+RECORDED = [
     ("wav", riff(b"WAVE", (b"LIST", b"abc\0"), FMT, (b"data", bytes(8000))), 0.5),
     ("wav", STREAMED_WAV + bytes(16000), 1.0),
     ("wav", riff(b"WAVE", (b"data", bytes(80))), None),
@@ -72,19 +72,19 @@ RECORDINGS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "data"), PICTURES)
-def test_pictures(kind, data):
+@pytest.mark.parametrize(("kind", "data"), IMAGES)
+def test_images(kind, data):
     found = decode("audio", data)
     assert (found.kind, found.format, found.pixels) == ("image", kind, (32, 16))
 
 
 @pytest.mark.parametrize("data", UNREADABLE)
-def test_pictures_that_cannot_be_read(data):
+def test_images_that_cannot_be_read(data):
     assert decode("image", data).pixels is None
 
 
-@pytest.mark.parametrize(("kind", "data", "seconds"), RECORDINGS)
-def test_recordings(kind, data, seconds):
+@pytest.mark.parametrize(("kind", "data", "seconds"), RECORDED)
+def test_audio_and_video(kind, data, seconds):
     found = decode("image", data)
     assert found.format == kind
     assert found.seconds == (seconds if seconds is None else pytest.approx(seconds, abs=0.001))

@@ -1,4 +1,4 @@
-"""Every number and field of every page, over the socket."""
+"""Every number and field of every model's documentation, over the socket."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BOUNDS = [
     (SUPER, "n", 1, 128, 1),
 ]
 
-# What a page names beside numbers, with a value that it allows and one that it does not.
+# What a model documents beside numbers, with a value that it allows and one that it does not.
 OTHERS = [
     (GEMMA, "stop", "end", ""),
     (GEMMA, "stop", ["a", "b"], ["a", 1]),
@@ -69,7 +69,7 @@ OTHERS = [
     (SUPER, "tools", [WEATHER], [WEATHER, WEATHER]),
 ]
 
-# Fields that other pages name and this one does not.
+# Fields that other models document and this one does not.
 MISSING = [
     (GEMMA, ["tools", "tool_choice", "stream_options", "n", "response_format", "thinking"]),
     (GEMMA, ["chat_template_kwargs", "reasoning_budget", "reasoning_effort", "logprobs"]),
@@ -82,21 +82,21 @@ MISSING = [
 
 
 @pytest.mark.parametrize(("model", "field", "low", "high", "step"), BOUNDS)
-def test_bounds_are_the_page_s(ask, model, field, low, high, step):
+def test_bounds_are_the_model_s(ask, model, field, low, high, step):
     for value in (low, high):
         assert ask(model, **{field: value}).status_code == 200, value
     for value in (low - step, high + step):
-        reply = ask(model, **{field: value})
-        assert reply.status_code in (400, 422), (value, reply.text)
-        assert field in reply.text
+        response = ask(model, **{field: value})
+        assert response.status_code in (400, 422), (value, response.text)
+        assert field in response.text
 
 
 @pytest.mark.parametrize(("model", "field", "low", "high", "step"), BOUNDS)
 @pytest.mark.parametrize("value", [True, "1", None, [], {}])
 def test_numbers_are_numbers(ask, model, field, low, high, step, value):
-    reply = ask(model, **{field: value})
-    assert reply.status_code in (400, 422)
-    assert field in reply.text
+    response = ask(model, **{field: value})
+    assert response.status_code in (400, 422)
+    assert field in response.text
 
 
 @pytest.mark.parametrize(("model", "field"), [(row[0], row[1]) for row in BOUNDS if row[4] == 1])
@@ -105,7 +105,7 @@ def test_integers_have_no_fraction(ask, model, field):
 
 
 @pytest.mark.parametrize(("model", "field", "good", "bad"), OTHERS)
-def test_other_fields_are_the_page_s(ask, model, field, good, bad):
+def test_other_fields_are_the_model_s(ask, model, field, good, bad):
     accepted = ask(model, **{field: good})
     assert accepted.status_code == 200, accepted.text
     refused = ask(model, **{field: bad})
@@ -117,9 +117,9 @@ def test_other_fields_are_the_page_s(ask, model, field, good, bad):
     ("model", "field"), [(model, field) for model, fields in MISSING for field in fields]
 )
 def test_undocumented_fields_are_refused(ask, model, field):
-    reply = ask(model, **{field: 1})
-    assert reply.status_code == 400
-    assert reply.json() == {
+    response = ask(model, **{field: 1})
+    assert response.status_code == 400
+    assert response.json() == {
         "error": {
             "message": f"Validation: Unsupported parameter(s): `{field}`",
             "type": "Bad Request",
@@ -135,14 +135,14 @@ def test_stream_is_a_boolean(ask, model, value):
 
 
 @pytest.mark.parametrize(("model", "streams"), [(model, model == SUPER) for model in ALL])
-def test_stream_has_the_page_s_default(server, client, model, streams):
+def test_stream_has_the_model_s_default(server, client, model, streams):
     path = "/vlm/google/paligemma" if model == PALI else "/chat/completions"
     body = {"messages": [{"role": "user", "content": "Hi"}]}
     if model != PALI:
         body["model"] = model
-    reply = client.post(server.base_url + path, json=body)
+    response = client.post(server.base_url + path, json=body)
     wanted = "text/event-stream" if streams else "application/json"
-    assert reply.headers["content-type"] == wanted
+    assert response.headers["content-type"] == wanted
 
 
 @pytest.mark.parametrize("model", ALL)
@@ -154,9 +154,9 @@ def test_the_body_decides_not_the_accept_header(ask, model):
 @pytest.mark.parametrize("model", ALL)
 @pytest.mark.parametrize("messages", [None, [], {}, "Hello", ["Hello"]])
 def test_messages_are_a_list_of_objects(post, model, messages):
-    reply = post(model, {} if messages is None else {"messages": messages})
-    assert reply.status_code in (400, 422)
-    assert "messages" in reply.text
+    response = post(model, {} if messages is None else {"messages": messages})
+    assert response.status_code in (400, 422)
+    assert "messages" in response.text
 
 
 SHAPES = {
@@ -170,9 +170,9 @@ SHAPES = {
 
 @pytest.mark.parametrize("model", ALL)
 def test_each_model_says_no_in_its_own_shape(ask, model):
-    reply = ask(model, max_tokens=0)
-    assert reply.status_code == (422 if model == GEMMA else 400)
-    assert SHAPES[model](reply.json()), reply.text
+    response = ask(model, max_tokens=0)
+    assert response.status_code == (422 if model == GEMMA else 400)
+    assert SHAPES[model](response.json()), response.text
 
 
 @pytest.mark.parametrize(
@@ -190,14 +190,14 @@ def test_each_model_says_no_in_its_own_shape(ask, model):
     ],
 )
 def test_bodies_that_are_no_json_object(server, client, raw):
-    reply = client.post(f"{server.base_url}/chat/completions", content=raw)
-    assert reply.status_code in (400, 404)
+    response = client.post(f"{server.base_url}/chat/completions", content=raw)
+    assert response.status_code in (400, 404)
 
 
 def test_surrogate_pairs_are_text(server, client):
     raw = b'{"model":"%s","messages":[{"role":"user","content":"\\ud83d\\ude00"}]}' % KIMI.encode()
-    reply = client.post(f"{server.base_url}/chat/completions", content=raw)
-    assert "\U0001f600" in reply.json()["choices"][0]["message"]["content"]
+    response = client.post(f"{server.base_url}/chat/completions", content=raw)
+    assert "\U0001f600" in response.json()["choices"][0]["message"]["content"]
 
 
 @pytest.mark.parametrize(
@@ -205,15 +205,15 @@ def test_surrogate_pairs_are_text(server, client):
 )
 def test_the_context_window_is_the_row_s(ask, model, window):
     assert ask(model, "word " * (window - 10)).status_code == 200
-    reply = ask(model, "word " * (window + 1))
-    assert reply.status_code == 400
-    assert f"maximum context length is {window} tokens. However, you requested" in reply.text
+    response = ask(model, "word " * (window + 1))
+    assert response.status_code == 400
+    assert f"maximum context length is {window} tokens. However, you requested" in response.text
 
 
 def test_max_tokens_counts_for_the_window(ask):
-    reply = ask(GEMMA, "word " * 32000, max_tokens=8192)
-    assert reply.status_code == 400
-    assert "(32001 in the messages, 8192 in the completion)" in reply.text
+    response = ask(GEMMA, "word " * 32000, max_tokens=8192)
+    assert response.status_code == 400
+    assert "(32001 in the messages, 8192 in the completion)" in response.text
 
 
 @pytest.mark.parametrize(
@@ -259,9 +259,9 @@ BAD_TOOLS = [
 @pytest.mark.parametrize("tools", BAD_TOOLS)
 @pytest.mark.parametrize("model", [KIMI, SUPER])
 def test_malformed_tools_are_refused(ask, model, tools):
-    reply = ask(model, tools=tools)
-    assert reply.status_code == 400
-    assert "tools" in reply.text
+    response = ask(model, tools=tools)
+    assert response.status_code == 400
+    assert "tools" in response.text
 
 
 @pytest.mark.parametrize(
@@ -280,9 +280,9 @@ def test_malformed_tools_are_refused(ask, model, tools):
 )
 @pytest.mark.parametrize("model", [KIMI, SUPER])
 def test_malformed_tool_choices_are_refused(ask, model, choice):
-    reply = ask(model, tools=[WEATHER], tool_choice=choice)
-    assert reply.status_code == 400
-    assert "tool_choice" in reply.text
+    response = ask(model, tools=[WEATHER], tool_choice=choice)
+    assert response.status_code == 400
+    assert "tool_choice" in response.text
 
 
 @pytest.mark.parametrize("choice", ["auto", "none", "required"])
@@ -319,13 +319,13 @@ BAD_SCHEMAS = [
 def test_malformed_schemas_are_refused(ask, inner):
     schema = {"type": "object", "properties": {"a": inner}}
     asked = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
-    reply = ask(SUPER, response_format=asked)
-    assert reply.status_code == 400
-    assert "Invalid schema" in reply.text
+    response = ask(SUPER, response_format=asked)
+    assert response.status_code == 400
+    assert "Invalid schema" in response.text
     tool = {"type": "function", "function": {"name": "a", "parameters": schema}}
-    reply = ask(KIMI, tools=[tool])
-    assert reply.status_code == 400
-    assert "tools[0].function.parameters.properties.a" in reply.text
+    response = ask(KIMI, tools=[tool])
+    assert response.status_code == 400
+    assert "tools[0].function.parameters.properties.a" in response.text
 
 
 def test_deep_schemas_are_refused(ask):

@@ -58,7 +58,7 @@ def _bare_async(root: str) -> Callable[[Path], None]:
     return lambda path: asyncio.run(put(path, path.stat().st_size))
 
 
-def _ours(root: str, colour: str) -> Callable[[Path], None]:
+def _ours(root: str, colour: str) -> Callable[[Path], object]:
     from langchain_nvcf import ChatNVCF
 
     model = ChatNVCF(model="acme/any", base_url=f"{root}/v1", nvcf_url=root, api_key="none")
