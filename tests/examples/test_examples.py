@@ -177,7 +177,7 @@ def test_extract(run: Run, nvcf_emulator: Emulator, examples: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_batch_ray(run: Run, nvcf_emulator: Emulator) -> None:
+def test_batch_ray(run_with_ray: Run, nvcf_emulator: Emulator) -> None:
     def answer(request: Any) -> dict[str, Any]:
         if "ordered" in request.user:
             name = request.body["tools"][0]["function"]["name"]
@@ -190,6 +190,7 @@ def test_batch_ray(run: Run, nvcf_emulator: Emulator) -> None:
         return {"tool_calls": [{"name": name, "arguments": arguments}]}
 
     nvcf_emulator.reply(answer, times=6)
+    run = run_with_ray
     printed = run("batch_ray.py")
     assert "Anna wants: lamp\n  There are 4." in printed
     assert "Ben wants: lamp\n  There are 4." in printed
