@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import SecretStr
 
 from nvcf_core import BaseNVCF, Chunk, Message, ModelSpec, RequestLimiter
 from nvcf_core.config.settings import Settings
-from nvcf_core.errors import NVCFError
+from nvcf_core.errors import InvalidRequestError, NVCFError
 
 from .answer_schema import ParsedAnswers
 from .results import Result
@@ -123,11 +123,11 @@ class _CountingLimiter:
 class AskerConfig:
     """All that makes an `Asker`, as it travels to workers."""
 
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(repr=False)
     """Keywords of the constructor. Without the key."""
-    given: Mapping[str, Any]
+    given: Mapping[str, Any] = field(repr=False)
     """Keywords of each call that are not settings."""
-    key: Any
+    key: Any = field(repr=False)
     """A key that was given in the settings, or a callable. None: the environment of the worker."""
     limiter: RequestLimiter | None = None
 
@@ -138,7 +138,15 @@ class AskerConfig:
         Args:
             model: the model id.
             settings: keywords of `ChatNVCF`'s constructor, and fields of the request's body.
+
+        Raises:
+            InvalidRequestError: a key has another name than `api_key`, and would be sent as a field of the body.
         """
+        for name in settings:
+            if name.endswith("api_key") and name != "api_key":
+                raise InvalidRequestError(
+                    f"settings: the key is given as api_key, not as {name}", field="settings"
+                )
         own = {name: value for name, value in settings.items() if name in Settings.model_fields}
         given = {name: value for name, value in settings.items() if name not in own}
         own = {"max_retries": 5, **own, "model": model}

@@ -99,7 +99,7 @@ def run(
         requests_per_minute=requests_per_minute,
         retry_errors=retry_errors,
         settings=settings or {},
-        workers=1 if local else actors,
+        workers=1 if local else min(actors, max(1, concurrency)),
     )
     skipped = (
         _run_locally(plan, _files(source), progress)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import ray
 import ray.data
 
 import nvcf_batch
+from nvcf_batch.asker import AskerConfig
 from nvcf_batch.cluster_limiter import STATE_FILE
 from nvcf_core import RequestLimiter
 from nvcf_core.errors import InvalidRequestError
@@ -156,6 +158,15 @@ def test_a_killed_driver(bench: Any, written_ids: Callable[[Path], list[int]]) -
     texts = {request.body["messages"][-1]["content"] for request in late}
     assert not texts & {f"row {id}." for id in written}
     assert sum(bench.asked().values()) <= rows + 10 * 8
+
+
+def test_a_text_key_shows_in_nothing_that_travels_but_its_own_field(bench: Any) -> None:
+    key = bench.server.api_key
+    config = AskerConfig.of("moonshotai/kimi-k2.6", bench.settings)
+    assert key not in repr(config)
+    assert key not in repr(pickle.loads(pickle.dumps(config)))
+    assert key not in pickle.dumps(replace(config, key=None)).decode(errors="replace")
+    assert config.make().api_key.get_secret_value() == key
 
 
 @ray.remote

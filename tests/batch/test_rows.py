@@ -98,6 +98,7 @@ def test_a_column_that_does_not_exist_stops_the_run(
         ({"concurrency": 0}, "concurrency"),
         ({"requests_per_minute": 0}, "requests_per_minute"),
         ({"settings": {"temperature": 9}}, "temperature"),
+        ({"settings": {"nvidia_api_key": "nvapi-1"}}, "settings"),
     ],
 )
 def test_what_cannot_be_meant_stops_the_run(
