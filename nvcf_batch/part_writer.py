@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -17,9 +18,9 @@ from .results import Result
 __all__ = ["PartWriter"]
 
 _PART_ROWS = 1_000
-_PART_BYTES = 32 << 20
+_PART_BYTES = 8 << 20
 _SHORTEST_PAUSE = 0.1
-"""Seconds between two writes, at least: what is answered within them is written at once."""
+"""Seconds between two writes, unless enough rows wait: what is answered within them is written together."""
 
 _PAUSE_FOR_EACH_SECOND = 4.0
 """Seconds of pause for each that the last write took: large files are written anew less often."""
@@ -42,6 +43,7 @@ class PartWriter:
         schema: the columns of the output.
         run: the id of the run, a part of the files' names.
         on_written: told of what has just been written.
+        enough: rows that are written without a pause when they wait.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class PartWriter:
         schema: pa.Schema,
         run: str,
         on_written: Callable[[Counts], None],
+        enough: int,
     ) -> None:
         self._folder, self._schema, self._run, self._on_written = folder, schema, run, on_written
         fields, added = list(schema), len(Result().as_row())
         self._source_schema = pa.schema(fields[:-added])
         self._result_schema = pa.schema(fields[-added:])
         self._pending: list[_Row] = []
+        self._enough, self._enough_wait = enough, asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._last_write = 0.0
         self._name = ""
@@ -67,6 +71,8 @@ class PartWriter:
         """Take a row. The future is done when the row is in a file, or carries the `OSError` that kept it out."""
         row = _Row(id, source, result, asyncio.get_running_loop().create_future())
         self._pending.append(row)
+        if len(self._pending) >= self._enough:
+            self._enough_wait.set()
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._write_pending())
         return row.written
@@ -79,7 +85,9 @@ class PartWriter:
     async def _write_pending(self) -> None:
         while self._pending:
             pause = max(_SHORTEST_PAUSE, _PAUSE_FOR_EACH_SECOND * self._last_write)
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._enough_wait.wait(), pause)
+            self._enough_wait.clear()
             rows, self._pending = self._pending[:_PART_ROWS], self._pending[_PART_ROWS:]
             try:
                 await asyncio.to_thread(self._write, rows)

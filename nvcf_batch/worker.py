@@ -70,7 +70,11 @@ class Worker:
         if job.parser is not None:
             self._given |= job.parser.keywords(self._asker.spec)
         self._places = asyncio.Semaphore(job.concurrency)
-        self._writer = PartWriter(job.folder, job.schema, job.run, ledger.note)
+        # No more rows than these are asked and not written: so many a killed worker loses at most.
+        self._unwritten = asyncio.Semaphore(2 * job.concurrency)
+        self._writer = PartWriter(
+            job.folder, job.schema, job.run, ledger.note, enough=job.concurrency
+        )
 
     async def __aenter__(self) -> Worker:
         await self._asker.check_key()
@@ -103,9 +107,10 @@ class Worker:
             await _all([self._row(asker, table.take([place]), id) for place, id in wanted])
 
     async def _row(self, asker: Asker, row: pa.Table, id: bytes) -> None:
-        async with self._places:
-            result = await self._result(asker, row)
-        await self._writer.add(id, row, result)
+        async with self._unwritten:
+            async with self._places:
+                result = await self._result(asker, row)
+            await self._writer.add(id, row, result)
 
     async def _result(self, asker: Asker, row: pa.Table) -> Result:
         try:
