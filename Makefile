@@ -8,8 +8,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
+DOWNSTREAM := .venv-downstream
 # Quiet but for errors.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+
+FAST := not slow and not peers and not downstream
+# Where the versions are not ours to choose, only our own warnings are errors.
+OTHERS_WARN := -W default -W error::nvcf_core.errors.NVCFWarning -W error::ResourceWarning
 
 .PHONY: help
 help: ## list what can be made
@@ -21,21 +26,31 @@ demo: $(VENV)/demo.stamp ## both adapters at work, on one screen; the emulator a
 
 .PHONY: test
 test: $(VENV)/test.stamp ## the fast tests, on two cores, in about two minutes
-	$(BIN)/pytest -m "not slow and not peers" -n 2 --dist worksteal
+	$(BIN)/pytest -m "$(FAST)" -n 2 --dist worksteal
 
-.PHONY: check
-check: $(VENV)/check.stamp test-lowest ## all that a change must pass: lint, types, every test, coverage, oldest versions
+.PHONY: lint
+lint: $(VENV)/check.stamp ## style, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow" -n 2 --dist worksteal --hypothesis-profile full --cov --cov-report= --cov-fail-under=0
+
+.PHONY: check
+check: $(VENV)/check.stamp lint test-lowest ## all that a change must pass: lint, types, every test, coverage, oldest versions
+	$(BIN)/pytest -m "not slow and not downstream" -n 2 --dist worksteal --hypothesis-profile full --cov --cov-report= --cov-fail-under=0
 	$(BIN)/pytest -m slow --hypothesis-profile full
 	$(BIN)/coverage report
 
 .PHONY: test-lowest
 test-lowest: $(LOWEST)/made ## the fast tests with the oldest versions that pyproject.toml allows
-	$(LOWEST)/bin/pytest -m "not slow and not peers" -n 2 --dist worksteal \
-	  -W default -W error::nvcf_core.errors.NVCFWarning -W error::ResourceWarning
+	$(LOWEST)/bin/pytest -m "$(FAST)" -n 2 --dist worksteal $(OTHERS_WARN)
+
+.PHONY: downstream
+downstream: $(DOWNSTREAM)/made ## agents, guardrails, evaluations and traces of others, with their newest versions
+	$(DOWNSTREAM)/bin/pytest -m downstream tests/downstream $(OTHERS_WARN)
+
+.PHONY: examples
+examples: $(VENV)/examples.stamp ## every example, each with exactly what it says it needs
+	$(BIN)/python tests/examples/run_all.py
 
 .PHONY: emulator
 emulator: $(VENV)/emulator.stamp ## a stand-in for the service on port 8000, until interrupted
@@ -59,15 +74,28 @@ fuzz: $(VENV)/test.stamp ## ten minutes of bad input for each decoder
 soak: $(VENV)/test.stamp ## ten minutes of load with faults; memory and descriptors must stay flat
 	$(BIN)/python -m tests.soak --minutes 10
 
+.PHONY: dist
+dist: $(VENV)/dist.stamp ## both distributions, their metadata checked, the wheel installed into an empty environment
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/uv run --no-project --isolated --with dist/*.whl python -c 'import nvcf_core; print(*nvcf_core.__all__)'
+
+.PHONY: release
+release: ## all checks, both distributions, and a tag: see RELEASING.md
+	.ci/release
+
 .PHONY: clean
 clean: ## remove all that was made, .venv included
-	rm -rf $(VENV) $(LOWEST) build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(LOWEST) $(DOWNSTREAM) build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is installed for what. A stamp says that it was, and stands until pyproject.toml changes.
 
 demo_needs := --editable '.[all]' rich
 test_needs := --editable '.[test]'
+examples_needs := uv
+dist_needs := build twine uv
 check_needs := --editable '.[test,peers]'
 emulator_needs := --editable '.[emulator]'
 
@@ -88,6 +116,15 @@ $(LOWEST)/made: pyproject.toml $(VENV)/made
 	@grep httpx $(LOWEST)/versions.txt > $(LOWEST)/overrides.txt  # langchain-tests asks for a newer one.
 	@$(BIN)/uv pip install -q --python $(LOWEST)/bin/python --constraints $(LOWEST)/constraints.txt \
 	  --overrides $(LOWEST)/overrides.txt --editable '.[test]'
+	@touch $@
+
+# Apart from the rest, which it would hold back to older versions.
+$(DOWNSTREAM)/made: pyproject.toml $(VENV)/made
+	@echo 'Installing into $(DOWNSTREAM): .[test,downstream]'
+	@$(PIP) install uv
+	@rm -rf $(DOWNSTREAM)
+	@$(BIN)/python -m venv $(DOWNSTREAM)
+	@$(BIN)/uv pip install -q --python $(DOWNSTREAM)/bin/python --editable '.[test,downstream]'
 	@touch $@
 
 $(VENV)/made:

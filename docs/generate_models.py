@@ -77,12 +77,16 @@ def _many(spec: ModelSpec) -> str:
 def _conversation(spec: ModelSpec) -> str:
     if spec.single_message:
         return "one question"
-    return "in turns" if spec.alternating else "any"
+    if not spec.alternating:
+        return "any"
+    return "in turns, user first" if spec.first_roles else "in turns, user last"
 
 
 def _system(spec: ModelSpec) -> str:
     if spec.single_message:
         return "put before the question"
+    if spec.system_first:
+        return "collected, first"
     return "joined, first" if spec.alternating else "yes"
 
 

@@ -1,4 +1,7 @@
-"""A LangGraph agent with two tools and a memory: the second question builds on the first."""
+"""A LangGraph agent with two tools and a memory: the second question builds on the first.
+
+Needs: pip install "nvcf-adapters[langchain,emulator]" langchain
+"""
 
 from typing import Literal
 

@@ -1,4 +1,7 @@
-"""A LlamaIndex agent with two tools and a memory, its tool calls and answers shown as they come."""
+"""A LlamaIndex agent with two tools and a memory, its tool calls and answers shown as they come.
+
+Needs: pip install "nvcf-adapters[llamaindex,emulator]"
+"""
 
 import asyncio
 from typing import Any

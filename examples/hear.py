@@ -1,4 +1,7 @@
-"""A spoken sentence, heard through both frameworks: as WAV, and as MP3."""
+"""A spoken sentence, heard through both frameworks: as WAV, and as MP3.
+
+Needs: pip install "nvcf-adapters[langchain,llamaindex,emulator]"
+"""
 
 import base64
 import sys

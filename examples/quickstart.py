@@ -1,4 +1,7 @@
-"""Both adapters on one screen: a stream with its reasoning, a chat, what they cost, and a clear error."""
+"""Both adapters on one screen: a stream with its reasoning, a chat, what they cost, and a clear error.
+
+Needs: pip install "nvcf-adapters[langchain,llamaindex,emulator]" rich
+"""
 
 from typing import Any
 

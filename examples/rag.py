@@ -1,4 +1,7 @@
-"""A streaming query engine over this project's own pages, found by BM25, which needs no other model."""
+"""A streaming query engine over this project's own pages, found by BM25, which needs no other model.
+
+Needs: pip install "nvcf-adapters[llamaindex,emulator]" rank-bm25
+"""
 
 import re
 import sys

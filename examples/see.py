@@ -1,4 +1,7 @@
-"""One picture, seen through both frameworks. It is too large to go inline, so an asset is made of it, and deleted."""
+"""One picture, seen through both frameworks. It is too large to go inline, so an asset is made of it, and deleted.
+
+Needs: pip install "nvcf-adapters[langchain,llamaindex,emulator]"
+"""
 
 import base64
 import sys

@@ -1,4 +1,7 @@
-"""Reasoning shown live in the terminal: what the model thinks above, what it answers below."""
+"""Reasoning shown live in the terminal: what the model thinks above, what it answers below.
+
+Needs: pip install "nvcf-adapters[langchain,emulator]" rich
+"""
 
 from _service import connection
 from langchain_core.messages import AIMessageChunk

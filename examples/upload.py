@@ -1,4 +1,7 @@
-"""A large file, uploaded in constant memory with a progress bar, and asked about through both frameworks."""
+"""A large file, uploaded in constant memory with a progress bar, and asked about through both frameworks.
+
+Needs: pip install "nvcf-adapters[langchain,llamaindex,emulator]" rich
+"""
 
 import sys
 import tempfile

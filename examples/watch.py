@@ -1,4 +1,7 @@
-"""A short film, watched through both frameworks: two questions about one upload, and an answer as it arrives."""
+"""A short film, watched through both frameworks: two questions about one upload, and an answer as it arrives.
+
+Needs: pip install "nvcf-adapters[langchain,llamaindex,emulator]"
+"""
 
 import sys
 from pathlib import Path

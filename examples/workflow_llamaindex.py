@@ -1,4 +1,7 @@
-"""Two LlamaIndex agents at work on one task: the first reads the notes, and hands off to the second."""
+"""Two LlamaIndex agents at work on one task: the first reads the notes, and hands off to the second.
+
+Needs: pip install "nvcf-adapters[llamaindex,emulator]"
+"""
 
 import asyncio
 from typing import Any, Literal

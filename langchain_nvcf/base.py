@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
@@ -46,6 +46,7 @@ _IDENTIFYING = (
     "chat_template_kwargs",
     "extra_body",
     "media_tags",
+    "tools_as_text",
 )
 
 
@@ -102,10 +103,17 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
 
     @property
     @override
+    def lc_attributes(self) -> dict[str, Any]:
+        """What langchain-core's dumps show in place of the attribute itself."""
+        return {"proxy": self.shown_proxy(self.proxy)}
+
+    @property
+    @override
     def _identifying_params(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in _IDENTIFYING}
         # langchain-core writes the call's own `stop` over that name.
         values["stop_sequences"] = self.stop
+        values |= self.call_keywords or {}
         return {name: value for name, value in values.items() if value is not None}
 
     @override
@@ -114,6 +122,13 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
         params = super()._get_ls_params(stop=stop or own_stop, **kwargs)
         params["ls_provider"] = PROVIDER
         return params
+
+    def _asks_for_several(self, given: Mapping[str, Any]) -> bool:
+        """Whether a call with these keywords asks for more than one answer (`n`)."""
+        count = given.get("n")
+        if count is None:
+            count = (self.call_keywords or {}).get("n")
+        return isinstance(count, int) and count > 1
 
     @override
     def get_token_ids(self, text: str) -> list[int]:

@@ -12,8 +12,9 @@ from langchain_core.messages.block_translators import register_translator
 PROVIDER = "nvcf"
 
 # Where each kind of block stands in a message. Blocks of one index merge when chunks are added, so the kinds differ.
-_PLACES = {"reasoning": 0, "text": 1, "non_standard": 2}
-_FIRST_CALL = len(_PLACES)
+_PLACES = {"reasoning": 0, "text": 1, "refusal": 2, "non_standard": 2}
+_FIRST_CALL = 3
+_HAS_REFUSAL_BLOCK = hasattr(types, "RefusalContentBlock")
 
 Block = dict[str, Any]
 
@@ -37,8 +38,9 @@ def translate_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
 
 
 def refusal_block(refusal: str) -> Block:
-    """What the model said when it refused. The standard has no block of its own for it."""
-    return {"type": "non_standard", "value": {"type": "refusal", "refusal": refusal}}
+    """What the model said when it refused: a standard block where langchain-core has it, from 1.7.5 on."""
+    block = {"type": "refusal", "refusal": refusal}
+    return block if _HAS_REFUSAL_BLOCK else {"type": "non_standard", "value": block}
 
 
 def _said(message: AIMessage) -> Iterator[Block]:

@@ -24,7 +24,7 @@ from nvcf_core.request.tools import tool_choice as chosen_tool
 from .base import BaseLangChainNVCF
 from .errors import translating_errors
 from .messages import to_core_messages
-from .outputs import ChunkConverter, to_chat_result
+from .outputs import ChunkConverter, combined_llm_output, to_chat_result
 from .profiles import profile_of
 from .stream_events import Event, EventConverter
 from .structured_output import TRACED, Method, StructuredOutput, default_method
@@ -50,6 +50,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         pydantic.ValidationError: a value has the wrong type.
     """
 
+    include_response_headers: bool = False
+    """Whether `response_metadata["headers"]` has the headers of the service's response."""
+
     @model_validator(mode="after")
     def _forget_that_streaming_is_off(self) -> Self:
         # langchain-core takes a False that was given for a ban on streams, and `configurable_fields` gives every
@@ -62,6 +65,14 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     @override
     def _llm_type(self) -> str:
         return "chat-nvcf"
+
+    @override
+    def _should_stream(self, *, async_api: bool, **kwargs: Any) -> bool:
+        # Asked for in so many words, a stream of several answers is refused; that whole calls go through a stream is
+        # given up for them.
+        if not kwargs.get("stream") and self._asks_for_several(kwargs):
+            return False
+        return super()._should_stream(async_api=async_api, **kwargs)
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
@@ -77,7 +88,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> ChatResult:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=False)
-            return to_chat_result(self._client.complete(call))
+            return to_chat_result(self._client.complete(call), self.include_response_headers)
 
     @override
     async def _agenerate(
@@ -89,7 +100,11 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> ChatResult:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=False)
-            return to_chat_result(await self._client.acomplete(call))
+            return to_chat_result(await self._client.acomplete(call), self.include_response_headers)
+
+    @override
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
+        return combined_llm_output(llm_outputs)
 
     # langchain-core itself tells the callbacks of every chunk that these two yield.
 
@@ -103,7 +118,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = ChunkConverter()
+            pieces = ChunkConverter(self.include_response_headers)
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
                     yield from pieces.convert(chunk)
@@ -118,7 +133,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = ChunkConverter()
+            pieces = ChunkConverter(self.include_response_headers)
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
                     for piece in pieces.convert(chunk):
@@ -134,7 +149,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """What `stream_events(version="v3")` is made of; langchain-core looks for it by name."""
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            events = EventConverter(call.spec.id, _message_id(run_manager))
+            events = EventConverter(
+                call.spec.id, _message_id(run_manager), self.include_response_headers
+            )
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
                     yield from events.convert(chunk)
@@ -149,7 +166,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """As `_stream_chat_model_events`."""
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            events = EventConverter(call.spec.id, _message_id(run_manager))
+            events = EventConverter(
+                call.spec.id, _message_id(run_manager), self.include_response_headers
+            )
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
                     for event in events.convert(chunk):
@@ -164,7 +183,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         stream: bool,
     ) -> ChatRequest:
         """One call, of what LangChain hands over: messages, and keywords bound or given at the call."""
-        given = {key: value for key, value in kwargs.items() if key not in ("stream", TRACED)}
+        given = {**(self.call_keywords or {}), **_said(kwargs)}
         if stop is not None:
             given["stop"] = stop
         if (tools := given.get("tools")) is not None:
@@ -173,7 +192,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             given["tool_choice"] = chosen_tool(choice, names_of(tools or ()))
         if (wanted := given.get("response_format")) is not None:
             given["response_format"] = openai_response_format(wanted)
-        return self._build_request(to_core_messages(messages), given, stream=stream)
+        return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)
 
     @override
     def bind_tools(
@@ -216,10 +235,14 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             **{key: value for key, value in asked.items() if value is not None}, **kwargs
         )
 
+    def with_thinking_mode(self, enabled: bool) -> Runnable[LanguageModelInput, AIMessage]:
+        """The model with its thinking on (`reasoning_effort="high"`) or off (`"none"`)."""
+        return self.bind(reasoning_effort="high" if enabled else "none")
+
     @override
     def with_structured_output(
         self,
-        schema: dict[str, Any] | type | None = None,
+        schema: Any = None,
         *,
         method: Method | None = None,
         include_raw: bool = False,
@@ -229,19 +252,22 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """A model that answers with objects of a schema.
 
         Args:
-            schema: a pydantic class (its instances come out), or a TypedDict class, JSON schema or tool (dicts do).
+            schema: a pydantic class (its instances come out), a TypedDict class, JSON schema or tool (dicts do), or
+                an Enum, a Literal or a list (its member, the value, a list come out).
             method: `"json_schema"`, `"function_calling"` or `"json_mode"`. None: what the model documents, in this
                 order. Where it has no response format, the schema goes into the prompt and the answer is checked.
             include_raw: give `{"raw": message, "parsed": object, "parsing_error": error}` instead, and raise nothing.
             strict: whether the answer must fit the schema exactly. None: the service's own default.
-            **kwargs: further keywords of the call.
+            **kwargs: further keywords of the call. With `tools`, the model may call them instead of answering: None
+                comes out then, and with `include_raw` the message that calls them.
 
         Raises:
-            InvalidRequestError: the method is unknown, or the schema is none.
+            InvalidRequestError: the method is unknown, or the schema describes nothing.
         """
         with translating_errors:
             spec = self._spec(kwargs)
-            wanted = StructuredOutput(schema, method or default_method(spec), include_raw, strict)
+            chosen = method or default_method(spec, beside_tools=bool(kwargs.get("tools")))
+            wanted = StructuredOutput.of(schema, chosen, include_raw=include_raw, strict=strict)
             return wanted.bound_to(self, spec, kwargs)
 
     def upload(
@@ -273,6 +299,15 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """As `upload`."""
         with translating_errors:
             return _block(await self._aupload_media(path_or_file, mime_type, progress))
+
+
+def _said(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a call that say something: None leaves the constructor's standing."""
+    return {
+        key: value
+        for key, value in kwargs.items()
+        if value is not None and key not in ("stream", TRACED)
+    }
 
 
 def _block(media: Media) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from nvcf_core.errors import InvalidRequestError as CoreInvalidRequestError
+from nvcf_core.media.formats import MIME_TYPES, kind_of_mime_type, sniff_format
 from nvcf_core.media.references import asset_reference, media_from_url
-from nvcf_core.media.sources import Base64Source
+from nvcf_core.media.sources import Base64Source, BytesSource, first_bytes
 from nvcf_core.messages import Media, MediaKind, Part
 
 from .errors import InvalidRequestError
@@ -20,6 +22,12 @@ Block: TypeAlias = Mapping[str, Any]
 
 Reader: TypeAlias = Callable[[Block, str], Part]
 """Reads a block that stands at a place such as `messages[2].content[0]`."""
+
+Warn: TypeAlias = Callable[[str, str], None]
+"""Takes a reason, for which it warns only once, and the message."""
+
+_DATA_KEYS = frozenset(("base64", "data", "blob", "file_data", "bytes"))
+"""Where a block keeps what is too long for a model to read."""
 
 
 def parts_of(content: object, place: str) -> list[Part]:
@@ -53,6 +61,48 @@ def blocks_of(content: object, place: str) -> list[tuple[str, Block]]:
         (where := f"{place}.content[{number}]", _block(entry, where))
         for number, entry in enumerate(content)
     ]
+
+
+def answer_part(block: Block, place: str, warn: Warn) -> Part | None:
+    """One block of an earlier answer, None where only the provider that made it can read it."""
+    try:
+        return part_of(block, place)
+    except CoreInvalidRequestError as error:
+        warn("foreign_blocks", f"{error}. It is left out of the earlier answer")
+        return None
+
+
+def result_parts(content: object, place: str, warn: Warn) -> list[Part]:
+    """The text and media that a tool returned; whatever else it is, as JSON text.
+
+    Args:
+        content: a string, None, or a list of strings, blocks and the tool's own objects.
+        place: where the message stands.
+        warn: told of files that no model reads.
+    """
+    if isinstance(content, str):
+        return [content] if content else []
+    entries = content if isinstance(content, list | tuple) else [content]
+    return [
+        _result_part(entry, f"{place}.content[{number}]", warn)
+        for number, entry in enumerate(entries)
+        if entry is not None
+    ]
+
+
+def _result_part(entry: Any, place: str, warn: Warn) -> Part:
+    if isinstance(entry, dict | str):
+        block = _block(entry, place)
+        try:
+            return part_of(block, place)
+        except CoreInvalidRequestError as error:
+            about = _flat(block)
+            if type_of(block) in _READERS and _DATA_KEYS & set(about):
+                facts = ", ".join(filter(None, (type_of(block), _mime_of(about))))
+                line = f"[{facts}; not shown: this model cannot read it]"
+                warn("unseen_media", f"{error}. {line} is sent in its place")
+                return line
+    return json.dumps(entry, ensure_ascii=False, default=str)
 
 
 def part_of(block: Block, place: str) -> Part:
@@ -89,13 +139,18 @@ def reasoning_of(block: Block) -> str | None:
                 or _texts(block.get("content"))
             )
         case "thinking":
-            return _text_or_none(block.get("thinking")) or ""
+            return _text_or_none(block.get("thinking")) or _texts(block.get("thinking"))
         case "redacted_thinking":
             return ""
         case "reasoning_content":
             inner = block.get("reasoning_content")
             return _texts([inner]) if isinstance(inner, dict) else _text_or_none(inner) or ""
     return None
+
+
+def is_encrypted(block: Block) -> bool:
+    """Whether a block is reasoning that its maker alone can read."""
+    return type_of(block) == "redacted_thinking" or bool(block.get("encrypted_content"))
 
 
 def _texts(entries: object) -> str:
@@ -133,15 +188,34 @@ def _text(block: Block, place: str) -> str:
     return text
 
 
+def _file(block: Block, place: str) -> Part:
+    """A file of any kind: an image, audio or video, or a document."""
+    about = _flat(block)
+    kind = kind_of_mime_type(_mime_of(about)) or _kind_of_data(about, place)
+    return _document(block, place) if kind is None else _media(kind, about, place)
+
+
+def _kind_of_data(about: Block, place: str) -> MediaKind | None:
+    """What a file is by its bytes: langchain-core takes every file in OpenAI's form for a PDF."""
+    data = _data_of(about)
+    declared = _mime_of(about) or ""
+    if not isinstance(data, str) or _is_data_url(data) or declared.startswith("text/"):
+        return None
+    found = sniff_format(first_bytes(Base64Source.from_text(data, field=place)))
+    return kind_of_mime_type(MIME_TYPES[found]) if found else None
+
+
 def _document(block: Block, place: str) -> str:
     """A document whose content is text. Others, such as PDF, no model takes."""
-    about = _with_source(block)
-    mime = about.get("mime_type") or about.get("media_type") or ""
+    about = _flat(block)
+    mime = _mime_of(about) or ""
     is_plain = about.get("type") == "text"
     if is_plain or about["type"] == "text-plain" or mime.startswith("text/"):
-        text, data = about.get("text"), about.get("base64", about.get("data"))
+        text, data = about.get("text"), _data_of(about)
         if isinstance(text, str):
             return text
+        if isinstance(data, str) and _is_data_url(data):
+            data = data.partition(",")[2]
         if isinstance(data, str):
             return data if is_plain else _decoded(data, place)
     of_type = f" of type {mime}" if mime else ""
@@ -152,10 +226,48 @@ def _document(block: Block, place: str) -> str:
     )
 
 
-def _with_source(block: Block) -> dict[str, Any]:
-    """A block with what Anthropic's form keeps in its `source`; the source's type wins."""
-    source = block.get("source")
-    return {**block, **source} if isinstance(source, dict) else dict(block)
+def _resource(block: Block, place: str) -> Part:
+    """What an MCP tool embeds: text, or a file."""
+    about = _flat(block)
+    text = about.get("text")
+    return text if isinstance(text, str) else _file(block, place)
+
+
+def _flat(block: Block) -> dict[str, Any]:
+    """A block with what it keeps inside: Anthropic in `source`, OpenAI in `file`, MCP in `resource`, LangChain in
+    `extras`. The source's type wins."""
+    extras = block.get("extras")  # langchain-core puts the type of a v0 block by id there.
+    about = {**extras, **block} if isinstance(extras, dict) else dict(block)
+    for key in ("source", "file", "resource"):
+        if isinstance(inner := block.get(key), dict):
+            about |= inner
+    return about
+
+
+def _mime_of(about: Block) -> str | None:
+    """The declared media type, under the name that each dialect has for it, or that of a data url."""
+    for key in ("mime_type", "media_type", "mimeType"):
+        if isinstance(mime := about.get(key), str) and mime:
+            return mime
+    url = about.get("file_data") or about.get("url")
+    if isinstance(url, str) and _is_data_url(url):
+        return url[5:].partition(",")[0].partition(";")[0] or None
+    return None
+
+
+def _is_data_url(text: str) -> bool:
+    return text[:5].lower() == "data:"
+
+
+def _data_of(about: Block) -> Any:
+    return next(
+        (
+            about[key]
+            for key in ("base64", "data", "blob", "file_data")
+            if about.get(key) is not None
+        ),
+        None,
+    )
 
 
 def _json(block: Block, place: str) -> str:
@@ -181,28 +293,28 @@ def _decoded(data: str, place: str) -> str:
         ) from None
 
 
+def _media(kind: MediaKind, about: Block, place: str) -> Media:
+    """A medium by its bytes, its url or its id, wherever a dialect keeps them."""
+    mime, data = _mime_of(about), _data_of(about)
+    url = about.get("url") or about.get("file_uri")
+    if isinstance(data, str) and _is_data_url(data):
+        data, url = None, data
+    if isinstance(data, bytes):
+        return Media(kind=kind, source=BytesSource(data), mime_type=mime)
+    if isinstance(data, str):
+        return Media(kind=kind, source=Base64Source.from_text(data, field=place), mime_type=mime)
+    if isinstance(url, str):
+        return media_from_url(url, kind=kind, field=place, mime=mime)
+    file_id = about.get("id") if about.get("source_type") == "id" else about.get("file_id")
+    if isinstance(file_id, str):
+        return asset_reference(file_id, kind=kind, mime=mime, field=place)
+    raise invalid_block(place, f"the {kind} block has neither base64, nor url, nor file_id")
+
+
 def _media_reader(kind: MediaKind) -> Reader:
-    """Reads the `image`, `audio` and `video` blocks of LangChain (v0 and v1) and of Anthropic."""
+    """Reads the `image`, `audio` and `video` blocks of LangChain (v0 and v1), of Anthropic and of MCP."""
 
-    def read(block: Block, place: str) -> Media:
-        source, extras = block.get("source"), block.get("extras")
-        about = {**block, **source} if isinstance(source, dict) else block
-        if isinstance(extras, dict):
-            about = {**extras, **about}  # langchain-core puts the type of a v0 block by id there.
-        mime = about.get("mime_type") or about.get("media_type")
-        data = about.get("base64", about.get("data"))
-        file_id = about.get("id") if about.get("source_type") == "id" else about.get("file_id")
-        if isinstance(data, str):
-            return Media(
-                kind=kind, source=Base64Source.from_text(data, field=place), mime_type=mime
-            )
-        if isinstance(about.get("url"), str):
-            return media_from_url(about["url"], kind=kind, field=place, mime=mime)
-        if isinstance(file_id, str):
-            return asset_reference(file_id, kind=kind, mime=mime, field=place)
-        raise invalid_block(place, f"the {kind} block has neither base64, nor url, nor file_id")
-
-    return read
+    return lambda block, place: _media(kind, _flat(block), place)
 
 
 def _url_reader(kind: MediaKind, key: str) -> Reader:
@@ -241,8 +353,10 @@ _READERS: Mapping[str, Reader] = {
     "refusal": _text,
     "text-plain": _document,
     "document": _document,
-    "file": _document,
-    "media": _document,
+    "file": _file,
+    "input_file": _file,
+    "media": _file,
+    "resource": _resource,
     "json": _json,
     "search_result": _search_result,
     "image": _media_reader("image"),

@@ -47,8 +47,10 @@ class NVCFError(core.NVCFError, lc.ModelError):
     """Base of every error that this package raises."""
 
 
-class InvalidRequestError(NVCFError, core.InvalidRequestError, lc.ModelInvalidRequestError):
-    """Refused here; nothing was sent."""
+class InvalidRequestError(
+    NVCFError, core.InvalidRequestError, lc.ModelInvalidRequestError, ValueError
+):
+    """Refused here; nothing was sent. A ValueError, as LangChain's own models raise for such input."""
 
 
 class APIConnectionError(NVCFError, core.APIConnectionError, lc.ModelConnectionError):
@@ -113,12 +115,11 @@ class ServerError(APIStatusError, core.ServerError, lc.ModelAPIError):
     """408, 5xx, and a 400 whose text says DEGRADED: the service's fault."""
 
 
-class RefusalError(NVCFError, _ModelRefusal):
-    """The model refused to give the structured answer that it was asked for; `.refusal` is what it said."""
+class RefusalError(NVCFError, core.RefusalError, _ModelRefusal):
+    """The model declined to give the structured answer that it was asked for; `.refusal` is what it said."""
 
-    def __init__(self, refusal: str) -> None:
-        self.refusal = refusal
-        super().__init__(f"the model refused: {refusal}")
+    def __init__(self, refusal: str, *, request_id: str | None = None) -> None:
+        core.RefusalError.__init__(self, refusal, request_id=request_id)
 
 
 _LANGCHAIN_CLASSES: dict[type[core.NVCFError], type[NVCFError]] = {
@@ -129,6 +130,7 @@ _LANGCHAIN_CLASSES: dict[type[core.NVCFError], type[NVCFError]] = {
     core.PollingTimeoutError: PollingTimeoutError,
     core.StreamInterruptedError: StreamInterruptedError,
     core.AssetUploadError: AssetUploadError,
+    core.RefusalError: RefusalError,
     core.InvalidResponseError: InvalidResponseError,
     core.APIStatusError: APIStatusError,
     core.BadRequestError: BadRequestError,

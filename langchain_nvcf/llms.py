@@ -125,6 +125,8 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
             return _generations(await self._client.acomplete(call))
 
     def _is_streaming(self, kwargs: Mapping[str, Any]) -> bool:
+        if self._asks_for_several(kwargs):
+            return False
         given = kwargs.get("streaming")
         return self.streaming if given is None else bool(given)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import (
@@ -18,7 +19,19 @@ from langchain_core.messages import (
 from nvcf_core.messages import Message, Part
 from nvcf_core.request.past_calls import PastCall, past_calls
 
-from .content import Block, blocks_of, invalid_block, part_of, parts_of, reasoning_of, type_of
+from .content import (
+    Block,
+    Warn,
+    answer_part,
+    blocks_of,
+    invalid_block,
+    is_encrypted,
+    part_of,
+    parts_of,
+    reasoning_of,
+    result_parts,
+    type_of,
+)
 
 _ROLES = {"human": "user", "ai": "assistant", "developer": "system", "function": "tool"}
 """What other frameworks and providers call a role, and what the service calls it."""
@@ -35,47 +48,63 @@ _CALL_BLOCKS = frozenset(
 )
 
 
-def to_core_messages(messages: Sequence[BaseMessage]) -> list[Message]:
+def _silent(_reason: str, _message: str) -> None:
+    """Where nothing is sent, such as when tokens are counted, nobody is warned."""
+
+
+def to_core_messages(messages: Sequence[BaseMessage], warn: Warn = _silent) -> list[Message]:
     """The conversation in the core's vocabulary.
+
+    Args:
+        messages: the conversation.
+        warn: told of what is left out, or replaced by a line of text.
 
     Raises:
         InvalidRequestError: a message or a block of it cannot be sent. The error names its place and type.
     """
-    converted: list[Message] = []
-    for number, message in enumerate(messages):
-        converted += _converted(message, number)
-    return converted
+    return [
+        replace(converted, index=number)
+        for number, message in enumerate(messages)
+        for converted in _converted(message, number, warn)
+    ]
 
 
-def _converted(message: BaseMessage, number: int) -> list[Message]:
+def _converted(message: BaseMessage, number: int, warn: Warn) -> list[Message]:
     place = f"messages[{number}]"
     match message:
         case HumanMessage():
-            return _from_human(message, place)
+            return _from_human(message, place, warn)
         case AIMessage():
-            return [_from_ai(message, place, number)]
+            return [_from_ai(message, number, warn)]
         case SystemMessage():
             return [_plain("system", message, place)]
         case ToolMessage():
-            return [_plain("tool", message, place, tool_call_id=message.tool_call_id)]
+            return [_result(message, message.tool_call_id, place, warn)]
         case FunctionMessage():
-            return [_plain("tool", message, place, tool_call_id=_legacy_id(message.name))]
+            return [_result(message, _legacy_id(message.name), place, warn)]
         case ChatMessage():
-            return [_chat(message, place)]
+            return [_chat(message, place, warn)]
     raise invalid_block(place, f"a {type(message).__name__} cannot be sent to a model")
 
 
-def _plain(role: str, message: BaseMessage, place: str, tool_call_id: str | None = None) -> Message:
+def _plain(role: str, message: BaseMessage, place: str) -> Message:
     parts = tuple(parts_of(message.content, place))
-    return Message(role=role, parts=parts, name=message.name, tool_call_id=tool_call_id)
+    return Message(role=role, parts=parts, name=message.name)
 
 
-def _chat(message: ChatMessage, place: str) -> Message:
+def _result(message: BaseMessage, call_id: str | None, place: str, warn: Warn) -> Message:
+    parts = tuple(result_parts(message.content, place, warn))
+    return Message(role="tool", parts=parts, name=message.name, tool_call_id=call_id)
+
+
+def _chat(message: ChatMessage, place: str, warn: Warn) -> Message:
     role = _ROLES.get(message.role, message.role)
-    return _plain(role, message, place, tool_call_id=message.additional_kwargs.get("tool_call_id"))
+    if role == "tool":
+        return _result(message, message.additional_kwargs.get("tool_call_id"), place, warn)
+    return _plain(role, message, place)
 
 
-def _from_human(message: HumanMessage, place: str) -> list[Message]:
+def _from_human(message: HumanMessage, place: str, warn: Warn) -> list[Message]:
     """The user's message, after the tool results in it: Anthropic's form has them there."""
     if isinstance(message.content, str):
         return [_plain("user", message, place)]
@@ -83,7 +112,7 @@ def _from_human(message: HumanMessage, place: str) -> list[Message]:
     parts: list[Part] = []
     for where, block in blocks_of(message.content, place):
         if type_of(block) == "tool_result":
-            found = tuple(parts_of(block.get("content"), where))
+            found = tuple(result_parts(block.get("content"), where, warn))
             results.append(Message(role="tool", parts=found, tool_call_id=block.get("tool_use_id")))
         else:
             parts.append(part_of(block, where))
@@ -92,16 +121,21 @@ def _from_human(message: HumanMessage, place: str) -> list[Message]:
     return [*results, Message(role="user", parts=tuple(parts), name=message.name)]
 
 
-def _from_ai(message: AIMessage, place: str, number: int) -> Message:
+def _from_ai(message: AIMessage, number: int, warn: Warn) -> Message:
     parts: list[Part] = []
     reasonings: list[str] = []
-    blocks = blocks_of(message.content, place)
+    blocks = blocks_of(message.content, f"messages[{number}]")
     for where, block in blocks:
         reasoning = reasoning_of(block)
-        if reasoning is not None:
+        if reasoning:
             reasonings.append(reasoning)
-        elif type_of(block) not in _CALL_BLOCKS:
-            parts.append(part_of(block, where))
+        elif is_encrypted(block):
+            warn(
+                "foreign_blocks", f"{where}: encrypted reasoning is left out of the earlier answer"
+            )
+        elif reasoning is None and type_of(block) not in _CALL_BLOCKS:
+            part = answer_part(block, where, warn)
+            parts += [] if part is None else [part]
     if not parts and isinstance(said := message.additional_kwargs.get("refusal"), str):
         parts.append(said)
     return Message(
@@ -109,7 +143,7 @@ def _from_ai(message: AIMessage, place: str, number: int) -> Message:
         parts=tuple(parts),
         name=message.name,
         tool_calls=past_calls(_calls(message, blocks), number),
-        reasoning="\n\n".join(filter(None, reasonings)) or _kept_reasoning(message),
+        reasoning="\n\n".join(reasonings) or _kept_reasoning(message),
     )
 
 

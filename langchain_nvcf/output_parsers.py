@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from nvcf_core.messages import Chunk, ToolCall
 from nvcf_core.response.accumulator import Accumulator
-from nvcf_core.response.json_text import find_json, partial_json
+from nvcf_core.response.json_text import find_answer, partial_answer
 from nvcf_core.response.tool_arguments import shorten
 
 from .errors import RefusalError
@@ -34,6 +34,10 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
     """The tool whose call holds the object, None where the text holds it."""
     required: tuple[str, ...] = ()
     """Keys without which a dict is refused."""
+    value_only: bool = False
+    """Whether the instance's `value` comes out: the schema is that of `nvcf_core.request.structured.value_model`."""
+    beside_tools: bool = False
+    """Whether the model may call tools instead, which gives None."""
 
     @override
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
@@ -64,11 +68,13 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
                 return self._fitting(found)
             except ValueError as error:  # What pydantic raises, v1 and v2, is one too.
                 reason = str(error)
+        if self.beside_tools and isinstance(message, AIMessage) and message.tool_calls:
+            return None
         raise _nothing_fits(message, self._wanted, reason)
 
     def read_partial(self, grown: str) -> Any | None:
         """The object in as much of a JSON text as has arrived, None while there is none that fits."""
-        found = partial_json(grown, objects_only=True)
+        found = partial_answer(grown, objects_only=True)
         try:
             return None if found is None else self._instance(found)
         except (ValueError, RecursionError):  # It does not fit yet.
@@ -79,8 +85,10 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         return self.tool or str(getattr(self.schema_class, "__name__", "an object of the schema"))
 
     def _found(self, message: BaseMessage) -> Iterator[dict[str, Any]]:
-        if self.tool is None:
-            yield from find_json(message.text, objects_only=True)
+        if self.tool is None and self.value_only:
+            yield from map(_with_value, find_answer(message.text))
+        elif self.tool is None:
+            yield from find_answer(message.text, objects_only=True)
         elif isinstance(message, AIMessage):
             yield from (call["args"] for call in message.tool_calls if call["name"] == self.tool)
 
@@ -93,6 +101,8 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
     def _instance(self, found: dict[str, Any]) -> Any:
         if self.schema_class is None:
             return found
+        if self.value_only:
+            return self.schema_class.model_validate(found).value
         if hasattr(self.schema_class, "model_validate"):
             return self.schema_class.model_validate(found)
         return self.schema_class.parse_obj(found)
@@ -115,13 +125,27 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
 
 def parser_for(
-    schema: Any, tool: str | None, required: tuple[str, ...] = ()
+    schema: Any,
+    tool: str | None,
+    required: tuple[str, ...] = (),
+    *,
+    value_only: bool = False,
+    beside_tools: bool = False,
 ) -> StructuredOutputParser:
-    """The parser of answers to a schema, see `AnswerParser`."""
+    """The parser of answers to a schema, see `StructuredOutputParser`."""
     is_model = isinstance(schema, type) and is_basemodel_subclass(schema)
     return StructuredOutputParser(
-        schema_class=schema if is_model else None, tool=tool, required=() if is_model else required
+        schema_class=schema if is_model else None,
+        tool=tool,
+        required=() if is_model else required,
+        value_only=value_only,
+        beside_tools=beside_tools,
     )
+
+
+def _with_value(found: Any) -> dict[str, Any]:
+    """What a model wrote for `{"value": …}`: some write the value alone."""
+    return found if isinstance(found, dict) and "value" in found else {"value": found}
 
 
 class _PartialObjects:

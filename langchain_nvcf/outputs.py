@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall
@@ -29,14 +30,44 @@ _SPOILERS = ("]", '"]', '""]', "}", '"}', '""}')
 """Inside a string, after a backslash in a string, outside; for what an object and what a list leaves open."""
 
 
-def to_chat_result(answer: Chunk) -> ChatResult:
-    """A whole answer; each further choice (`n` > 1) is a generation of its own."""
+def to_chat_result(answer: Chunk, include_headers: bool = False) -> ChatResult:
+    """A whole answer; each further choice (`n` > 1) is a generation of its own.
+
+    Args:
+        answer: the answer.
+        include_headers: whether the metadata of the messages have the headers of the response.
+    """
+    choices = (answer, *answer.other_choices)
     return ChatResult(
-        generations=[_generation(choice) for choice in (answer, *answer.other_choices)]
+        generations=[_generation(choice, include_headers) for choice in choices],
+        llm_output={"token_usage": token_usage(answer.usage), "model_name": answer.model},
     )
 
 
-def _generation(answer: Chunk) -> ChatGeneration:
+def token_usage(usage: Usage | None) -> dict[str, int]:
+    """The token counts of one call, as `llm_output` has them; empty where the service gave none."""
+    if usage is None:
+        return {}
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+
+
+def combined_llm_output(outputs: Iterable[dict[str, Any] | None]) -> dict[str, Any]:
+    """The `llm_output` of several calls: their tokens added up, and the models that answered."""
+    used: dict[str, int] = {}
+    models: dict[str, None] = {}
+    for output in outputs:
+        for name, count in (output or {}).get("token_usage", {}).items():
+            used[name] = used.get(name, 0) + count
+        if model := (output or {}).get("model_name"):
+            models[model] = None
+    return {"token_usage": used, "model_name": ", ".join(models)}
+
+
+def _generation(answer: Chunk, include_headers: bool) -> ChatGeneration:
     calls: list[LCToolCall] = []
     invalid: list[InvalidToolCall] = []
     for read in parse_tool_calls(answer.tool_calls, answer.finish_reason):
@@ -50,7 +81,7 @@ def _generation(answer: Chunk) -> ChatGeneration:
     message = AIMessage(
         content=answer.text,
         additional_kwargs=additional_kwargs(answer),
-        response_metadata=response_metadata(answer),
+        response_metadata=response_metadata(answer, include_headers),
         tool_calls=calls,
         invalid_tool_calls=invalid,
         usage_metadata=usage_metadata(answer.usage),
@@ -72,7 +103,7 @@ def additional_kwargs(chunk: Chunk) -> dict[str, Any]:
     return kwargs
 
 
-def response_metadata(answer: Chunk) -> dict[str, Any]:
+def response_metadata(answer: Chunk, include_headers: bool = False) -> dict[str, Any]:
     """`response_metadata` of a whole answer, or of the last piece of one."""
     facts = {
         "finish_reason": answer.finish_reason,
@@ -81,6 +112,7 @@ def response_metadata(answer: Chunk) -> dict[str, Any]:
         "request_id": answer.request_id,
         "logprobs": answer.logprobs,
         "model_provider": PROVIDER,
+        "headers": dict(answer.headers) if include_headers else None,
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
 
@@ -113,10 +145,16 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
 class ChunkConverter:
     """Turns the chunks of one stream into message chunks, which add up to the whole answer's message."""
 
-    __slots__ = ("_calls",)
+    __slots__ = ("_calls", "_include_headers")
 
-    def __init__(self) -> None:
+    def __init__(self, include_headers: bool = False) -> None:
+        """Begin.
+
+        Args:
+            include_headers: whether the metadata of the last piece have the headers of the response.
+        """
         self._calls = Accumulator()
+        self._include_headers = include_headers
 
     def convert(self, chunk: Chunk) -> tuple[ChatGenerationChunk, ...]:
         """The message chunks that a chunk of the core becomes: one, and at the end sometimes two."""
@@ -125,7 +163,8 @@ class ChunkConverter:
         if not chunk.last:
             return (ChatGenerationChunk(message=_piece(chunk)),)
         last = ChatGenerationChunk(
-            message=_last_piece(chunk), generation_info=_generation_info(chunk)
+            message=_last_piece(chunk, self._include_headers),
+            generation_info=_generation_info(chunk),
         )
         spoilers = self._invalidating_fragments(chunk.finish_reason)
         if not spoilers:
@@ -160,11 +199,11 @@ def _piece(chunk: Chunk) -> AIMessageChunk:
     )
 
 
-def _last_piece(chunk: Chunk) -> AIMessageChunk:
+def _last_piece(chunk: Chunk, include_headers: bool) -> AIMessageChunk:
     return AIMessageChunk(
         content=chunk.text,
         additional_kwargs=additional_kwargs(chunk),
-        response_metadata=response_metadata(chunk),
+        response_metadata=response_metadata(chunk, include_headers),
         tool_call_chunks=_fragments(chunk),
         usage_metadata=usage_metadata(chunk.usage),
         chunk_position="last",

@@ -27,13 +27,15 @@ class EventConverter:
     with the message.
     """
 
-    def __init__(self, model: str, message_id: str) -> None:
+    def __init__(self, model: str, message_id: str, include_headers: bool = False) -> None:
         """Begin.
 
         Args:
             model: the model that was asked.
             message_id: what the message will be called.
+            include_headers: whether the metadata have the headers of the response in the end.
         """
+        self._include_headers = include_headers
         self._model = model
         self._message_id = message_id
         self._started = False
@@ -106,11 +108,13 @@ class EventConverter:
             yield _finished(self._call_blocks[parsed.call.index], _call_block(parsed))
         if said.refusal:
             block = refusal_block(said.refusal)
-            yield self._start({**block, "value": {}})
+            yield self._start(block)
             yield _finished(self._blocks - 1, block)
         finish: Event = {
             "event": "message-finish",
-            "metadata": response_metadata(replace(last, logprobs=said.logprobs)),
+            "metadata": response_metadata(
+                replace(last, logprobs=said.logprobs), self._include_headers
+            ),
         }
         if usage := usage_metadata(last.usage):
             finish["usage"] = usage

@@ -13,7 +13,12 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 
 from nvcf_core.models.spec import ModelSpec
-from nvcf_core.request.structured import forced_tool, response_format, structured_method
+from nvcf_core.request.structured import (
+    forced_tool,
+    response_format,
+    structured_method,
+    value_model,
+)
 
 from .errors import InvalidRequestError
 from .output_parsers import parser_for
@@ -34,10 +39,12 @@ class StructuredOutput:
     """
 
     schema: Any
-    """A class, a JSON schema or a tool; None only with `json_mode`."""
+    """A class, another type, a JSON schema or a tool; None only with `json_mode`."""
     method: Method
     include_raw: bool
     strict: bool | None
+    value_only: bool = False
+    """Whether the answer is the `value` of the schema's class."""
 
     def __post_init__(self) -> None:
         if self.method not in ("function_calling", "json_schema", "json_mode"):
@@ -52,6 +59,15 @@ class StructuredOutput:
                 "strict needs a schema to be strict about: json_mode has none", field="strict"
             )
 
+    @classmethod
+    def of(
+        cls, schema: Any, method: Method, *, include_raw: bool, strict: bool | None
+    ) -> StructuredOutput:
+        """The same, of any schema: one that is not an object's becomes the only field of one."""
+        wrapper = value_model(schema)
+        described = titled(schema) if wrapper is None else wrapper
+        return cls(described, method, include_raw, strict, value_only=wrapper is not None)
+
     def bound_to(
         self, model: BaseChatModel, spec: ModelSpec, settings: Mapping[str, Any]
     ) -> Runnable[LanguageModelInput, Any]:
@@ -60,14 +76,22 @@ class StructuredOutput:
         Args:
             model: the model that is asked.
             spec: its row.
-            settings: further keywords of the call.
+            settings: further keywords of the call. `tools` are tools that it may call instead of answering; it then
+                gives None, and with `include_raw` the message that calls them.
 
         Raises:
-            InvalidRequestError: the schema describes nothing.
+            InvalidRequestError: the schema describes nothing, or something is not a tool.
         """
-        fields, tool = self._asked(spec)
-        llm = model.bind(**{**fields, **self._traced(), **settings})
-        parser = parser_for(self.schema, tool, self._required(tool))
+        tools = openai_tools(settings.get("tools") or ())
+        fields, tool = self._asked(spec, tools)
+        llm = model.bind(**{**self._traced(), **settings, **fields})
+        parser = parser_for(
+            self.schema,
+            tool,
+            self._required(tool),
+            value_only=self.value_only,
+            beside_tools=bool(tools),
+        )
         if not self.include_raw:
             return llm | parser
         parsed = RunnablePassthrough.assign(
@@ -77,31 +101,41 @@ class StructuredOutput:
         raw: Runnable[LanguageModelInput, dict[str, AIMessage]] = RunnableMap(raw=llm)
         return raw | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
-    def _asked(self, spec: ModelSpec) -> tuple[dict[str, Any], str | None]:
+    def _asked(
+        self, spec: ModelSpec, tools: list[dict[str, Any]]
+    ) -> tuple[dict[str, Any], str | None]:
         """The keywords that ask for the object, and the tool that holds it, if one does."""
+        beside = {"tools": tools} if tools else {}
         if self.method == "function_calling":
-            [tool] = openai_tools([titled(self.schema)], self.strict)
-            return forced_tool(tool), tool["function"]["name"]
+            [tool] = openai_tools([self.schema], self.strict)
+            name = tool["function"]["name"]
+            if not tools:
+                return forced_tool(tool), name
+            return {"tools": [*tools, tool], "tool_choice": "required"}, name
         wanted: Mapping[str, Any] = {"type": "json_object"}
         if self.method == "json_schema":
-            wanted = openai_response_format(titled(self.schema), self.strict)
+            wanted = openai_response_format(self.schema, self.strict)
         elif self.schema is not None and not spec.documents("response_format"):
-            wanted = openai_response_format(titled(self.schema))
-        return response_format(spec, wanted), None
+            wanted = openai_response_format(self.schema)
+        return {**response_format(spec, wanted), **beside}, None
 
     def _traced(self) -> dict[str, Any]:
         if self.schema is None:
             return {}
         said = {"method": self.method, "strict": self.strict}
         kwargs = {name: value for name, value in said.items() if value is not None}
-        return {TRACED: {"kwargs": kwargs, "schema": json_schema(titled(self.schema))}}
+        return {TRACED: {"kwargs": kwargs, "schema": json_schema(self.schema)}}
 
     def _required(self, tool: str | None) -> tuple[str, ...]:
         if self.schema is None or tool is not None:
             return ()
-        return tuple(json_schema(titled(self.schema)).get("required", ()))
+        return tuple(json_schema(self.schema).get("required", ()))
 
 
-def default_method(spec: ModelSpec) -> Method:
-    """What a model does best: its own response format, else tools, else the schema in the prompt."""
-    return "function_calling" if structured_method(spec) == "tool" else "json_schema"
+def default_method(spec: ModelSpec, *, beside_tools: bool) -> Method:
+    """What a model does best: its own response format, else tools, else the schema in the prompt.
+
+    Beside tools that it may call, no tool is forced.
+    """
+    forced = structured_method(spec) == "tool" and not beside_tools
+    return "function_calling" if forced else "json_schema"

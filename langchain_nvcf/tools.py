@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
+from nvcf_core.request.tools import function_tool
 from nvcf_core.tool_names import safe_name
 
 from .errors import InvalidRequestError
@@ -20,7 +21,8 @@ ToolChoice: TypeAlias = str | bool | Mapping[str, Any]
 
 Json: TypeAlias = dict[str, Any]
 
-_FORMATS = frozenset(("json_schema", "json_object", "text"))
+_SCHEMA_TYPES = frozenset(("object", "array", "string", "number", "integer", "boolean", "null"))
+"""What `type` says in a JSON schema. Anything else names a response format, of OpenAI's or of another server's."""
 
 
 def openai_tools(tools: Sequence[Tool], strict: bool | None = None) -> list[Json]:
@@ -37,17 +39,11 @@ def openai_tools(tools: Sequence[Tool], strict: bool | None = None) -> list[Json
 
 
 def _openai_tool(tool: Tool, strict: bool | None, field: str) -> Json:
-    if isinstance(tool, Mapping) and isinstance(tool.get("function"), Mapping):
-        function = tool["function"]
-        return (
-            {**tool, "function": {**function, "strict": strict}}
-            if strict is not None
-            else dict(tool)
-        )
-    if (
-        isinstance(tool, Mapping) and tool.get("type") == "function"
-    ):  # The form of OpenAI's responses API.
-        tool = {key: value for key, value in tool.items() if key != "type"}
+    known = function_tool(tool) if isinstance(tool, Mapping) else None
+    if known is not None:
+        if strict is not None:
+            known["function"] = {**known["function"], "strict": strict}
+        return known
     try:
         converted = convert_to_openai_tool(tool, strict=strict)
     except (ValueError, TypeError) as error:
@@ -71,7 +67,7 @@ def openai_response_format(schema: Any, strict: bool | None = None) -> Json:
     Raises:
         InvalidRequestError: it is neither.
     """
-    if isinstance(schema, Mapping) and schema.get("type") in _FORMATS:
+    if isinstance(schema, Mapping) and _is_format(schema):
         return dict(schema)
     described = json_schema(schema, strict)
     name = str(described.get("title") or "answer")
@@ -79,6 +75,11 @@ def openai_response_format(schema: Any, strict: bool | None = None) -> Json:
     if strict is not None:
         about["strict"] = strict
     return {"type": "json_schema", "json_schema": about}
+
+
+def _is_format(schema: Mapping[str, Any]) -> bool:
+    kind = schema.get("type")
+    return isinstance(kind, str) and kind not in _SCHEMA_TYPES and kind != "function"
 
 
 def titled(schema: Any) -> Any:

@@ -17,6 +17,7 @@ from nvcf_core.errors import (
     PermissionDeniedError,
     PollingTimeoutError,
     RateLimitError,
+    RefusalError,
     ServerError,
     StreamInterruptedError,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "PermissionDeniedError",
     "PollingTimeoutError",
     "RateLimitError",
+    "RefusalError",
     "ServerError",
     "StreamInterruptedError",
 ]

@@ -21,7 +21,6 @@ from llama_index.core.base.llms.types import (
     MessageRole,
     VideoBlock,
 )
-from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
 from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictEndEvent,
     LLMStructuredPredictStartEvent,
@@ -84,6 +83,10 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         default=None, description="Whether agents may give it tools. Default: the model's row."
     )
 
+    def __init__(self, model: str | None = None, **data: Any) -> None:
+        """A model; its id may be given without its keyword."""
+        super().__init__(**({} if model is None else {"model": model}), **data)
+
     @classmethod
     def class_name(cls) -> str:
         """The name under which LlamaIndex serialises it."""
@@ -94,9 +97,12 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         """What the frameworks' retrieval, memory and agents go by."""
         spec = self._spec()
         calls = self.is_function_calling_model
+        window = self.context_window or spec.context_window
+        # Retrieval leaves so much of the window for the answer: all that a model could write would leave no room.
+        answer = min(spec.max_output_tokens or window, window // 4)
         return LLMMetadata(
-            context_window=self.context_window or spec.context_window,
-            num_output=self.max_tokens or spec.max_output_tokens or DEFAULT_NUM_OUTPUTS,
+            context_window=window,
+            num_output=self.max_tokens or answer,
             is_chat_model=True,
             is_function_calling_model=spec.supports_tools if calls is None else calls,
             model_name=self.model,
@@ -104,9 +110,17 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
     def __getstate__(self) -> dict[Any, Any]:
         # The framework deletes what it cannot pickle from the very object: it gets a copy.
-        copied = self.model_copy(update={"api_key": None})
+        key = self._key_that_travels()
+        copied = self.model_copy(update={"api_key": key})
         copied._opened_client = None
+        copied._key_left_behind = key is None and (self.api_key is not None or self.key_left_behind)
         return super(NVCF, copied).__getstate__()
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        # The framework constructs the object anew, which reads the environment of this process for what was not set.
+        for name in ("base_url", "nvcf_url"):
+            setattr(self, name, state["__dict__"][name])
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         # A limiter is shared by all that it limits, and holds a lock, which cannot be copied.
@@ -205,19 +219,21 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
     def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
         return chat_response(
             self._client.complete(
-                self._build_request(to_core_messages(messages), given, stream=False)
+                self._build_request(to_core_messages(messages, self.warn), given, stream=False)
             )
         )
 
     async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
-        call = self._build_request(to_core_messages(messages), given, stream=False)
+        call = self._build_request(to_core_messages(messages, self.warn), given, stream=False)
         return chat_response(await self._client.acomplete(call))
 
     def _stream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseGen:
         return chat_responses(
-            self._client.stream(self._build_request(to_core_messages(messages), given, stream=True))
+            self._client.stream(
+                self._build_request(to_core_messages(messages, self.warn), given, stream=True)
+            )
         )
 
     def _astream_chat(
@@ -225,7 +241,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
     ) -> ChatResponseAsyncGen:
         return achat_responses(
             self._client.astream(
-                self._build_request(to_core_messages(messages), given, stream=True)
+                self._build_request(to_core_messages(messages, self.warn), given, stream=True)
             )
         )
 
@@ -333,7 +349,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         """What `stream_structured_predict` yields: the object as it grows, at last all of it."""
         question = StructuredRequest(output_cls, self.pydantic_program_mode)
         messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
-        growing = StructuredStream(question, output_cls)
+        growing = StructuredStream(question)
         with closing(self.stream_chat(messages, **keywords)) as responses:
             for response in responses:
                 if (partial := growing.feed(response)) is not None:
@@ -351,7 +367,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         """The same for `astream_structured_predict`."""
         question = StructuredRequest(output_cls, self.pydantic_program_mode)
         messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
-        growing = StructuredStream(question, output_cls)
+        growing = StructuredStream(question)
         stream = await self.astream_chat(messages, **keywords)
 
         async def objects() -> AsyncGenerator[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO, IOBase
 from typing import Any, BinaryIO, TypeAlias, cast
 
@@ -31,7 +31,7 @@ from nvcf_core.media.sources import Base64Source, BytesSource, FileSource, PathS
 from nvcf_core.request.past_calls import past_calls
 
 MediaBlock: TypeAlias = ImageBlock | AudioBlock | VideoBlock
-"""The blocks that carry a picture, a sound or a film."""
+"""The blocks that carry an image, audio or video."""
 
 _ROLES: Mapping[MessageRole, str] = {
     MessageRole.CHATBOT: "assistant",
@@ -48,58 +48,89 @@ _AUDIO_MIMES: Mapping[str, str] = {"mp3": "audio/mpeg", "x-wav": "audio/wav", "m
 """Where `AudioBlock.format`, a file's ending, is not the second half of its media type."""
 
 
-def to_core_messages(messages: Sequence[ChatMessage]) -> list[Message]:
+Warn: TypeAlias = Callable[[str, str], None]
+"""Takes a reason, for which it warns only once, and the message."""
+
+
+def to_core_messages(messages: Sequence[ChatMessage], warn: Warn) -> list[Message]:
     """Translate a conversation.
 
+    Args:
+        messages: the conversation.
+        warn: told of what is left out, or replaced by a line of text.
+
     Raises:
-        InvalidRequestError: a message is no `ChatMessage`; or a block cannot be sent: it is empty,
-            of no known class, or a document that is no text.
+        InvalidRequestError: a message is not a `ChatMessage`; or a block of the user's or of the system cannot be
+            sent: it is empty, of an unknown class, or a document that is not text.
     """
-    return [_message(message, number) for number, message in enumerate(messages)]
+    return [_message(message, number, warn) for number, message in enumerate(messages)]
 
 
-def _message(message: ChatMessage, number: int) -> Message:
+def _message(message: ChatMessage, number: int, warn: Warn) -> Message:
     field = f"messages[{number}]"
     if not isinstance(message, ChatMessage):
         raise InvalidRequestError(
-            f"{field} is no ChatMessage, but {type(message).__name__}", field=field
+            f"{field} is not a ChatMessage, but {type(message).__name__}", field=field
         )
     role = _ROLES.get(message.role, message.role.value)
     extra = message.additional_kwargs
     return Message(
         role=role,
-        parts=tuple(_parts(message.blocks, role, f"{field}.blocks")),
+        parts=tuple(_parts_or_lines(message.blocks, role, f"{field}.blocks", warn)),
         name=_text(extra.get("name")),
         tool_calls=past_calls(_tool_calls(message), number),
         tool_call_id=_text(extra.get("tool_call_id")) if role == "tool" else None,
         reasoning=_reasoning(message) if role == "assistant" else None,
+        index=number,
     )
+
+
+def _parts_or_lines(
+    blocks: Sequence[BaseContentBlock], role: str, field: str, warn: Warn
+) -> Iterator[Part]:
+    """The content; of what cannot be sent, an answer loses it and a tool's result has a line of text in its place."""
+    for place, block in enumerate(blocks):
+        where = f"{field}[{place}]"
+        try:
+            yield from list(_parts(block, role, where))
+        except InvalidRequestError as error:
+            if role == "assistant":
+                warn("foreign_blocks", f"{error}. It is left out of the earlier answer")
+            elif role == "tool":
+                line = f"[{_kind(block)}; not shown: this model cannot read it]"
+                warn("unseen_media", f"{error}. {line} is sent in its place")
+                yield line
+            else:
+                raise
+
+
+def _kind(block: BaseContentBlock) -> str:
+    mime = getattr(block, "document_mimetype", None)
+    kind = str(getattr(block, "block_type", type(block).__name__))
+    return ", ".join(filter(None, (kind, mime)))
 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _parts(blocks: Iterable[BaseContentBlock], role: str, field: str) -> Iterator[Part]:
-    for place, block in enumerate(blocks):
-        where = f"{field}[{place}]"
-        if isinstance(block, TextBlock):
-            if block.text:
-                yield block.text
-        elif isinstance(block, ImageBlock | AudioBlock | VideoBlock):
-            yield _media(block, where)
-        elif isinstance(block, DocumentBlock):
-            yield _document_text(block, where)
-        elif isinstance(block, CitableBlock):
-            yield from _parts(block.content, role, f"{where}.content")
-        elif isinstance(block, CitationBlock):
-            # In an answer it says where the text comes from, and is no part of what was said.
-            if role != "assistant":
-                yield from _parts([block.cited_content], role, f"{where}.cited_content")
-        elif not isinstance(block, _NO_CONTENT):
-            raise InvalidRequestError(
-                f"{where}: {type(block).__name__} cannot be sent", field=where
-            )
+def _parts(block: BaseContentBlock, role: str, field: str) -> Iterator[Part]:
+    if isinstance(block, TextBlock):
+        if block.text:
+            yield block.text
+    elif isinstance(block, ImageBlock | AudioBlock | VideoBlock):
+        yield _media(block, field)
+    elif isinstance(block, DocumentBlock):
+        yield _document_text(block, field)
+    elif isinstance(block, CitableBlock):
+        for place, inner in enumerate(block.content):
+            yield from _parts(inner, role, f"{field}.content[{place}]")
+    elif isinstance(block, CitationBlock):
+        # In an answer it says where the text comes from, and is not part of what was said.
+        if role != "assistant":
+            yield from _parts(block.cited_content, role, f"{field}.cited_content")
+    elif not isinstance(block, _NO_CONTENT):
+        raise InvalidRequestError(f"{field}: {type(block).__name__} cannot be sent", field=field)
 
 
 def _media(block: MediaBlock, field: str) -> Media:

@@ -24,6 +24,10 @@ from llama_index.core.base.llms.types import (
 
 from nvcf_core import Chunk, ToolCall
 from nvcf_core.response.accumulator import Accumulator
+from nvcf_core.wire import get_list
+
+PARTIAL = "partial"
+"""The key of `additional_kwargs` that says of a response with tool calls that more of them may follow."""
 
 
 class ResponseBuilder:
@@ -63,7 +67,7 @@ class ResponseBuilder:
             self._update_calls(self._answer.tool_calls)
         else:
             self._update_calls([self._answer.tool_call(call.index) for call in chunk.tool_calls])
-        facts = self._facts(chunk) if chunk.last else {}
+        facts = self._facts(chunk) if chunk.last else self._progress()
         if chunk.reasoning:
             facts["thinking_delta"] = chunk.reasoning
         return ChatResponse(
@@ -73,6 +77,9 @@ class ResponseBuilder:
             logprobs=_logprobs(self._answer.logprobs if chunk.last else chunk.logprobs) or None,
             additional_kwargs=facts,
         )
+
+    def _progress(self) -> dict[str, Any]:
+        return {PARTIAL: True} if self._blocks else {}
 
     def _update_calls(self, calls: Iterable[ToolCall]) -> None:
         for call in calls:
@@ -130,26 +137,28 @@ def _plain(call: ToolCall) -> dict[str, Any]:
 
 
 def _logprobs(logprobs: dict[str, Any] | None) -> list[list[LogProb]]:
-    """For each token: itself, and then the others that were likely."""
-    if logprobs is None:
+    """For each token: itself, and then the others that were likely. What has another form is left out."""
+    tokens = (_alternatives(token) for token in get_list(logprobs, "content"))
+    return [alternatives for alternatives in tokens if alternatives]
+
+
+def _alternatives(token: object) -> list[LogProb]:
+    first = _logprob(token)
+    if first is None:
         return []
-    return [_alternatives(token) for token in logprobs.get("content") or ()]
+    others = [_logprob(other) for other in get_list(token, "top_logprobs")]
+    return [first, *(other for other in others if other and other.token != first.token)]
 
 
-def _alternatives(token: dict[str, Any]) -> list[LogProb]:
-    others = [
-        other
-        for other in token.get("top_logprobs") or ()
-        if other.get("token") != token.get("token")
-    ]
-    return [
-        LogProb(
-            token=each.get("token") or "",
-            logprob=each.get("logprob") or 0.0,
-            bytes=each.get("bytes") or [],
-        )
-        for each in (token, *others)
-    ]
+def _logprob(token: object) -> LogProb | None:
+    if not isinstance(token, dict) or not isinstance(token.get("token"), str):
+        return None
+    number = token.get("logprob")
+    return LogProb(
+        token=token["token"],
+        logprob=number if isinstance(number, (int, float)) else 0.0,
+        bytes=[byte for byte in get_list(token, "bytes") if type(byte) is int],
+    )
 
 
 def chat_response(chunk: Chunk) -> ChatResponse:

@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
-from typing import Any, Generic
+from typing import Any, Generic, get_origin
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model, PydanticProgramMode
 from pydantic import BaseModel, ValidationError
 
-from nvcf_core.errors import InvalidRequestError
+from nvcf_core.errors import InvalidRequestError, RefusalError
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.request.structured import (
     AnswerSchema,
     StructuredMethod,
     structured_fields,
     structured_method,
+    value_model,
 )
-from nvcf_core.response.json_text import find_json, partial_json
+from nvcf_core.response.json_text import find_answer, partial_answer
+from nvcf_core.response.tool_arguments import cut_reason, shorten
 
 _OWN_KEYWORDS = frozenset(
     ("tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "response_format")
 )
 """Per-call keywords that structured output sets itself."""
-_LONGEST_SHOWN = 1_000
 
 
 class StructuredRequest(Generic[Model]):
-    """How an object of a class is asked for, and how it is read out of the answer."""
+    """How an object of a class is asked for, and how it is read out of the answer.
+
+    Of a type that is not a class of objects (an Enum, a Literal, a list of models) the answer is its member or value.
+    """
 
     def __init__(self, output_cls: type[Model], mode: PydanticProgramMode) -> None:
-        self._output_cls = output_cls
+        wrapper = value_model(output_cls)
+        self.output_cls: type[Any] = wrapper or output_cls
+        self._value_only = wrapper is not None
+        self.is_list = list in (output_cls, get_origin(output_cls))
         self._mode = mode
-        self._schema = _schema(output_cls)
+        self._schema = _schema(self.output_cls)
 
     def keywords(
         self, given: Mapping[str, Any], spec: ModelSpec, calls_tools: bool
@@ -50,7 +58,7 @@ class StructuredRequest(Generic[Model]):
             InvalidRequestError: the mode is one of those that are made for other models.
         """
         kept = {name: value for name, value in given.items() if name not in _OWN_KEYWORDS}
-        name = str(self._schema.get("title") or self._output_cls.__name__)
+        name = str(self._schema.get("title") or self.output_cls.__name__)
         method = self._method(spec, calls_tools)
         return {**kept, **structured_fields(method, AnswerSchema(name, self._schema))}
 
@@ -70,50 +78,85 @@ class StructuredRequest(Generic[Model]):
         method = structured_method(spec, calls_tools)
         return "prompt" if method == "tool" and not is_object else method
 
+    def parsed(self, data: Any) -> Any:
+        """The object that a JSON value stands for.
+
+        Raises:
+            pydantic.ValidationError: it does not fit.
+        """
+        if not self._value_only:
+            return self.output_cls.model_validate_json(json.dumps(data))
+        # Some models write the value alone.
+        if not (isinstance(data, dict) and "value" in data):
+            data = {"value": data}
+        return self.output_cls.model_validate_json(json.dumps(data)).value
+
+    def partial(self, data: dict[str, Any]) -> Any:
+        """The object as far as it has arrived: of the class where that much is valid, else with all fields optional.
+
+        None where a value, which has no fields, is not valid yet.
+        """
+        try:
+            return self.parsed(data)
+        except ValidationError:
+            return None if self._value_only else self._flexible.model_validate(data)
+
+    @functools.cached_property
+    def _flexible(self) -> type[FlexibleModel]:
+        return create_flexible_model(self.output_cls)
+
     def read(self, response: ChatResponse) -> Model:
         """The object in a whole answer.
 
         Raises:
+            RefusalError: the model declined. (Engines of LlamaIndex take a ValueError for an empty answer.)
             ValueError: there is none in it. The message shows what came.
         """
+        if refusal := response.additional_kwargs.get("refusal"):
+            request_id = response.additional_kwargs.get("request_id")
+            raise RefusalError(refusal, request_id=request_id)
         call = _first_call(response.message)
-        length = response.additional_kwargs.get("finish_reason") == "length"
-        if call is not None and length:
-            raise self._unusable(
-                response, "its tool call was cut by its length (finish_reason 'length')"
-            )
+        cut = cut_reason(response.additional_kwargs.get("finish_reason"))
+        if call is not None and cut:
+            raise self._unusable(response, cut)
         text = (response.message.content or "") if call is None else _arguments(call)
         problem: Exception | None = None
-        for candidate in find_json(text):
+        for candidate in find_answer(text):
             try:
-                return self._output_cls.model_validate_json(json.dumps(candidate))
+                found: Model = self.parsed(candidate)
+                return found
             except ValidationError as error:
                 problem = problem or error
-        reason = "it holds no JSON" if problem is None else str(problem)[:_LONGEST_SHOWN]
-        if length:
-            reason = f"it was cut by its length (finish_reason 'length'); {reason}"
-        raise self._unusable(response, reason) from problem
+        reason = "it holds no JSON" if problem is None else shorten(str(problem))
+        raise self._unusable(response, f"{cut}; {reason}" if cut else reason) from problem
 
     def _unusable(self, response: ChatResponse, reason: str) -> ValueError:
         call = _first_call(response.message)
-        said = response.additional_kwargs.get("refusal") or response.message.content or ""
+        said = response.message.content or ""
         shown = said if call is None else f"{call.tool_name}({_arguments(call)})"
         return ValueError(
-            f"The answer is no {self._output_cls.__name__}: {reason}. "
-            f"The model answered: {shown[:_LONGEST_SHOWN]!r}"
+            f"The answer is not a {self.output_cls.__name__}: {reason}. "
+            f"The model answered: {shorten(shown)!r}"
         )
 
 
 class StructuredStream(Generic[Model]):
-    """The object of an answer that is still arriving."""
+    """The object of an answer that is still arriving.
 
-    def __init__(self, question: StructuredRequest[Model], output_cls: type[Model]) -> None:
+    Raises:
+        InvalidRequestError: the answer is a list, which LlamaIndex's streams cannot hand out.
+    """
+
+    def __init__(self, question: StructuredRequest[Model]) -> None:
+        if question.is_list:
+            raise InvalidRequestError(
+                "LlamaIndex streams objects, not lists: put the list into a field of a class",
+                field="output_cls",
+            )
         self._question = question
-        self._output_cls = output_cls
-        self._flexible: type[FlexibleModel] = create_flexible_model(output_cls)
         self._text = ""
         self._data: Any = None
-        self._given: BaseModel | None = None
+        self._given: Any = None
         self._last = ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT))
 
     def feed(self, response: ChatResponse) -> Model | FlexibleModel | None:
@@ -127,12 +170,15 @@ class StructuredStream(Generic[Model]):
         if text == self._text:
             return None
         self._text = text
-        data = partial_json(text)
+        data = partial_answer(text)
         if not isinstance(data, dict) or not data or data == self._data:
             return None
         self._data = data
-        self._given = self._partial(data)
-        return self._given
+        grown = self._question.partial(data)
+        if grown is None or grown == self._given:
+            return None
+        self._given = grown
+        return self._given  # type: ignore[no-any-return]
 
     def end(self) -> Model | None:
         """The whole object; None where it was given already.
@@ -142,12 +188,6 @@ class StructuredStream(Generic[Model]):
         """
         whole = self._question.read(self._last)
         return None if whole == self._given else whole
-
-    def _partial(self, data: dict[str, Any]) -> Model | FlexibleModel:
-        try:
-            return self._output_cls.model_validate(data)
-        except ValidationError:
-            return self._flexible.model_validate(data)
 
 
 def _schema(output_cls: type[BaseModel]) -> dict[str, Any]:

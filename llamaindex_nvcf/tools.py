@@ -12,9 +12,10 @@ from llama_index.core.tools.types import BaseTool
 from nvcf_core import ToolCall
 from nvcf_core.request.tools import tool_choice as chosen_tool
 from nvcf_core.response.json_text import partial_json
-from nvcf_core.response.tool_arguments import parse_tool_calls, shorten
+from nvcf_core.response.tool_arguments import cut_reason, parse_tool_calls, shorten
 
 from .messages import tool_calls_of
+from .responses import PARTIAL
 
 
 def tool_arguments(
@@ -60,46 +61,74 @@ def _specification(tool: BaseTool) -> dict[str, Any]:
 def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> list[ToolSelection]:
     """The tool calls of a response, ready to be run.
 
-    While an answer streams, its calls hold what has arrived of their arguments. Of a complete
-    answer, one that has a `finish_reason`, nothing is guessed.
+    While an answer streams, its calls hold what has arrived of their arguments. Of an answer that has ended nothing
+    is guessed: a call whose arguments are not a JSON object becomes a selection whose run fails, whatever the tool
+    takes, with an error that says why, so that an agent goes on and the model sees its mistake.
 
     Raises:
-        ValueError: there is no call and `error_on_no_tool_call`; or the answer is complete, and it
-            was cut by its length or a call's arguments are no JSON object.
+        ValueError: there is no call and `error_on_no_tool_call`; or the answer has ended, has a call, and was cut:
+            by its length, or by the service's content filter.
     """
     calls = tool_calls_of(response.message)
+    cut = cut_reason(response.additional_kwargs.get("finish_reason"))
     if not calls and error_on_no_tool_call:
+        raise _no_call(response, cut)
+    if response.additional_kwargs.get(PARTIAL):
+        return [
+            ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=_so_far(arguments))
+            for call_id, name, arguments in calls
+        ]
+    if calls and cut:
+        _, name, arguments = calls[-1]
         raise ValueError(
-            "Expected at least one tool call, but the model answered: "
-            f"{shorten(response.message.content or '')!r}"
+            f"A call of {name!r} must not be made, for its arguments may be incomplete: {cut}. "
+            f"They are {shorten(str(arguments))!r}"
         )
-    finish_reason = response.additional_kwargs.get("finish_reason")
-    if calls and finish_reason == "length":
-        raise ValueError(
-            "The answer was cut by its length (finish_reason 'length', see max_tokens) in a call "
-            f"of {calls[-1][1]!r}, whose arguments may be incomplete: {shorten(str(calls[-1][2]))!r}"
-        )
-    return [
-        ToolSelection(
-            tool_id=call_id,
-            tool_name=name,
-            tool_kwargs=_parsed(name, arguments, complete=finish_reason is not None),
-        )
-        for call_id, name, arguments in calls
-    ]
+    return [_selection(call_id, name, arguments) for call_id, name, arguments in calls]
 
 
-def _parsed(name: str, arguments: Any, *, complete: bool) -> dict[str, Any]:
+def _no_call(response: ChatResponse, cut: str) -> ValueError:
+    said = f"Expected at least one tool call, but the model answered: {shorten(response.message.content or '')!r}"
+    return ValueError(f"{said} ({cut})" if cut else said)
+
+
+def _so_far(arguments: Any) -> dict[str, Any]:
     if isinstance(arguments, dict):
         return arguments
-    if not complete:
-        return partial_json(arguments, objects_only=True) or {}
-    [parsed] = parse_tool_calls([ToolCall(0, "", name, arguments)], None)
-    if parsed.arguments is None:
-        raise ValueError(
-            f"The call of {name!r} is not valid: {parsed.error}: {shorten(arguments)!r}"
-        )
-    return parsed.arguments
+    return partial_json(arguments, objects_only=True) or {}
+
+
+def _selection(call_id: str, name: str, arguments: Any) -> ToolSelection:
+    if isinstance(arguments, dict):
+        return ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=arguments)
+    [parsed] = parse_tool_calls([ToolCall(0, call_id, name, arguments)], None)
+    if parsed.arguments is not None:
+        return ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=parsed.arguments)
+    # Two keys, since the only argument of a tool with one parameter would be handed over under any name. Not
+    # validated, since that would make a plain text of the first.
+    reason = _SelfKeyword(f"{parsed.error}. Nothing was run; call it again with one JSON object")
+    return ToolSelection.model_construct(
+        tool_id=call_id,
+        tool_name=name,
+        tool_kwargs={reason: parsed.error, "arguments": shorten(arguments)},
+    )
+
+
+class _SelfKeyword(str):
+    """The keyword `self`, which no tool can be called with: its method has an argument of that name already.
+
+    So the call fails before anything runs, whatever the tool takes, and Python's error shows the keyword: the reason.
+    """
+
+    _reason: str
+
+    def __new__(cls, reason: str) -> _SelfKeyword:
+        made = super().__new__(cls, "self")
+        made._reason = reason
+        return made
+
+    def __str__(self) -> str:
+        return self._reason
 
 
 def keep_first_tool_call(response: ChatResponse) -> ChatResponse:

@@ -161,6 +161,7 @@ def _message(value: Any, number: int) -> Message:
         role=value["role"],
         parts=tuple(_parts(value.get("content"), field)),
         name=value.get("name"),
+        reasoning=value.get("reasoning_content"),
         tool_call_id=value.get("tool_call_id"),
         tool_calls=past_calls(
             [(id, function.get("name"), function.get("arguments")) for id, function in functions],

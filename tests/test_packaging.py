@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"nvcf_batch", "nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf"}
+PACKAGES = {
+    "nvcf_batch",
+    "nvcf_core",
+    "nvcf_emulator",
+    "langchain_nvcf",
+    "llamaindex_nvcf",
+    "nvcf_cli",
+}
+NAMESPACE = "llama_index"
+"""The namespace of LlamaIndex's integrations, in which only our module is ours."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -81,8 +90,10 @@ def extra(
 def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES
-    assert len(tops) == len(PACKAGES) + 1
+    assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES | {NAMESPACE}
+    assert len(tops) == len(PACKAGES) + 2
+    shared = [name for name in names if name.startswith(f"{NAMESPACE}/")]
+    assert shared == ["llama_index/llms/nvcf/__init__.py"]
     for package in PACKAGES:
         assert f"{package}/py.typed" in names
         assert f"{package}/__init__.py" in names
@@ -109,7 +120,9 @@ def test_the_bare_install_brings_httpx_and_pydantic_alone(bare: Empty) -> None:
     }  # fmt: skip
     assert found <= allowed
     assert (
-        bare.says("import nvcf_core; print(nvcf_core.spec_for('moonshotai/kimi-k2.6').tools)")
+        bare.says(
+            "import nvcf_core; print(nvcf_core.spec_for('moonshotai/kimi-k2.6').supports_tools)"
+        )
         == "True"
     )
 
@@ -141,3 +154,34 @@ def test_the_wheel_works_with_one_extra(extra: tuple[str, Empty]) -> None:
     code = f"{USE[name]}; print(Model(model='moonshotai/kimi-k2.6', api_key='x').model)"
     assert empty.says(code) == "moonshotai/kimi-k2.6"
     assert "pip install" in empty.fails(f"import {OTHER[name]}")
+
+
+@pytest.fixture(scope="module")
+def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Empty:
+    """The wheel with the command, and with neither framework."""
+    empty = Empty(tmp_path_factory.mktemp("cli"))
+    empty.install(f"{wheel}[cli]")
+    return empty
+
+
+def test_the_command_works_without_a_framework(command: Empty) -> None:
+    nvcf = command.python.with_name("nvcf")
+    assert "moonshotai/kimi-k2.6" in run(nvcf, "models", "--offline").stdout
+    asked = (
+        "import os, subprocess, sys; from nvcf_emulator import Emulator\n"
+        "with Emulator() as server:\n"
+        "    env = {**os.environ, 'NVIDIA_API_KEY': server.api_key, 'NVCF_URL': server.nvcf_url,\n"
+        "           'NVIDIA_BASE_URL': server.base_url}\n"
+        "    for words in (['chat', 'google/paligemma', 'Hi'], ['verify', 'google/paligemma']):\n"
+        "        subprocess.run([sys.executable, '-m', 'nvcf_cli', *words], env=env, check=True)\n"
+    )
+    assert command.says(asked).endswith("15 probes, 0 deviate")
+    diagnosis = run(nvcf, "doctor", "--base-url", "http://127.0.0.1:1/v1", check=False)
+    assert diagnosis.returncode == 1
+    assert 'pip install "nvcf-adapters[langchain]"' in diagnosis.stdout
+
+
+def test_the_command_names_its_extra(bare: Empty) -> None:
+    done = run(bare.python.with_name("nvcf"), check=False)
+    assert done.returncode == 1
+    assert done.stderr == 'nvcf needs typer: pip install "nvcf-adapters[cli]"\n'

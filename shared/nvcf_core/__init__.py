@@ -2,7 +2,6 @@
 
 from .base import BaseNVCF as BaseNVCF
 from .client import Client as Client
-from .config.request_limiter import RequestLimiter as RequestLimiter
 from .messages import Chunk as Chunk
 from .messages import Media as Media
 from .messages import MediaKind as MediaKind
@@ -15,6 +14,7 @@ from .models.catalog import spec_for as spec_for
 from .models.spec import ModelSpec as ModelSpec
 from .protocol.chat_request import ChatRequest as ChatRequest
 from .transport.file_limiter import FileLimiter as FileLimiter
+from .transport.rate_limiter import RequestLimiter as RequestLimiter
 
 __all__ = [
     "BaseNVCF",

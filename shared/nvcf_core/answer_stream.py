@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 
-from .errors import APIConnectionError, NVCFError, StreamInterruptedError
+from .errors import (
+    APIConnectionError,
+    InvalidResponseError,
+    NVCFError,
+    StreamInterruptedError,
+)
 from .exchange import Flow, Response
 from .messages import Chunk
 from .protocol.chat_request import ChatRequest
-from .response.choice import DecodeOptions
+from .protocol.retry import Retries
 from .response.decoder import Decoder, decoder_for
+from .response.json_body import LONGEST_ANSWER, JSONBodyDecoder
+from .response.options import DecodeOptions, options_for
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
 from .transport.bodies import pause_too_long
-from .transport.driver import Conversation
+from .transport.driver import Conversation, OpenResponse
 
 __all__ = ["AnswerStream", "AsyncAnswerStream", "decode_options"]
+
+_AFTER_THE_END = 0.5
+"""Seconds that the rest of a body may take, once the answer in it is whole."""
 
 _KEEPALIVE_LIMIT = 300.0
 """Seconds that a stream may consist of comments alone, which say only that the service is alive."""
@@ -25,27 +36,84 @@ _KEEPALIVE_LIMIT = 300.0
 
 def decode_options(call: ChatRequest) -> DecodeOptions:
     """How the answer to a request is to be read."""
-    return DecodeOptions(
-        model=call.spec.id, stops=call.stops, names=call.names, single_call=call.single_call
+    options = options_for(call.spec, call.fields)
+    return replace(
+        options,
+        stops=call.stops,
+        names=call.names,
+        single_call=options.single_call or call.single_call,
+        warn=call.warn,
     )
 
 
 class _AnswerReader:
     """What reading an answer has in common, sync and async."""
 
-    def __init__(self, call: ChatRequest, response: Response) -> None:
+    def __init__(
+        self, call: ChatRequest, response: Response, arriving: OpenResponse | None
+    ) -> None:
         self.call, self.response = call, response
+        self._arriving = arriving
+        self._length = 0
+        self._finishing = self._looked = False
         self.decoder: Decoder = decoder_for(response, decode_options(call))
+        self._json = isinstance(self.decoder, JSONBodyDecoder)
         self._heard = time.monotonic()
 
     def feed(self, data: bytes) -> list[Chunk]:
-        """Decode, and see to it that comments alone do not keep a call waiting for ever."""
-        chunks = self.decoder.feed(data)
-        if chunks or not self.call.stream:
+        """Decode, within bounds of bytes, and of the time in which nothing comes that is part of the answer.
+
+        Raises:
+            InvalidResponseError: the answer is longer than any may be.
+            StreamInterruptedError: for too long there were only signs of life.
+        """
+        self._length += len(data)
+        if self._length > LONGEST_ANSWER:
+            raise InvalidResponseError(
+                f"the answer is longer than {LONGEST_ANSWER} bytes",
+                body=b"",
+                request_id=self.response.headers.get("nvcf-reqid"),
+            )
+        decoder = self.decoder
+        chunks = decoder.feed(data)
+        if self._is_answer(chunks, data):
             self._heard = time.monotonic()
-        elif time.monotonic() - self._heard > _KEEPALIVE_LIMIT:
-            raise self.interrupted(pause_too_long(_KEEPALIVE_LIMIT, "signs of life alone"))
+        elif self._is_whole():
+            self._finish()
+        else:
+            self._check_silence()
+        if decoder.done:
+            self._finish()
         return chunks
+
+    def _is_answer(self, chunks: list[Chunk], data: bytes) -> bool:
+        """Whether what came is part of the answer: not a comment, nor white space around a JSON text."""
+        if self._json and not data.isspace():
+            self._looked = False
+            return True
+        return bool(chunks)
+
+    def _is_whole(self) -> bool:
+        """Whether the answer is whole although its body has not ended. A JSON text is parsed for that: once."""
+        if not self._json or self._looked:
+            return self.decoder.done
+        self._looked = True
+        return self.decoder.can_end
+
+    def _finish(self) -> None:
+        """Give the rest of the body a moment, which frees the connection for the next request."""
+        if self._arriving is not None and not self._finishing:
+            self._finishing = True
+            self._arriving.limits.finish_within(_AFTER_THE_END)
+
+    def _check_silence(self) -> None:
+        """Signs of life alone do not keep a call waiting for ever."""
+        limit, name = _KEEPALIVE_LIMIT, "signs of life alone"
+        if self._json and self._arriving is not None:
+            given, name = self._arriving.limits.body_limit
+            limit = limit if given is None else given
+        if time.monotonic() - self._heard > limit:
+            raise pause_too_long(limit, name)
 
     def body_ends_by_itself(self) -> bool:
         """Whether a body is framed, so that reading on after the answer frees the connection for the next."""
@@ -78,22 +146,68 @@ class _AnswerReader:
         return interrupted
 
 
-class AnswerStream:
+class _Attempts:
+    """The tries of one answer, until a piece of it has been handed out.
+
+    Args:
+        call: what is asked.
+        begin: the conversation of a try.
+        whole: whether the answer is handed out when it is whole, and not in pieces.
+    """
+
+    def __init__(
+        self, call: ChatRequest, begin: Callable[[Retries], Flow[Response]], whole: bool
+    ) -> None:
+        self.call, self._begin, self._whole = call, begin, whole
+        self._retries = Retries(call.retry)
+        self._reader: _AnswerReader | None = None
+
+    def begin(self) -> Flow[Response]:
+        """The conversation of the next try."""
+        return self._begin(self._retries)
+
+    def reader(self, conversation: Conversation, response: Response) -> _AnswerReader:
+        """What reads the answer of a try."""
+        self._reader = _AnswerReader(self.call, response, conversation.answer)
+        return self._reader
+
+    def answer(self) -> Chunk:
+        """All of the answer, once it has been read."""
+        if self._reader is None:
+            raise RuntimeError("the answer was not read yet")
+        return self._reader.decoder.snapshot()
+
+    def try_again(self, error: NVCFError, conversation: Conversation, handed_out: bool) -> bool:
+        """Whether there is another try after a failure, from whose text the key is taken.
+
+        Raises:
+            NVCFError: the call's time is over.
+        """
+        conversation.redact(error)
+        if handed_out and not self._whole:
+            return False
+        if conversation.is_over():
+            return False
+        return self._retries.after("ask", error)
+
+
+class AnswerStream(_Attempts):
     """One answer being read.
 
     Args:
         backend: what the conversation is held over.
-        flow: the conversation that leads to the answer.
-        call: what is asked.
     """
 
-    def __init__(self, backend: SyncBackend, flow: Flow[Response], call: ChatRequest) -> None:
-        self._backend, self._flow, self._call = backend, flow, call
-        self._reader: _AnswerReader | None = None
-
-    def answer(self) -> Chunk:
-        """All of it, once `chunks` has ended."""
-        return _snapshot(self._reader)
+    def __init__(
+        self,
+        backend: SyncBackend,
+        call: ChatRequest,
+        begin: Callable[[Retries], Flow[Response]],
+        *,
+        whole: bool,
+    ) -> None:
+        super().__init__(call, begin, whole)
+        self._backend = backend
 
     def chunks(self) -> Generator[Chunk]:
         """Its pieces, as they arrive. Closing the generator closes the response.
@@ -101,41 +215,50 @@ class AnswerStream:
         Raises:
             NVCFError: whatever goes wrong.
         """
-        call = self._call
+        call = self.call
         call.deliveries.hash_uploads()
         conversation = Conversation(self._backend, call.options)
-        response = run_sync(conversation.run(self._flow))
-        try:
-            reader = self._reader = _AnswerReader(call, response)
+        while True:
+            response = run_sync(conversation.run(self.begin()))
+            handed_out = False
             try:
-                if conversation.answer is None:
-                    yield from reader.feed(response.body)
-                else:
-                    for data in self._backend.read(conversation.answer):
-                        yield from reader.feed(data)
+                reader = self.reader(conversation, response)
+                try:
+                    if conversation.answer is None:
+                        pieces: Iterable[bytes] = (response.body,)
+                    else:
+                        pieces = conversation.answer.response.iter_bytes()
+                    for data in pieces:
+                        if chunks := reader.feed(data):
+                            handed_out = True
+                            yield from chunks
                         if reader.done():
                             break
-            except APIConnectionError as error:
-                if broken := reader.broken(error):
-                    raise broken from error
-            yield from reader.decoder.flush()
-        except NVCFError as error:
-            conversation.redact(error)
-            raise
-        finally:
-            run_sync(conversation.leave())
+                except APIConnectionError as error:
+                    if broken := reader.broken(error):
+                        raise broken from error
+                yield from reader.decoder.flush()
+                return
+            except NVCFError as error:
+                if not self.try_again(error, conversation, handed_out):
+                    raise
+            finally:
+                run_sync(conversation.leave())
 
 
-class AsyncAnswerStream:
+class AsyncAnswerStream(_Attempts):
     """One answer being read, asynchronously. See `AnswerStream`."""
 
-    def __init__(self, backend: AsyncBackend, flow: Flow[Response], call: ChatRequest) -> None:
-        self._backend, self._flow, self._call = backend, flow, call
-        self._reader: _AnswerReader | None = None
-
-    def answer(self) -> Chunk:
-        """All of it, once `chunks` has ended."""
-        return _snapshot(self._reader)
+    def __init__(
+        self,
+        backend: AsyncBackend,
+        call: ChatRequest,
+        begin: Callable[[Retries], Flow[Response]],
+        *,
+        whole: bool,
+    ) -> None:
+        super().__init__(call, begin, whole)
+        self._backend = backend
 
     async def chunks(self) -> AsyncGenerator[Chunk]:
         """Its pieces, as they arrive. Closing the generator closes the response.
@@ -143,37 +266,37 @@ class AsyncAnswerStream:
         Raises:
             NVCFError: whatever goes wrong.
         """
-        call = self._call
+        call = self.call
         if call.deliveries.uploads():
             await asyncio.to_thread(call.deliveries.hash_uploads)
         conversation = Conversation(self._backend, call.options)
-        response = await conversation.run(self._flow)
-        try:
-            reader = self._reader = _AnswerReader(call, response)
+        while True:
+            response = await conversation.run(self.begin())
+            handed_out = False
             try:
-                if conversation.answer is None:
-                    for chunk in reader.feed(response.body):
-                        yield chunk
-                else:
-                    async with aclosing(self._backend.read(conversation.answer)) as body:
-                        async for data in body:
-                            for chunk in reader.feed(data):
-                                yield chunk
-                            if reader.done():
-                                break
-            except APIConnectionError as error:
-                if broken := reader.broken(error):
-                    raise broken from error
-            for chunk in reader.decoder.flush():
-                yield chunk
-        except NVCFError as error:
-            conversation.redact(error)
-            raise
-        finally:
-            await conversation.leave()
-
-
-def _snapshot(reader: _AnswerReader | None) -> Chunk:
-    if reader is None:
-        raise RuntimeError("the answer was not read yet")
-    return reader.decoder.snapshot()
+                reader = self.reader(conversation, response)
+                try:
+                    if conversation.answer is None:
+                        for chunk in reader.feed(response.body):
+                            handed_out = True
+                            yield chunk
+                    else:
+                        body = conversation.answer.response.aiter_bytes()
+                        async with aclosing(body):
+                            async for data in body:
+                                for chunk in reader.feed(data):
+                                    handed_out = True
+                                    yield chunk
+                                if reader.done():
+                                    break
+                except APIConnectionError as error:
+                    if broken := reader.broken(error):
+                        raise broken from error
+                for chunk in reader.decoder.flush():
+                    yield chunk
+                return
+            except NVCFError as error:
+                if not self.try_again(error, conversation, handed_out):
+                    raise
+            finally:
+                await conversation.leave()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from pydantic import PrivateAttr
+from pydantic import PrivateAttr, SecretStr
 
 from .client import Client
 from .config.endpoints import Endpoints, checked_root
 from .config.options import RequestOptions, checked_headers, request_options
-from .config.request_limiter import RequestLimiter
 from .config.settings import Settings, key_from_env
 from .errors import InvalidRequestError
 from .exchange import Flow
@@ -29,8 +30,9 @@ from .protocol.model_list import list_models
 from .protocol.retry import RetryPolicy
 from .protocol.upload_cache import Asset
 from .request.parameters import check_client_limits, check_settings
-from .request_builder import build_chat_request, call_context, checked_spec
-from .transport.httpx_client import ClientConfig
+from .request_builder import build_chat_request, call_context, endpoints_of
+from .transport.clients import ClientConfig
+from .transport.rate_limiter import RequestLimiter
 
 __all__ = ["BaseNVCF"]
 
@@ -43,15 +45,17 @@ class BaseNVCF(Settings):
     _opened_client: Client | None = PrivateAttr(default=None)
 
     def __init__(self, **data: Any) -> None:
-        super().__init__(**data)
+        super().__init__(**self.constructor_keywords(data))
         # Here and not in a validator: pydantic would wrap the error.
         check_settings(self, Validator(self._spec(), self.validation, self.warn))
         for name in ("base_url", "nvcf_url"):
             if getattr(self, name) is not None:
                 checked_root(getattr(self, name), name)
         checked_headers(self.default_headers)
-        _check_limiter(self.request_limiter)
         check_client_limits(self)
+        _check_limiter(self.request_limiter)
+        _check_client("http_client", self.http_client, asynchronous=False)
+        _check_client("http_async_client", self.http_async_client, asynchronous=True)
 
     def available_models(self) -> list[str]:
         """The ids of the models that the service lists, sorted. Listed does not mean entitled.
@@ -109,6 +113,7 @@ class BaseNVCF(Settings):
         config = ClientConfig(
             verify=self.verify,
             max_connections=self.max_connections,
+            proxy=self.proxy,
             http_client=self.http_client,
             http_async_client=self.http_async_client,
         )
@@ -116,7 +121,7 @@ class BaseNVCF(Settings):
 
     def _spec(self, given: Mapping[str, Any] | None = None) -> ModelSpec:
         """The row of the model that a call asks."""
-        return checked_spec((given or {}).get("model") or self.model)
+        return endpoints_of(self, (given or {}).get("model") or self.model)[0]
 
     def _build_request(
         self, messages: Sequence[Message], given: Mapping[str, Any], *, stream: bool
@@ -175,7 +180,7 @@ class BaseNVCF(Settings):
         return media, self._client.uploading(Upload(source, mime), root, retry, progress)
 
     def _endpoints(self) -> Endpoints:
-        return Endpoints.resolve(self.base_url, self.nvcf_url, self._spec().base_url)
+        return endpoints_of(self, self.model)[1]
 
     def _own_options(self) -> RequestOptions:
         """The options of what is the object's own business, such as its assets."""
@@ -191,12 +196,17 @@ class BaseNVCF(Settings):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """A copy with the key, and with pools of its own. What the user injected is shared."""
         memo = {} if memo is None else memo
-        for shared in (self.http_client, self.http_async_client, self.verify, self.request_limiter):
+        for shared in (
+            self.http_client,
+            self.http_async_client,
+            self.verify,
+            self.request_limiter,
+        ):
             memo[id(shared)] = shared
         return super().__deepcopy__(memo)
 
     def __getstate__(self) -> dict[Any, Any]:
-        """What pickling keeps: neither the key, nor pools.
+        """What pickling keeps: no pools, and no key but a function that can be pickled.
 
         Raises:
             InvalidRequestError: a client or an SSLContext was injected, which cannot travel.
@@ -211,17 +221,49 @@ class BaseNVCF(Settings):
                 "a model whose verify is an SSLContext cannot be pickled", field="verify"
             )
         state = dict(super().__getstate__())
-        state["__dict__"] = {
-            key: value for key, value in state["__dict__"].items() if key != "api_key"
-        }
+        key = self._key_that_travels()
+        state["__dict__"] = {**state["__dict__"], "api_key": key}
         private = state.get("__pydantic_private__") or {}
-        state["__pydantic_private__"] = {**private, "_opened_client": None}
+        state["__pydantic_private__"] = {
+            **private,
+            "_opened_client": None,
+            "_key_left_behind": key is None and (self.api_key is not None or self.key_left_behind),
+        }
         return state
 
+    def _key_that_travels(self) -> Callable[[], Any] | None:
+        """A function that the other side can import. A key that is text stays here."""
+        if self.api_key is None or isinstance(self.api_key, (str, SecretStr)):
+            return None
+        try:
+            pickle.dumps(self.api_key)
+        except (pickle.PicklingError, AttributeError, TypeError):  # What a lambda or a lock raises.
+            return None
+        return self.api_key
+
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        """On the other side the key is that of its environment."""
-        super().__setstate__(
-            {**state, "__dict__": {**state["__dict__"], "api_key": key_from_env()}}
+        """On the other side a key that did not travel is that of its environment."""
+        values = dict(state["__dict__"])
+        if values.get("api_key") is None:
+            values["api_key"] = key_from_env()
+        super().__setstate__({**state, "__dict__": values})
+        private = state.get("__pydantic_private__") or {}
+        self._key_left_behind = self.api_key is None and private.get("_key_left_behind", False)
+
+
+def _check_client(field: str, client: Any, *, asynchronous: bool) -> None:
+    """Tell a client of the other kind when it is given, and not when it is first used.
+
+    Raises:
+        InvalidRequestError: it is not a client, or of the other kind.
+    """
+    if client is None:
+        return
+    send = getattr(client, "send", None)
+    if send is None or inspect.iscoroutinefunction(send) is not asynchronous:
+        wanted = "an httpx.AsyncClient" if asynchronous else "an httpx.Client"
+        raise InvalidRequestError(
+            f"{field} takes {wanted}, not {type(client).__name__}", field=field
         )
 
 

@@ -18,11 +18,11 @@ from .messages import Chunk
 from .protocol.assets import AssetApi, gather
 from .protocol.chat import chat
 from .protocol.chat_request import ChatRequest
-from .protocol.retry import RetryPolicy
+from .protocol.retry import Retries, RetryPolicy
 from .protocol.upload_cache import Asset, UploadCache
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
+from .transport.clients import ClientConfig
 from .transport.driver import Conversation
-from .transport.httpx_client import ClientConfig
 
 __all__ = ["Client"]
 
@@ -55,7 +55,7 @@ class Client:
         Raises:
             NVCFError: whatever goes wrong.
         """
-        reading = AnswerStream(self._backend, self._flow(call), call)
+        reading = AnswerStream(self._backend, call, self._beginning(call), whole=True)
         for _ in reading.chunks():
             pass  # The decoder keeps what it reads.
         return reading.answer()
@@ -66,18 +66,19 @@ class Client:
         Raises:
             NVCFError: whatever goes wrong; `StreamInterruptedError` once the answer has begun.
         """
-        return AnswerStream(self._backend, self._flow(call), call).chunks()
+        return AnswerStream(self._backend, call, self._beginning(call), whole=False).chunks()
 
     async def acomplete(self, call: ChatRequest) -> Chunk:
         """As `complete`."""
-        reading = AsyncAnswerStream(self._async_backend, self._flow(call), call)
+        reading = AsyncAnswerStream(self._async_backend, call, self._beginning(call), whole=True)
         async for _ in reading.chunks():
             pass  # The decoder keeps what it reads.
         return reading.answer()
 
     def astream(self, call: ChatRequest) -> AsyncGenerator[Chunk]:
         """As `stream`."""
-        return AsyncAnswerStream(self._async_backend, self._flow(call), call).chunks()
+        begin = self._beginning(call)
+        return AsyncAnswerStream(self._async_backend, call, begin, whole=False).chunks()
 
     def run(self, flow: Flow[T], options: RequestOptions) -> T:
         """Hold any other conversation.
@@ -139,9 +140,14 @@ class Client:
         else:
             _pending_cleanup[self._uploads] = (self._config, self._options)
 
-    def _flow(self, call: ChatRequest) -> Flow[Response]:
-        flow = chat(call, self._uploads, time.monotonic())
-        return self._remembering(flow) if call.deliveries.uploads() else flow
+    def _beginning(self, call: ChatRequest) -> Callable[[Retries], Flow[Response]]:
+        """Makes the conversation of each try to get an answer."""
+
+        def begin(retries: Retries) -> Flow[Response]:
+            flow = chat(call, self._uploads, time.monotonic(), retries)
+            return self._remembering(flow) if call.deliveries.uploads() else flow
+
+        return begin
 
 
 def _delete_all(assets: list[Asset], cache: UploadCache) -> Flow[list[NVCFError]]:

@@ -1,12 +1,13 @@
 """Everything that can go wrong.
 
 NVCFError
-├── InvalidRequestError (also ValueError)   refused here: nothing was sent
+├── InvalidRequestError                     refused here: nothing was sent
 ├── APIConnectionError                      no response
 │   └── APITimeoutError
 ├── PollingTimeoutError                     accepted with 202 and not done in time
 ├── StreamInterruptedError                  ended or failed halfway; .partial holds what had arrived
 ├── AssetUploadError                        .stage is "create", "put" or "delete"
+├── RefusalError                            the model declined to give the object it was asked for; .refusal
 ├── InvalidResponseError                    a 200 whose body is no answer; .body holds its beginning
 └── APIStatusError                          .status .title .detail .response
     ├── BadRequestError                     400 409 413 422
@@ -82,7 +83,7 @@ def _rebuild(kind: type[NVCFError], args: tuple[Any, ...], state: dict[str, Any]
     return error
 
 
-class InvalidRequestError(NVCFError, ValueError):
+class InvalidRequestError(NVCFError):
     """Refused here; nothing was sent.
 
     Attributes:
@@ -153,6 +154,18 @@ class AssetUploadError(NVCFError):
         super().__init__(message, request_id=request_id)
 
 
+class RefusalError(NVCFError):
+    """The model declined to give the structured answer that it was asked for.
+
+    Attributes:
+        refusal: what it said.
+    """
+
+    def __init__(self, refusal: str, *, request_id: str | None = None) -> None:
+        self.refusal = refusal
+        super().__init__(f"the model refused: {refusal}", request_id=request_id)
+
+
 class InvalidResponseError(NVCFError):
     """The service said 200, and the body is no answer.
 
@@ -194,6 +207,10 @@ class APIStatusError(NVCFError):
         said = ": ".join(part for part in (title, detail) if part)
         message = f"HTTP {self.status}: {said or 'the response has no explanation'}"
         super().__init__(f"{message}. {hint}" if hint else message, request_id=request_id)
+
+    def add_hint(self, hint: str) -> None:
+        """Add a sentence to the message that says what to do."""
+        self.args = (f"{self}. {hint}",)
 
 
 class BadRequestError(APIStatusError):

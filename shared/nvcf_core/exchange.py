@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 __all__ = ["Body", "ByteSource", "Flow", "Request", "Response", "Stage", "Step"]
@@ -59,6 +57,8 @@ class Request:
     body: bytes | Body | None = field(default=None, repr=False)
     delay: float = 0.0
     """Seconds to wait before sending."""
+    failure: Exception | None = field(default=None, repr=False)
+    """Why it is sent again, None at the first try. It is raised once more where the process can afford no retry."""
     authorized: bool = True
     """Whether the driver adds the API key. The key itself never enters a Request."""
     stream: bool = False
@@ -105,24 +105,3 @@ A `Request` is answered with its `Response`, or the `NVCFError` that stands for 
 A tuple of steps is answered with a tuple of what came of each, in the same order, `NVCFError`s among them.
 A `Future` is answered with None when it is done, whatever its outcome.
 """
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `Retry-After` asks to wait: a number, or a date set against the response's own `Date`."""
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    value = value.strip()
-    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
-        return float(value)
-    until, now = _date(value), _date(headers.get("date", ""))
-    if until is None or now is None:
-        return None
-    return max(0.0, until - now)
-
-
-def _date(value: str) -> float | None:
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    except (ValueError, OverflowError):
-        return None

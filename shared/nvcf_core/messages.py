@@ -41,6 +41,13 @@ class Media:
     """The media type as declared. Where there are bytes, they decide."""
     detail: str | None = None
     """OpenAI's `detail` of an `image_url`, which none of the five models documents."""
+    index: int | None = field(default=None, compare=False, repr=False)
+    """The place of its message in the caller's own list, for errors: messages are joined and moved."""
+
+    @property
+    def place(self) -> str:
+        """What errors call its message, such as `messages[2]`."""
+        return _place(self.index)
 
 
 Part: TypeAlias = str | Media
@@ -75,12 +82,23 @@ class Message:
     tool_call_id: str | None = None
     reasoning: str | None = None
     """What the model thought in an earlier turn. Sent back only where the model's documentation has a place for it."""
+    index: int | None = field(default=None, compare=False, repr=False)
+    """Its place in the caller's own list, for errors; of joined messages, that of the last."""
+
+    @property
+    def place(self) -> str:
+        """What errors call it, such as `messages[2]`."""
+        return _place(self.index)
 
     @property
     def text(self) -> str:
         """The text of the parts, media left out. An answer's pieces belong together; others are lines."""
         texts = [part for part in self.parts if isinstance(part, str)]
         return ("" if self.role == "assistant" else "\n").join(texts)
+
+
+def _place(index: int | None) -> str:
+    return "messages" if index is None else f"messages[{index}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +121,8 @@ class Chunk:
     """A piece of an answer. Pieces add up, and a whole answer is one too.
 
     Of a stream, every piece but the last carries only `text`, `reasoning`, `refusal`, `tool_calls`, `logprobs`
-    and `raw`; all that is said once (`finish_reason`, `usage`, `id`, `model`, `request_id`) comes with the
-    last, whose `last` is true and which always comes.
+    and `raw`; all that is said once (`finish_reason`, `usage`, `id`, `model`, `request_id`, `headers`) comes
+    with the last, whose `last` is true and which always comes.
     """
 
     text: str = ""
@@ -120,6 +138,8 @@ class Chunk:
     last: bool = False
     raw: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
     """The event or body as it came, under the wire's names."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
+    """The headers of the response, names in lower case. Said once."""
     other_choices: tuple[Chunk, ...] = ()
     """The second and later choices of a whole answer that was asked with `n` > 1."""
 
@@ -137,6 +157,7 @@ class Chunk:
             request_id=more.request_id or self.request_id,
             last=self.last or more.last,
             raw={**self.raw, **more.raw},
+            headers=more.headers or self.headers,
             other_choices=more.other_choices or self.other_choices,
         )
 

@@ -19,13 +19,14 @@ from .models.validator import Validator
 from .protocol.chat_request import ChatRequest
 from .protocol.polling import POLL_SECONDS_HEADER
 from .protocol.retry import RetryPolicy
-from .request.normalize import normalize
+from .request.normalize import normalize, numbered
 from .request.parameters import body_fields, check_client_limits
-from .request.reasoning import without_thinking
+from .request.past_calls import with_call_reasoning
+from .request.reasoning import without_thinking, without_thinking_for_forced_tool
 from .request.structured import take_schema_in_prompt
-from .request.tools import tool_names_of, with_wire_names
+from .request.tools import tool_names_of, tools_in_one_form, with_wire_names
 
-__all__ = ["CallContext", "build_chat_request", "call_context", "checked_spec"]
+__all__ = ["CallContext", "build_chat_request", "call_context", "endpoints_of"]
 
 _HOLD_SECONDS = 60
 """The longest that the service is asked to hold a request. Its limit is 300."""
@@ -45,15 +46,27 @@ class CallContext:
     """Whether the answer is to be streamed."""
 
 
-def checked_spec(model: object) -> ModelSpec:
-    """The row of the model that a call asks.
+def _checked_model(model: object) -> str:
+    """The id of a model.
 
     Raises:
-        InvalidRequestError: it is not a model id.
+        InvalidRequestError: it is not one.
     """
     if not isinstance(model, str) or not model.strip() or not model.isprintable():
         raise InvalidRequestError(f"model is not a model id: {model!r}", field="model")
-    return spec_for(model)
+    return model
+
+
+def endpoints_of(settings: Settings, model: object) -> tuple[ModelSpec, Endpoints]:
+    """The row of the model that a call asks, as it holds where it is asked, and the urls of that place.
+
+    Raises:
+        InvalidRequestError: it is not a model id, or a url is not a usable root.
+    """
+    name = _checked_model(model)
+    spec = spec_for(name)
+    endpoints = Endpoints.resolve(settings.base_url, settings.nvcf_url, spec.base_url)
+    return (spec_for(name, own_server=True) if endpoints.own_server else spec), endpoints
 
 
 def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) -> CallContext:
@@ -68,10 +81,12 @@ def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) 
         InvalidRequestError: a keyword is not what it should be.
     """
     call, extra = settings.for_call(given)
-    check_client_limits(call)
-    spec = checked_spec(call.model)
-    endpoints = Endpoints.resolve(settings.base_url, settings.nvcf_url, spec.base_url)
-    streaming = stream or (call.streaming and extra.get("n", 1) == 1)
+    if call is not settings:  # Those of the constructor have been checked.
+        check_client_limits(call)
+    spec, endpoints = endpoints_of(settings, call.model)
+    # Stop sequences that the client enforces: in a stream it can leave at the first one.
+    as_stream = call.streaming or (bool(call.stop) and not spec.documents("stop"))
+    streaming = stream or (as_stream and extra.get("n", 1) == 1)
     return CallContext(
         validator=Validator(spec, call.validation, settings.warn),
         endpoints=endpoints,
@@ -90,13 +105,18 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
     """
     validator, settings, endpoints = context.validator, context.settings, context.endpoints
     spec = validator.spec
-    messages, extra = take_schema_in_prompt(messages, context.extra)
+    extra = tools_in_one_form(context.extra)
+    messages, extra = take_schema_in_prompt(numbered(messages), extra)
     asked = body_fields(settings, extra, validator, stream=context.stream)
-    normalized = _with_tags(normalize(messages, validator), context)
+    normalized = normalize(
+        _with_tags(messages, context), validator, tools_as_text=settings.tools_as_text
+    )
     planned, deliveries = plan_delivery(
         normalized, validator, can_upload=endpoints.nvcf_url is not None
     )
-    planned, body = without_thinking(planned, asked.body, settings.reasoning_effort, validator)
+    body = without_thinking_for_forced_tool(asked.body, validator)
+    planned, body = without_thinking(planned, body, settings.reasoning_effort, validator)
+    planned = with_call_reasoning(planned, body, validator)
     names = tool_names_of(planned, body)
     model = {"model": spec.id} if spec.model_in_body else {}
     hold_seconds = _hold_seconds(settings.timeout)
@@ -117,11 +137,12 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
         single_call=asked.single_call,
         retry=RetryPolicy(max_retries=settings.max_retries),
         poll_timeout=settings.poll_timeout,
+        warn=validator.warn,
         on_progress=settings.on_progress,
     )
 
 
-def _with_tags(messages: tuple[Message, ...], context: CallContext) -> tuple[Message, ...]:
+def _with_tags(messages: Sequence[Message], context: CallContext) -> Sequence[Message]:
     """The messages with media tags parsed, where the user wants that."""
     if context.settings.media_tags == "parse":
         return parse_media_tags(messages)

@@ -84,25 +84,25 @@ def parse_json(data: bytes) -> Any:
 
 def get_text(value: object, key: str) -> str:
     """A field of a JSON value that is a string; empty where it is anything else, or the value has no fields."""
-    found = value.get(key) if isinstance(value, Mapping) else None
+    found = value.get(key) if isinstance(value, dict) else None
     return found if isinstance(found, str) else ""
 
 
 def get_int(value: object, key: str) -> int | None:
     """A field that is a whole number, also where it is written as `12.0`; None where it is anything else."""
-    found = value.get(key) if isinstance(value, Mapping) else None
+    found = value.get(key) if isinstance(value, dict) else None
     if isinstance(found, float) and found.is_integer():
         return int(found)
     return found if type(found) is int else None
 
 
-def get_object(value: object, key: str) -> Mapping[str, Any]:
+def get_object(value: object, key: str) -> dict[str, Any]:
     """A field that is a JSON object; empty where it is anything else."""
-    found = value.get(key) if isinstance(value, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def get_list(value: object, key: str) -> list[Any]:
     """A field that is a list; empty where it is anything else."""
-    found = value.get(key) if isinstance(value, Mapping) else None
+    found = value.get(key) if isinstance(value, dict) else None
     return found if isinstance(found, list) else []

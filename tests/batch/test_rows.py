@@ -144,7 +144,7 @@ def test_messages_of_a_column(bench: Any, as_text: bool) -> None:
     talk = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": [{"type": "text", "text": "1 + 1?"}]},
-        {"role": "assistant", "tool_calls": [call]},
+        {"role": "assistant", "reasoning_content": "Add.", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "c1", "content": "2"},
     ]
     bench.run(
@@ -154,6 +154,7 @@ def test_messages_of_a_column(bench: Any, as_text: bool) -> None:
     sent = bench.server.chats[-1].body["messages"]
     assert [message["role"] for message in sent] == ["system", "user", "assistant", "tool", "user"]
     assert sent[2]["tool_calls"][0]["function"] == {"name": "add", "arguments": '{"a": 1}'}
+    assert sent[2]["reasoning_content"] == "Add."
     assert sent[3]["tool_call_id"] == "c1"
     assert sent[4]["content"] == "And?"
 

@@ -20,8 +20,8 @@ from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Request, Response
 from nvcf_core.media.sources import BytesSource
 from nvcf_core.models.validator import Validator
-from nvcf_core.response.choice import DecodeOptions
 from nvcf_core.response.decoder import decoder_for
+from nvcf_core.response.options import DecodeOptions
 
 GEMMA = "google/gemma-3n-e2b-it"
 NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"

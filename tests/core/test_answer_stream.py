@@ -22,16 +22,18 @@ async def test_an_answer_that_breaks_off(
     kind: Any, ask: Any, adapter: Any, server: Any, say: Any
 ) -> None:
     server.fault(kind)
-    server.reply(text=["one ", "two ", "three ", "four"])
+    server.reply(text=["one ", "two ", "three ", "four"], times=2)
     if ask.streams:
         with pytest.raises(StreamInterruptedError) as caught:
             await ask(adapter(), [say("hi")])
         assert caught.value.partial.text == "one two "
         assert caught.value.request_id
+    elif kind == "truncate":
+        assert (await ask(adapter(), [say("hi")])).text == "one two three four"
     else:
-        with pytest.raises((StreamInterruptedError, InvalidResponseError)):
+        with pytest.raises(InvalidResponseError):
             await ask(adapter(), [say("hi")])
-    assert len(server.requests) == 1
+    assert len(server.requests) == (1 if ask.streams or kind != "truncate" else 2)
 
 
 async def test_what_came_before_a_failure_is_handed_out_first(
@@ -64,7 +66,7 @@ async def test_an_answer_that_stands_still(ask: Any, adapter: Any, server: Any, 
     server.reply(text=["one ", "two ", "three "])
     limits = {"stream_chunk_timeout": 0.2, "timeout": httpx.Timeout(5, read=0.2)}
     with pytest.raises(StreamInterruptedError, match=r"nothing arrived for 0\.2 s") as caught:
-        await ask(adapter(**limits), [say("hi")])
+        await ask(adapter(**limits, max_retries=0), [say("hi")])
     assert isinstance(caught.value.__cause__, APITimeoutError)
 
 

@@ -6,7 +6,6 @@ import copy
 import pickle
 import ssl
 import warnings
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -86,15 +85,6 @@ def test_constructing_opens_nothing() -> None:
         model.available_models()
 
 
-def test_an_empty_folder_of_certificates_is_a_folder(tmp_path: Path) -> None:
-    from nvcf_core.transport.httpx_client import ClientConfig
-
-    assert ClientConfig(verify=str(tmp_path)).client().owned
-    (tmp_path / "ca.pem").write_text("nonsense")
-    with pytest.raises(InvalidRequestError, match="verify"):
-        ClientConfig(verify=tmp_path / "ca.pem").client()
-
-
 def test_bounds_are_checked_when_constructed() -> None:
     with pytest.raises(InvalidRequestError, match=r"temperature=1\.5"):
         BaseNVCF(model=KIMI, temperature=1.5)
@@ -118,9 +108,55 @@ def test_the_other_side_of_a_pickle_reads_its_own_key(monkeypatch: pytest.Monkey
     assert pickle.loads(data).api_key is None
 
 
+def key_of_the_module() -> str:
+    return "nvapi-of-the-module"
+
+
+def test_a_key_that_is_a_function_of_a_module_travels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-there")
+    other = pickle.loads(pickle.dumps(BaseNVCF(model=KIMI, api_key=key_of_the_module)))
+    assert other.api_key is key_of_the_module
+    assert not other.key_left_behind
+
+
+@pytest.mark.parametrize("key", ["nvapi-secret", lambda: "nvapi-secret"], ids=["text", "lambda"])
+def test_a_key_that_does_not_travel_is_told_of_where_it_is_missed(key: Any) -> None:
+    data = pickle.dumps(BaseNVCF(model=KIMI, api_key=key))
+    assert b"nvapi-secret" not in data
+    for travels in (data, pickle.dumps(pickle.loads(data))):
+        other = pickle.loads(travels)
+        with pytest.raises(
+            InvalidRequestError, match=r"by pickle.*NVIDIA_API_KEY.*function of a module"
+        ):
+            other.available_models()
+    with pytest.raises(InvalidRequestError, match="there is no API key") as caught:
+        pickle.loads(pickle.dumps(BaseNVCF(model=KIMI))).available_models()
+    assert "pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "client"),
+    [
+        ("http_client", httpx.AsyncClient()),
+        ("http_async_client", httpx.Client()),
+        ("http_client", object()),
+        ("http_async_client", "a proxy?"),
+        ("http_client", httpx.HTTPTransport()),
+    ],
+)
+def test_a_client_of_the_other_kind_is_refused(name: str, client: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=f"{name} takes an httpx") as caught:
+        BaseNVCF(model=KIMI, **{name: client})
+    assert caught.value.field == name
+
+
 @pytest.mark.parametrize("name", ["http_client", "http_async_client", "verify"])
 def test_what_was_injected_cannot_travel(name: str) -> None:
-    value = ssl.create_default_context() if name == "verify" else object()
+    value = {
+        "verify": ssl.create_default_context,
+        "http_client": httpx.Client,
+        "http_async_client": httpx.AsyncClient,
+    }[name]()
     with pytest.raises(InvalidRequestError, match="cannot be pickled") as caught:
         pickle.dumps(BaseNVCF(model=KIMI, **{name: value}))
     assert caught.value.field == name

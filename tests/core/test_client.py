@@ -57,6 +57,7 @@ async def test_the_clients_own_stop_ends_the_answer(
     answer = await ask(adapter(), [say("hi")], stop="END")
     assert (answer.text, answer.finish_reason) == ("one ", "stop")
     assert "stop" not in server.requests[0].body
+    assert server.requests[0].body["stream"] is True, "also a whole answer can be left at the cut"
 
 
 async def test_closing_by_leaving_a_block(adapter: Any, server: Any, say: Any, large: Any) -> None:

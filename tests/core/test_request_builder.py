@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import httpx
@@ -143,7 +144,9 @@ def test_what_asking_says_besides_the_body(stream: bool, accept: str) -> None:
 
 
 def test_tool_names_are_made_safe_there_and_mapped_back() -> None:
-    history = Message(role="assistant", tool_calls=(ToolCall(0, "c", "old tool", "{}"),))
+    history = Message(
+        role="assistant", tool_calls=(ToolCall(0, "c", "old tool", "{}"),), reasoning="hm"
+    )
     user = Message(role="user", parts=("hi",))
     choice = {"type": "function", "function": {"name": "get weather"}}
     tools = [TOOL, {"type": "other"}, "odd"]
@@ -210,3 +213,94 @@ def test_ten_thousand_messages_are_the_right_bytes() -> None:
         assert isinstance(body, bytes)
         assert body.count(b'"role":"user"') == 5_000
         assert b'{"role":"user","content":"m9998"}' in body
+
+
+CHOICE = {"type": "function", "function": {"name": "get weather"}}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("choice", ["required", CHOICE])
+def test_a_forced_tool_switches_kimis_thinking_off(choice: Any, stream: bool) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        call = prepared(given={"tools": [TOOL], "tool_choice": choice}, stream=stream)
+        assert call.fields["chat_template_kwargs"] == {"thinking": False}
+        off = prepared(
+            given={"tools": [TOOL], "tool_choice": choice}, reasoning_effort="none", stream=stream
+        )
+        assert off.fields["chat_template_kwargs"] == {"thinking": False}
+        more = prepared(
+            given={"tools": [TOOL], "tool_choice": choice}, chat_template_kwargs={"x": 1}
+        )
+        assert more.fields["chat_template_kwargs"] == {"thinking": False, "x": 1}
+
+
+@pytest.mark.parametrize("choice", ["auto", "none", None])
+def test_a_free_choice_leaves_it_on(choice: Any) -> None:
+    call = prepared(given={"tools": [TOOL], "tool_choice": choice})
+    assert "chat_template_kwargs" not in call.fields
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"reasoning_effort": "high"},
+        {"chat_template_kwargs": {"thinking": True}},
+        {"extra_body": {"chat_template_kwargs": {"thinking": True}}},
+    ],
+)
+def test_thinking_that_the_user_asked_for_stays_and_is_warned_of(settings: Any) -> None:
+    with pytest.warns(NVCFWarning, match="made to call while it thinks"):
+        call = prepared(given={"tools": [TOOL], "tool_choice": "required"}, **settings)
+    assert call.fields["chat_template_kwargs"] == {"thinking": True}
+
+
+@pytest.mark.parametrize("model", [SUPER, UNKNOWN])
+def test_other_models_may_think_before_a_forced_tool(model: str) -> None:
+    call = prepared(model, given={"tools": [TOOL], "tool_choice": "required"})
+    assert "chat_template_kwargs" not in call.fields
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_server_of_ones_own_is_not_held_against_the_documentation(stream: bool) -> None:
+    given = {"temperature": 3.0, "max_tokens": 10**6, "stop": ["x"], "tools": [TOOL], "top_k": 3}
+    given |= {"response_format": {"type": "json_object"}, "parallel_tool_calls": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        call = prepared(GEMMA, given=given, base_url=LOCAL, stream=stream)
+    assert {name: call.fields[name] for name in given if name != "tools"} == {
+        name: value for name, value in given.items() if name != "tools"
+    }
+    assert (call.stops, call.single_call) == ((), False)
+    assert call.fields["model"] == GEMMA
+    BaseNVCF(model=GEMMA, base_url=LOCAL, temperature=3.0)
+    with pytest.raises(InvalidRequestError, match="temperature"):
+        prepared(GEMMA, given=given, base_url=LOCAL, nvcf_url="http://127.0.0.1:2/n")
+    with pytest.raises(InvalidRequestError, match="temperature"):
+        prepared(GEMMA, given=given)
+
+
+def test_but_its_messages_and_switches_are_those_of_the_weights() -> None:
+    user, system = Message(role="user", parts=("u",)), Message(role="system", parts=("s",))
+    call = prepared(SUPER, user, system, user, base_url=LOCAL)
+    assert [message.role for message in call.messages] == ["user"]
+    assert prepared(KIMI, base_url=LOCAL, reasoning_effort="none").fields[
+        "chat_template_kwargs"
+    ] == {"thinking": False}
+
+
+def test_a_model_by_another_name_keeps_the_name_it_was_given() -> None:
+    name = "moonshotai/Kimi-K2.6"
+    call = prepared(name, reasoning_effort="none")
+    assert call.fields["model"] == name
+    assert call.fields["chat_template_kwargs"] == {"thinking": False}
+    with pytest.raises(InvalidRequestError, match=r"temperature=1\.5.*model moonshotai/Kimi-K2\.6"):
+        prepared(name, temperature=1.5)
+
+
+def test_what_the_settings_hand_on() -> None:
+    limiter = object()
+    call = prepared(given={"call_timeout": 5}, call_timeout=7, request_limiter=limiter)
+    assert (call.options.call_timeout, call.options.request_limiter) == (5, limiter)
+    assert prepared(call_timeout=7).options.call_timeout == 7
+    assert prepared().options.call_timeout is None

@@ -108,11 +108,11 @@ def conversation(case: Case) -> None:
         assert len(case.messages) == 1
         return
     case.talk(turns)
-    if case.cell == "in turns":
+    if case.cell in ("in turns, user first", "in turns, user last"):
         assert [message["role"] for message in case.messages] == ["user"]
         assert case.messages[0]["content"].split() == ["One", "Two"]
         with pytest.raises(InvalidRequestError):
-            case.talk(turned)
+            case.talk(turned if case.cell.endswith("last") else turned[::-1])
     else:
         assert case.cell == "any"
         assert [message["content"] for message in case.messages] == ["One", "Two"]
@@ -129,12 +129,14 @@ def system_message(case: Case) -> None:
         return
     assert roles == ["system", "user"]
     assert case.messages[0]["content"] == "Be brief."
-    if case.cell == "joined, first":
+    if case.cell in ("joined, first", "collected, first"):
         system = case.said("system", ("Be kind.",))
         case.talk([case.said("system", ("Be brief.",)), system, *case.user("One"), system])
         assert [message["role"] for message in case.messages] == ["system", "user"]
-        assert case.messages[0]["content"].split() == ["Be", "brief.", "Be", "kind."]
-        assert case.messages[1]["content"].split() == ["One", "Be", "kind."]
+        late = ["Be", "kind."]
+        collected = late if case.cell == "collected, first" else []
+        assert case.messages[0]["content"].split() == ["Be", "brief.", *late, *collected]
+        assert case.messages[1]["content"].split() == ["One", *([] if collected else late)]
 
 
 def formats(kind: str) -> Callable[[Case], None]:

@@ -19,9 +19,9 @@ from nvcf_core.exchange import Response
 from nvcf_core.media.tags import contains_tag, escape_media_tags, parse_tags
 from nvcf_core.messages import Chunk, Media
 from nvcf_core.protocol.results import extract_answer
-from nvcf_core.response.choice import DecodeOptions
 from nvcf_core.response.decoder import decoder_for
 from nvcf_core.response.error_body import status_error
+from nvcf_core.response.options import DecodeOptions
 from nvcf_core.response.sse import SSEDecoder
 from nvcf_core.tool_names import ToolNames
 
@@ -89,6 +89,10 @@ def check_sse(data: bytes, cuts: list[int]) -> None:
 READINGS = (
     DecodeOptions(),
     DecodeOptions(stops=("END", "b", "</think>"), single_call=True, names=ToolNames(["a.b"])),
+    DecodeOptions(
+        text_tool_calls="kimi", schemas={"f": {"properties": {"a": {"type": "integer"}}}}
+    ),
+    DecodeOptions(text_tool_calls="nemotron", no_calls=True),
 )
 
 
@@ -115,6 +119,8 @@ def answered(kind: str, reading: DecodeOptions, pieces: list[bytes]) -> Any:
         return "interrupted", error.request_id, plain(error.partial)
     except InvalidResponseError as error:
         return "invalid", error.request_id
+    except APIStatusError as error:
+        return "status", error.status, error.request_id
     check_chunks(chunks)
     total = chunks[0]
     for chunk in chunks[1:]:

@@ -18,6 +18,7 @@ from langchain_core.callbacks import (
 from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.outputs import LLMResult
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.runnables import ConfigurableField
@@ -535,3 +536,54 @@ def test_identifying_parameters_are_plain_and_without_the_key() -> None:
     assert json.loads(json.dumps(model._identifying_params)) == {
         "model": KIMI, "temperature": 0.5, "media_tags": "literal",
     }  # fmt: skip
+
+
+class Ends(BaseCallbackHandler):
+    """Keeps the `llm_output` that every call ended with."""
+
+    def __init__(self) -> None:
+        self.outputs: list[Any] = []
+
+    def on_llm_end(self, response: LLMResult, **_: Any) -> None:
+        self.outputs.append(response.llm_output)
+
+
+@pytest.mark.parametrize("sync", [True, False], ids=["sync", "async"])
+def test_llm_output_has_the_tokens_of_each_call_and_of_the_whole_batch(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, sync: bool
+) -> None:
+    ends, batch = Ends(), [[HumanMessage("one")], [HumanMessage("two")]]
+    model = chat(callbacks=[ends])
+    nvcf_emulator.reply(
+        text="a", usage={"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}, times=2
+    )
+    result = model.generate(batch) if sync else asyncio.run(model.agenerate(batch))
+    used = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
+    assert ends.outputs == [{"token_usage": used, "model_name": KIMI}] * 2
+    total = {name: 2 * count for name, count in used.items()}
+    assert result.llm_output == {"token_usage": total, "model_name": KIMI}
+
+
+def test_llm_output_of_answers_without_token_counts(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator
+) -> None:
+    nvcf_emulator.reply(text="a", usage={})
+    assert chat().generate([[HumanMessage("one")]]).llm_output == {
+        "token_usage": {},
+        "model_name": KIMI,
+    }
+
+
+@pytest.mark.parametrize("include", [True, False])
+def test_the_headers_of_the_response_where_they_are_wanted(
+    chat: Callable[..., ChatNVCF], colour: SimpleNamespace, include: bool
+) -> None:
+    model = chat(include_response_headers=include)
+    whole = colour.invoke(model, "Hello")
+    first, *others = colour.stream(model, "Hello")
+    events = colour.events(model, "Hello").message
+    for message in (whole, first + others, events):
+        headers = message.response_metadata.get("headers")
+        assert (headers is not None) == include
+        if include:
+            assert headers["nvcf-reqid"] == message.response_metadata["request_id"]

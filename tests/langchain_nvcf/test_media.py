@@ -14,7 +14,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from langchain_nvcf import ChatNVCF
-from langchain_nvcf.errors import AssetUploadError, InvalidRequestError
+from langchain_nvcf.errors import AssetUploadError, InvalidRequestError, NVCFWarning
 from nvcf_core.models.catalog import spec_for
 from nvcf_emulator import Emulator
 
@@ -177,13 +177,21 @@ def test_order_of_several_media(
     assert kinds == ["video_url", "text", "image_url", "image_url"]
 
 
-@pytest.mark.parametrize("role", ["system", "ai"])
-def test_media_outside_of_the_users_messages_are_refused(
-    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, image: SimpleNamespace, role: str
+def test_media_of_the_system_are_refused(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, image: SimpleNamespace
 ) -> None:
     with pytest.raises(InvalidRequestError, match=r"messages\[0\].*only user messages"):
-        chat().invoke([(role, [_block(image)]), ("user", "Hello")])
+        chat().invoke([("system", [_block(image)]), ("user", "Hello")])
     assert nvcf_emulator.requests == []
+
+
+def test_media_of_an_earlier_answer_are_described(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, image: SimpleNamespace
+) -> None:
+    with pytest.warns(NVCFWarning, match=r"messages\[1\]: \[image, png"):
+        chat().invoke([("user", "Draw."), ("ai", [_block(image)]), ("user", "Hello")])
+    content = nvcf_emulator.chats[0].body["messages"][1]["content"]
+    assert content.endswith("not shown: it is part of an earlier answer]")
 
 
 def test_a_model_without_media_refuses_them(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from langchain_core.language_models.chat_model_stream import ChatModelStream
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import content as standard_blocks
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
 from langchain_nvcf.outputs import ChunkConverter, to_chat_result
@@ -196,7 +197,7 @@ def test_no_call_of_an_answer_that_was_cut_is_valid(arguments: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", ['{"a": ', '{"a": 1,}', "[1]", '"x"', "nonsense", '{"a": 1}}', "null"]
+    "arguments", ['{"a": ', '{"a": 1,}', "[1]", '"x"', "nonsense", '{"a": 1}}']
 )
 def test_arguments_that_do_not_parse_are_invalid(arguments: str) -> None:
     chunks = [
@@ -223,7 +224,9 @@ def test_no_text_of_a_cut_call_ever_becomes_a_call(arguments: str) -> None:
 
 def test_a_refusal() -> None:
     chunks = [Chunk(refusal="I "), Chunk(refusal="won't"), Chunk(finish_reason="stop", **FACTS)]
-    block = {"type": "non_standard", "value": {"type": "refusal", "refusal": "I won't"}}
+    block = {"type": "refusal", "refusal": "I won't"}
+    if not hasattr(standard_blocks, "RefusalContentBlock"):  # Before langchain-core 1.7.5.
+        block = {"type": "non_standard", "value": block}
     assert whole(chunks).content_blocks == [block]
     for message in (whole(chunks), summed(chunks), of_events(chunks)):
         assert message.additional_kwargs["refusal"] == "I won't"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from enum import Enum
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from langchain.agents import create_agent
@@ -22,6 +23,9 @@ from langchain_nvcf import ChatNVCF
 from langchain_nvcf.errors import InvalidRequestError, RefusalError
 from langchain_nvcf.output_parsers import parser_for
 from nvcf_emulator import Emulator
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*has no reasoning:nvcf_core.errors.NVCFWarning")
+"""The emulator's kimi calls tools without a thought unless it is told to think; see test_history."""
 
 KIMI = "moonshotai/kimi-k2.6"
 SUPER = "nvidia/nemotron-3-super-120b-a12b"
@@ -254,6 +258,27 @@ def test_a_refusal_is_named(
     assert raised.value.refusal == "I won't."
 
 
+THOUGHT = 'It could be {"name": "Bern", "age": 1}.\n</think>\n\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (THOUGHT + '{"name": "Rome", "age": 2}', "Rome"),
+        ('{"name": "</think>", "age": 2}', "</think>"),
+    ],
+)
+@pytest.mark.parametrize("model", [SUPER, GEMMA])
+def test_the_answer_begins_behind_a_closing_tag_that_nothing_opened(
+    model: str, text: str, name: str, chat: Callable[..., ChatNVCF],
+    nvcf_emulator: Emulator, colour: SimpleNamespace,
+) -> None:  # fmt: skip
+    runnable = chat(model).with_structured_output(Person)
+    nvcf_emulator.reply(text=text, times=2)
+    assert colour.invoke(runnable, "Ann") == Person(name=name, age=2)
+    assert colour.stream(runnable, "Ann")[-1] == Person(name=name, age=2)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_raw_and_parsed(
     chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace, method: Any
@@ -429,3 +454,99 @@ def test_parsing_is_linear_in_the_text() -> None:
     for text in ("{" * 100_000, '{"a":' * 100_000, "{x} " * 100_000):
         with pytest.raises(OutputParserException):
             parser.parse(text)
+
+
+class Mood(Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+VALUES: dict[str, tuple[Any, Any, Any]] = {
+    "enum": (Mood, "good", Mood.GOOD),
+    "literal": (Literal["good", "bad"], "bad", "bad"),
+    "models": (list[Person], [ANN, ANN], [Person(**ANN), Person(**ANN)]),
+    "texts": (list[str], ["a", "b"], ["a", "b"]),
+    "union": (int | None, None, None),
+    "plain": (int, 7, 7),
+}
+
+
+@pytest.mark.parametrize("model", [KIMI, SUPER, GEMMA])
+@pytest.mark.parametrize("kind", VALUES)
+def test_what_is_not_an_object(
+    chat: Callable[..., ChatNVCF],
+    nvcf_emulator: Emulator,
+    colour: SimpleNamespace,
+    kind: str,
+    model: str,
+) -> None:
+    schema, written, value = VALUES[kind]
+    runnable = chat(model).with_structured_output(schema)
+    name = str(getattr(schema, "__name__", "Answer"))
+    text = json.dumps({"value": written})
+    for _ in range(2):
+        queue(nvcf_emulator, "function_calling" if model == KIMI else "json_schema", text, name)
+    assert colour.invoke(runnable, "How?") == value
+    streamed = colour.stream(runnable, "How?")
+    assert streamed[-1:] == ([] if value is None else [value])
+
+
+def test_a_value_that_is_written_alone(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator
+) -> None:
+    nvcf_emulator.reply(text=f"```json\n{json.dumps([ANN])}\n```")
+    assert chat(GEMMA).with_structured_output(list[Person]).invoke("Who?") == [Person(**ANN)]
+
+
+def test_a_value_that_does_not_fit(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace
+) -> None:
+    nvcf_emulator.reply(text='{"value": "so so"}', times=2)
+    runnable = chat(SUPER).with_structured_output(Mood)
+    with pytest.raises(OutputParserException, match="so so"):
+        colour.invoke(runnable, "How?")
+    with pytest.raises(OutputParserException, match="so so"):
+        colour.stream(runnable, "How?")
+
+
+def population(city: str) -> int:
+    """How many people live in a city."""
+    return len(city)
+
+
+CALL = {"name": "population", "arguments": {"city": "Rome"}}
+
+
+@pytest.mark.parametrize("model", [KIMI, SUPER])
+def test_tools_beside_the_schema(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace, model: str
+) -> None:
+    runnable = chat(model).with_structured_output(Person, tools=[population])
+    nvcf_emulator.reply(tool_calls=[CALL])
+    nvcf_emulator.reply(text=json.dumps(ANN))
+    assert colour.invoke(runnable, "How many?") is None
+    assert colour.invoke(runnable, "Who?") == Person(**ANN)
+    nvcf_emulator.reply(tool_calls=[CALL])
+    assert colour.stream(runnable, "How many?") == []
+    for request in nvcf_emulator.chats:
+        assert [tool["function"]["name"] for tool in request.body["tools"]] == ["population"]
+        assert "tool_choice" not in request.body
+        in_prompt = "JSON schema" in str(request.body["messages"][0]["content"])
+        assert ("response_format" in request.body, in_prompt) == (model == SUPER, model == KIMI)
+
+
+def test_tools_beside_the_schemas_own(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace
+) -> None:
+    runnable = chat().with_structured_output(
+        Person, method="function_calling", tools=[population], include_raw=True
+    )
+    nvcf_emulator.reply(tool_calls=[CALL])
+    queue(nvcf_emulator, "function_calling")
+    first, second = (colour.invoke(runnable, "Who?") for _ in range(2))
+    assert (first["parsed"], first["parsing_error"]) == (None, None)
+    assert first["raw"].tool_calls[0]["name"] == "population"
+    assert second["parsed"] == Person(**ANN)
+    for request in nvcf_emulator.chats:
+        names = [tool["function"]["name"] for tool in request.body["tools"]]
+        assert (names, request.body["tool_choice"]) == (["population", "Person"], "required")

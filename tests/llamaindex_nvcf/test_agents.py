@@ -25,7 +25,9 @@ from nvcf_emulator import Emulator
 
 # The framework reads its own deprecated attributes.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore:Skipping serialization"
+    "ignore::DeprecationWarning",
+    "ignore:Skipping serialization",
+    "ignore:.*has no reasoning:nvcf_core.errors.NVCFWarning",
 )
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -308,3 +310,27 @@ async def test_history_of_another_provider_is_taken_over(server: Emulator, llm: 
     messages = server.chats[0].body["messages"]
     assert messages[1]["tool_calls"] == [openai]
     assert messages[3] == {"role": "assistant", "content": "2."}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_agent_goes_on_after_bad_arguments(make, server: Emulator, stream: bool):
+    ran: list[Any] = []
+
+    def anything(**given: Any) -> None:
+        ran.append(given)
+
+    def one(city: str = "Rome") -> None:
+        ran.append(city)
+
+    llm = make(KIMI)
+    tools = [FunctionTool.from_defaults(function) for function in (anything, one)]
+    for name in ("anything", "one"):
+        server.reply(tool_calls=[{"name": name, "arguments": '{"city": "Ro'}], unchecked=True)
+    server.reply(text="I give up.")
+    agent = FunctionAgent(tools=tools, llm=llm, streaming=stream)
+    answer = await agent.run("weather?")
+    assert str(answer) == "I give up."
+    assert ran == []
+    results = [m for m in server.chats[2].body["messages"] if m["role"] == "tool"]
+    assert len(results) == 2
+    assert all("not JSON" in result["content"] for result in results)

@@ -213,7 +213,6 @@ def test_media_that_a_model_does_not_take_or_not_there(make, server: Emulator, m
         (SUPER, [ChatMessage(blocks=[picture])], "takes no media"),
         (KIMI, [ChatMessage(blocks=[sound])], "has audio"),
         (PALI, [ChatMessage(blocks=[picture, picture])], "2 media"),
-        (KIMI, [ChatMessage(role="assistant", blocks=[picture])], "only user messages"),
         (KIMI, [ChatMessage(role="system", blocks=[picture])], "only user messages"),
         (KIMI, [ChatMessage(blocks=[DocumentBlock(data=b"%PDF-1.4")])], "no documents"),
     ]

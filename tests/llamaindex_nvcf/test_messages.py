@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import typing
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import (
@@ -28,13 +30,19 @@ from llama_index.core.base.llms.types import (
 )
 
 from llamaindex_nvcf import InvalidRequestError
-from llamaindex_nvcf.messages import to_core_messages
-from nvcf_core import Media, ToolCall
+from llamaindex_nvcf import messages as conversion
+from nvcf_core import Media, Message, ToolCall
 from nvcf_core.media.sources import PathSource
 
 
+def converted_of(messages: list[Any]) -> list[Message]:
+    return conversion.to_core_messages(
+        messages, lambda _, message: warnings.warn(message, stacklevel=2)
+    )
+
+
 def only(message: ChatMessage):
-    (converted,) = to_core_messages([message])
+    (converted,) = converted_of([message])
     return converted
 
 
@@ -178,9 +186,7 @@ def test_the_declared_type_of_a_medium(block: object, mime: str | None):
 )
 def test_media_that_cannot_be_sent_are_refused_by_place(block: object, said: str):
     with pytest.raises(InvalidRequestError, match=said) as caught:
-        to_core_messages(
-            [ChatMessage(content="x"), ChatMessage(blocks=[TextBlock(text="a"), block])]
-        )
+        converted_of([ChatMessage(content="x"), ChatMessage(blocks=[TextBlock(text="a"), block])])
     assert caught.value.field == "messages[1].blocks[1]"
 
 
@@ -233,12 +239,12 @@ def test_an_unknown_block_is_refused():
         role=MessageRole.USER, blocks=[Smell()], additional_kwargs={}
     )
     with pytest.raises(InvalidRequestError, match="Smell cannot be sent"):
-        to_core_messages([message])
+        converted_of([message])
 
 
 def test_what_is_no_message_is_refused():
-    with pytest.raises(InvalidRequestError, match=r"messages\[0\] is no ChatMessage, but str"):
-        to_core_messages(["hello"])
+    with pytest.raises(InvalidRequestError, match=r"messages\[0\] is not a ChatMessage, but str"):
+        converted_of(["hello"])
 
 
 def test_thoughts_come_from_blocks_or_from_where_other_models_keep_them():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import llamaindex_nvcf
 from nvcf_core import errors
@@ -43,3 +45,21 @@ def test_every_error_of_the_core_is_exported():
     assert public | {"NVCF"} == set(llamaindex_nvcf.__all__)
     for name in public:
         assert getattr(llamaindex_nvcf, name) is getattr(errors, name)
+
+
+def test_the_name_that_llamaindex_gives_to_integrations():
+    """In a process of its own: `llama_index` is a namespace that several distributions fill."""
+    code = (
+        "from llama_index.llms.nvcf import NVCF; import llamaindex_nvcf, llama_index.core; "
+        "print(NVCF is llamaindex_nvcf.NVCF)"
+    )
+    assert run(code).stdout.strip() == "True"
+
+
+def test_the_namespace_is_not_taken_from_llamaindex():
+    """An `__init__` in it would hide llama-index-core, and it has to be in the wheel."""
+    root = Path(__file__).parents[2]
+    found = sorted(str(path.relative_to(root)) for path in (root / "llama_index").rglob("*.py"))
+    assert found == ["llama_index/llms/nvcf/__init__.py"]
+    build = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    assert "llama_index" in build["targets"]["wheel"]["packages"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -9,7 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llama_index.core.base.llms.types import ChatResponse, TextBlock, ThinkingBlock, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
 
 from llamaindex_nvcf.responses import (
     achat_responses,
@@ -20,6 +27,7 @@ from llamaindex_nvcf.responses import (
     completions,
 )
 from nvcf_core import Chunk, ToolCall, Usage
+from nvcf_emulator import Emulator
 
 USAGE = Usage(5, 7, 12, cached_tokens=2, reasoning_tokens=3)
 LAST = Chunk(
@@ -174,6 +182,32 @@ def test_logprobs_are_of_the_new_text_and_at_last_of_all():
     assert chat_response(LAST).logprobs is None
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"content": None},
+        {"content": "text"},
+        {"content": {"token": "a"}},
+        {"content": [None, 5, "a", {}, {"token": None}, {"logprob": -1}]},
+        {"tokens": ["a"], "token_logprobs": [-1.0]},
+    ],
+)
+def test_logprobs_of_another_form_are_left_out(odd: dict[str, Any]):
+    assert chat_response(Chunk(text="a", logprobs=odd, last=True)).logprobs is None
+    first, last = streamed(Chunk(text="a", logprobs=odd), LAST)
+    assert first.logprobs is None
+    assert last.logprobs is None
+
+
+def test_what_is_odd_in_a_token_is_left_out():
+    token = {"token": "a", "logprob": "-1", "bytes": "a", "top_logprobs": [None, OTHER, 5]}
+    response = chat_response(Chunk(text="a", logprobs={"content": [None, token]}, last=True))
+    assert [[(each.token, each.logprob) for each in one] for one in response.logprobs] == [
+        [("a", 0.0), ("b", -1.5)]
+    ]
+
+
 def test_a_completion_has_what_the_chat_had():
     call = ToolCall(0, "call-0", "f", "{}")
     chunk = Chunk(text="said", reasoning="thought", tool_calls=(call,)) + LAST
@@ -222,3 +256,24 @@ def test_deltas_add_up_however_the_answer_is_cut(pieces: list[tuple[str, str]]):
     thoughts = [response.additional_kwargs.get("thinking_delta", "") for response in responses]
     assert "".join(thoughts) == "".join(text for kind, text in pieces if kind == "r")
     assert responses[-1].message == whole.message
+
+
+def test_the_last_response_keeps_what_the_finishing_event_said(make, server: Emulator, colour):
+    finishing = {"index": 0, "delta": {}, "finish_reason": "stop", "stop_reason": 42}
+    events = [
+        {"id": "c", "choices": [{"index": 0, "delta": {"content": "Rome"}}]},
+        {"id": "c", "system_fingerprint": "fp", "choices": [finishing]},
+        {
+            "id": "c",
+            "choices": [],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 2, "extra": 3},
+        },
+    ]
+    chunks = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events]
+    server.raw(headers={"content-type": "text/event-stream"}, chunks=[*chunks, b"data: [DONE]\n\n"])
+    last = colour.stream(make(), "stream_chat", [ChatMessage(content="Hello")])[-1]
+    assert last.raw["finish_reason"] == "stop"
+    assert last.raw["choices"] == [finishing]
+    assert last.raw["system_fingerprint"] == "fp"
+    assert last.raw["usage"]["extra"] == 3
+    assert last.message.content == "Rome"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from enum import Enum
+from typing import Any, Literal
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
@@ -11,7 +12,7 @@ from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, Field, RootModel
 
-from llamaindex_nvcf import InvalidRequestError
+from llamaindex_nvcf import InvalidRequestError, RefusalError
 from nvcf_emulator import Emulator
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -155,10 +156,10 @@ def test_a_model_that_writes_instead_of_calling_is_understood(make, server: Emul
     [
         ({"text": "I would rather not"}, "holds no JSON.*I would rather not"),
         ({"text": '{"name": "Ann"}'}, "age(.|\n)*Field required(.|\n)*Ann"),
-        ({"text": '{"name": "Ann", "a', "finish_reason": "length"}, "cut by its length"),
+        ({"text": '{"name": "Ann", "a', "finish_reason": "length"}, "cut off at max_tokens"),
         (call("Person", '{"name": 5}'), "(.|\n)*Person.*name.*5"),
-        ({**call("Person", ANN), "finish_reason": "length"}, "tool call was cut by its length"),
-        ({"message": {"refusal": "against the rules"}}, "against the rules"),
+        ({**call("Person", ANN), "finish_reason": "length"}, "cut off at max_tokens"),
+        ({**call("Person", ANN), "finish_reason": "content_filter"}, "content filter"),
         ({"text": "[" * 100_000}, "holds no JSON"),
     ],
 )
@@ -169,8 +170,43 @@ def test_an_error_shows_what_came(make, server: Emulator, colour, way: str, repl
     method = "structured_predict" if way == "whole" else "stream_structured_predict"
     with pytest.raises(ValueError, match=said) as caught:
         asking(llm, method, Person, PROMPT, who="x")
-    assert "The answer is no Person" in str(caught.value)
+    assert "The answer is not a Person" in str(caught.value)
     assert len(str(caught.value)) < 3000
+
+
+def test_a_refusal_is_not_a_value_error_which_engines_would_swallow(
+    make, server: Emulator, colour, way: str
+):
+    server.reply(message={"refusal": "against the rules"})
+    llm = make(KIMI)
+    asking = colour.call if way == "whole" else colour.stream
+    method = "structured_predict" if way == "whole" else "stream_structured_predict"
+    with pytest.raises(RefusalError, match="against the rules") as caught:
+        asking(llm, method, Person, PROMPT, who="x")
+    assert caught.value.refusal == "against the rules"
+    assert caught.value.request_id
+    assert not isinstance(caught.value, ValueError)
+
+
+def test_a_closing_tag_alone_begins_the_answer(make, server: Emulator, colour, way: str):
+    thought = 'It could be {"name": "Bern", "age": 1}.\n</think>\n\n'
+    server.reply(text=thought + '{"name": "Rome", "age": 2}')
+    llm = make(SUPER)
+    if way == "whole":
+        found = colour.call(llm, "structured_predict", Person, PROMPT, who="x")
+    else:
+        found = objects_of(colour, llm, Person)[-1]
+    assert (found.name, found.age) == ("Rome", 2)
+
+
+def test_a_closing_tag_in_a_string_is_of_the_answer(make, server: Emulator, colour, way: str):
+    server.reply(text='{"name": "</think>", "age": 2}')
+    llm = make(SUPER)
+    if way == "whole":
+        found = colour.call(llm, "structured_predict", Person, PROMPT, who="x")
+    else:
+        found = objects_of(colour, llm, Person)[-1]
+    assert (found.name, found.age) == ("</think>", 2)
 
 
 def test_whitespace_up_to_the_limit_after_a_whole_object_is_no_loss(make, server: Emulator):
@@ -267,3 +303,43 @@ def test_a_structured_answer_about_a_picture(make, server: Emulator, media):
         assert answer.raw == Person(name="Ann", age=33)
         content = server.chats[-1].body["messages"][-1]["content"]
         assert [part["type"] for part in content][:2] == ["text", "image_url"]
+
+
+class Mood(Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+BOTH = [{"name": "Ann", "age": 33}, {"name": "Bob", "age": 4}]
+
+
+@pytest.mark.parametrize("model", [KIMI, SUPER, GEMMA])
+@pytest.mark.parametrize(
+    ("output_cls", "written", "value"),
+    [
+        (Mood, "good", Mood.GOOD),
+        (Literal["good", "bad"], "bad", "bad"),
+        (list[Person], BOTH, [Person(**person) for person in BOTH]),
+    ],
+)
+def test_what_is_not_an_object(
+    make, server: Emulator, colour, output_cls: Any, written: Any, value: Any, model: str
+):
+    text = json.dumps({"value": written})
+    name = str(getattr(output_cls, "__name__", "Answer"))
+    reply = call(name, text) if model == KIMI else {"text": text}
+    llm = make(model)
+    server.reply(**reply)
+    assert colour.call(llm, "structured_predict", output_cls, PROMPT, who="she") == value
+    if isinstance(value, list):
+        with pytest.raises(InvalidRequestError, match="streams objects, not lists"):
+            objects_of(colour, llm, output_cls)
+        return
+    server.reply(**reply)
+    assert objects_of(colour, llm, output_cls)[-1] == value
+
+
+def test_a_value_that_is_written_alone(make, server: Emulator):
+    server.reply(text=json.dumps(BOTH))
+    found = make(GEMMA).structured_predict(list[Person], PROMPT, who="they")
+    assert [person.name for person in found] == ["Ann", "Bob"]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBlock, ToolCallBlock
 from llama_index.core.tools import FunctionTool, ToolMetadata
+from llama_index.core.tools.calling import acall_tool_with_selection, call_tool_with_selection
 from pydantic import BaseModel
 
 from llamaindex_nvcf import NVCF, BadRequestError, InvalidRequestError, NVCFWarning
 from llamaindex_nvcf.tools import keep_first_tool_call
 from nvcf_emulator import Emulator
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*has no reasoning:nvcf_core.errors.NVCFWarning")
+"""The emulator's kimi calls tools without a thought unless it is told to think; see test_history."""
 
 KIMI = "moonshotai/kimi-k2.6"
 SUPER = "nvidia/nemotron-3-super-120b-a12b"
@@ -192,12 +197,11 @@ def test_one_call_at_a_time_is_asked_for_where_the_page_has_the_field(make, serv
     assert [call.tool_name for call in llm.get_tool_calls_from_response(response)] == ["weather"]
 
 
-def response_of(*arguments: Any, finish: str | None = None) -> ChatResponse:
+def response_of(*arguments: Any, **facts: Any) -> ChatResponse:
     blocks = [
         ToolCallBlock(tool_call_id=f"id-{place}", tool_name="f", tool_kwargs=given)
         for place, given in enumerate(arguments)
     ]
-    facts = {"finish_reason": finish} if finish else {}
     message = ChatMessage(role="assistant", blocks=[TextBlock(text="t"), *blocks])
     return ChatResponse(message=message, additional_kwargs=facts)
 
@@ -227,29 +231,73 @@ def test_trimming_leaves_the_response_that_listeners_hold_as_it_was():
     ],
 )
 def test_half_of_the_arguments_is_tolerated_while_they_stream(llm: NVCF, arguments, parsed):
-    (call,) = llm.get_tool_calls_from_response(response_of(arguments))
+    (call,) = llm.get_tool_calls_from_response(response_of(arguments, partial=True))
     assert call.tool_kwargs == parsed
 
 
 @pytest.mark.parametrize("arguments", ['{"a": "x', '{"a": 1}', ""])
-def test_a_call_cut_by_length_is_refused(llm: NVCF, arguments: str):
-    with pytest.raises(ValueError, match="cut by its length") as caught:
-        llm.get_tool_calls_from_response(response_of("{}", arguments, finish="length"))
-    assert "max_tokens" in str(caught.value)
+@pytest.mark.parametrize(
+    ("finish", "reason"), [("length", "max_tokens"), ("content_filter", "filter")]
+)
+def test_a_call_of_an_answer_that_was_cut_is_refused(
+    llm: NVCF, arguments: str, finish: str, reason: str
+):
+    with pytest.raises(ValueError, match=f"finish_reason '{finish}'") as caught:
+        llm.get_tool_calls_from_response(response_of("{}", arguments, finish_reason=finish))
+    assert reason in str(caught.value)
     assert type(caught.value) is ValueError
 
 
-@pytest.mark.parametrize("arguments", ['{"a": "x', "[1]", '"text"', "nonsense"])
-def test_arguments_of_a_complete_answer_are_not_guessed(llm: NVCF, arguments: str):
-    with pytest.raises(ValueError, match=r"not (a )?JSON"):
-        llm.get_tool_calls_from_response(response_of(arguments, finish="tool_calls"))
+def anything(**given: Any) -> str:
+    RAN.append(given)
+    return "ran"
+
+
+def one(city: str = "Rome") -> str:
+    RAN.append(city)
+    return "ran"
+
+
+def nothing() -> str:
+    RAN.append(None)
+    return "ran"
+
+
+RAN: list[Any] = []
+"""What the functions above were called with."""
+
+
+@pytest.mark.parametrize("function", [anything, one, nothing])
+@pytest.mark.parametrize("arguments", ['{"a": "x', "[1]", '"text"', "nonsense", '{"a":1}{"a":2}'])
+@pytest.mark.parametrize("facts", [{}, {"finish_reason": "tool_calls"}, {"finish_reason": "stop"}])
+async def test_a_call_with_bad_arguments_fails_when_it_is_run_and_says_why(
+    llm: NVCF, function: Any, arguments: str, facts: dict[str, Any]
+):
+    RAN.clear()
+    tool = FunctionTool.from_defaults(function, name="f")
+    (selection,) = llm.get_tool_calls_from_response(response_of(arguments, **facts))
+    assert (selection.tool_id, selection.tool_name) == ("id-0", "f")
+    outputs = [
+        call_tool_with_selection(selection, [tool]),
+        await acall_tool_with_selection(selection, [tool]),
+    ]
+    for output in outputs:
+        assert output.is_error
+        assert re.search("arguments are not (a )?JSON", output.content)
+    assert RAN == []
+    assert json.loads(selection.model_dump_json())["tool_kwargs"]["arguments"] == arguments
 
 
 def test_no_call_is_an_error_only_if_one_was_wanted(llm: NVCF):
-    response = response_of(finish="stop")
+    response = response_of(finish_reason="stop")
     assert llm.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
     with pytest.raises(ValueError, match=r"Expected at least one tool call.*'t'"):
         llm.get_tool_calls_from_response(response)
+
+
+def test_where_a_call_was_wanted_and_the_answer_was_cut_the_error_says_so(llm: NVCF):
+    with pytest.raises(ValueError, match=r"Expected at least one tool call.*max_tokens.*'length'"):
+        llm.get_tool_calls_from_response(response_of(finish_reason="length"))
 
 
 def test_a_streamed_call_that_max_tokens_cut_is_refused_at_the_end(make, server: Emulator, colour):

@@ -387,7 +387,7 @@ def test_an_asset_outlives_a_failed_ask(server, talk, sample):
         {"uploadUrl": "http://127.0.0.1/x"},
         {"assetId": 7, "uploadUrl": "http://127.0.0.1/x"},
         [],
-        "no JSON",
+        "not JSON",
     ],
 )
 def test_a_creation_without_a_usable_id(body, server, talk, sample):

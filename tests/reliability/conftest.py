@@ -21,7 +21,7 @@ from llama_index.core.llms import ChatMessage, ImageBlock, TextBlock
 
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
-from nvcf_core import BaseNVCF, Media, Message
+from nvcf_core import BaseNVCF, Media, Message, errors
 from nvcf_core.media.sources import BytesSource
 from nvcf_core.protocol import retry
 from nvcf_emulator import Emulator
@@ -241,15 +241,19 @@ def core(settings: dict[str, Any]) -> Callable[..., CoreFace]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Retries that wait 10 ms instead of their backoff. Returns the waits that were asked for, jitter left out."""
+    """Retries that wait 10 ms instead of their backoff. Returns the longest waits that there could have been."""
     asked: list[float] = []
+    real = retry.RetryPolicy.delay
 
-    class Delay(float):
-        def __mul__(self, backoff: float) -> float:
-            asked.append(backoff)
-            return 0.01
+    def delay(policy: retry.RetryPolicy, retries: int, error: errors.NVCFError) -> float | None:
+        wait = real(policy, retries, error)
+        if wait is None:
+            return None
+        asked.append(wait)
+        return 0.01
 
-    monkeypatch.setattr(retry, "random", types.SimpleNamespace(uniform=lambda *_: Delay(1.0)))
+    monkeypatch.setattr(retry, "random", types.SimpleNamespace(uniform=lambda _, longest: longest))
+    monkeypatch.setattr(retry.RetryPolicy, "delay", delay)
     return asked
 
 

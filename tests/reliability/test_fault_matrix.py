@@ -134,7 +134,7 @@ def _before_a_reply(
 
 
 def _within_the_answer() -> Iterator[Case]:
-    """After the first byte nothing is asked again, whatever happens."""
+    """Until a piece of the answer has been handed out it is asked for again: whole ones until they are whole."""
     places = {
         "first byte": (0, 0.0, ""),
         "middle": (2, 0.5, "Once upon "),
@@ -144,13 +144,14 @@ def _within_the_answer() -> Iterator[Case]:
         for kind in BROKEN:
             if (place, kind) == ("first byte", "stall-body"):
                 continue  # To the caller it is the same as in the middle, and each takes its time.
-            broken = "StreamInterruptedError"
+            broken = None if place == "first byte" else "StreamInterruptedError"
             yield Case(
                 f"{place}: {kind}",
                 lambda s, k=kind, n=events: s.fault(k, after=n),
                 broken,
+                {"ask": 1 if broken else 2},
                 modes=("stream",),
-                partial=partial,
+                partial=partial if broken else None,
             )
             # Garbage in the place of the last byte is as long as was announced; elsewhere it is too short.
             if kind in ("bad-json", "bad-utf8", "endless-line") or (kind, place) == (
@@ -167,14 +168,22 @@ def _within_the_answer() -> Iterator[Case]:
                 yield Case(
                     f"{place}: {kind}",
                     lambda s, k=kind, n=share: s.fault(k, after=n),
-                    broken,
+                    None,
+                    {"ask": 2},
+                    modes=("whole",),
+                )
+                yield Case(
+                    f"{place}: {kind} twice",
+                    lambda s, k=kind, n=share: s.fault(k, after=n, times=2),
+                    "StreamInterruptedError",
+                    {"ask": 2},
                     modes=("whole",),
                     partial="",
                 )
         for shape in get_args(StreamError):
             yield Case(
                 f"{place}: {shape}", lambda s, k=shape, n=events: s.error_in_stream(k, after=n), broken,
-                modes=("stream",), partial=partial,
+                {"ask": 1 if broken else 2}, modes=("stream",), partial=partial if broken else None,
             )  # fmt: skip
     for shape in get_args(StreamError):
         yield Case(
@@ -205,7 +214,9 @@ def _within_other_replies() -> Iterator[Case]:
                    _more(FETCHED, "get"))  # fmt: skip
     for kind in ("truncate", "half-close"):
         yield Case(f"poll: {kind} in the answer", lambda s, k=kind: (s.accept(1), s.fault(k)),
-                   "StreamInterruptedError", POLLED)  # fmt: skip
+                   "StreamInterruptedError", POLLED, modes=("stream",))  # fmt: skip
+        yield Case(f"poll: {kind} in the answer", lambda s, k=kind: (s.accept(1), s.fault(k)),
+                   None, _more(POLLED, "ask"), modes=("whole",))  # fmt: skip
 
 
 CASES = [

@@ -211,7 +211,7 @@ async def test_clients_of_the_users_own(way: Any, nvcf_emulator: Emulator, libra
     """Used as they are, sync and async, and left open."""
     with library.Client(headers={"x-mine": "1"}) as sync:
         async with library.AsyncClient(headers={"x-mine": "1"}) as asynchronous:
-            asked = way(http_client=sync, http_async_client=asynchronous)
+            asked = way(http_client=sync, http_async_client=asynchronous, max_retries=0)
             assert "question" in await asked.ask("question")
             nvcf_emulator.fault("truncate")
             with pytest.raises(errors.NVCFError):
@@ -359,10 +359,20 @@ async def test_a_ca_of_the_users_own(way: Any, secured: Secured, verify: str) ->
 async def test_a_certificate_that_nobody_knows(
     way: Any, secured: Secured, nvcf_emulator: Emulator
 ) -> None:
-    asked = way(**_leading_to(secured, True))
-    with pytest.raises(errors.APIConnectionError, match=r"(?i)certificate"):
+    asked = way(**{**_leading_to(secured, True), "max_retries": 2})
+    with pytest.raises(
+        errors.APIConnectionError, match=r"certificate is not trusted.*verify="
+    ) as caught:
         await asked.ask()
+    assert not caught.value.retryable
     assert nvcf_emulator.requests == []
+
+
+async def test_https_to_a_port_that_speaks_http(way: Any, nvcf_emulator: Emulator) -> None:
+    root = nvcf_emulator.root.replace("http://", "https://")
+    with pytest.raises(errors.APIConnectionError, match="Does that port speak https") as caught:
+        await way(base_url=f"{root}/v1", nvcf_url=f"{root}/v2/nvcf").ask()
+    assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("secured", [True], indirect=True)

@@ -162,6 +162,7 @@ def test_who_comes_late_makes_the_others_wait() -> None:
     first, second = steady.reserve(1), steady.reserve(1)
     clock.sleep(30)
     assert steady.wait(first) == 0
+    steady.sent(first)
     clock.sleep(40)
     assert 20 <= steady.wait(second) <= 21
 
@@ -204,3 +205,33 @@ def test_the_frameworks_own_limiters_work(
     NVCF(**settings, rate_limiter=Llama()).complete("hi")
     assert asked == ["langchain", "llamaindex"]
     assert len(nvcf_emulator.chats) == 2
+
+
+class Counting:
+    """A limiter of the user's own."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def acquire(self) -> None:
+        self.calls.append("sync")
+
+    async def acquire_async(self) -> None:
+        await asyncio.sleep(0)
+        self.calls.append("async")
+
+    def feedback(self, status: int, retry_after: float | None) -> None:
+        self.calls.append((status, retry_after))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_limiter_of_the_users_own_is_asked_before_each_request_to_the_model(
+    way: Any, nvcf_emulator: Emulator
+) -> None:
+    limiter = Counting()
+    nvcf_emulator.fail(429, retry_after=0)
+    nvcf_emulator.accept(polls=1)
+    await way(request_limiter=limiter).ask()
+    colour = limiter.calls[0]
+    assert colour in ("sync", "async")
+    assert limiter.calls == [colour, (429, 0.0), colour, (202, None)]

@@ -97,7 +97,7 @@ BAD_ZIPS = {
     "two answers": _zip(a__response=b"{}", b__response=b"{}"),
     "hundreds of entries": _zip(**{f"f{n}": b"" for n in range(200)}, a__response=b"{}"),
     "a bomb": _zip(a__response=b" " * 50_000_000),
-    "no JSON": _zip(a__response=b"hello"),
+    "not JSON": _zip(a__response=b"hello"),
     "cut off": _zip(a__response=b'{"choices": []}')[:-30],
 }
 

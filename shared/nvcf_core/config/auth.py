@@ -20,6 +20,12 @@ __all__ = ["Auth", "KeySource", "key_fingerprint"]
 KeySource: TypeAlias = SecretStr | str | Callable[[], Any] | None
 
 
+_LEFT_BEHIND = (
+    "This object came from another process by pickle, in which a key that is given as text does not travel: set "
+    "NVIDIA_API_KEY in this process, or give api_key as a function of a module, which does travel"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Auth:
     """Who may ask, and where the key may go."""
@@ -27,6 +33,13 @@ class Auth:
     key: KeySource = field(repr=False)
     roots: tuple[str, ...]
     """The urls of the service: the key goes to their hosts and to no other."""
+    left_behind: bool = False
+    """Whether there was a key that did not travel with the object when it was pickled."""
+
+    @property
+    def hint(self) -> str:
+        """What an error about a missing key has to add, "" where there is nothing."""
+        return _LEFT_BEHIND if self.left_behind else ""
 
     def resolve_key(self) -> SecretStr | None:
         """The key, for a synchronous call.
@@ -65,7 +78,7 @@ class Auth:
             if any(is_nvidia(root) for root in self.roots):
                 raise InvalidRequestError(
                     "there is no API key: set NVIDIA_API_KEY, or pass api_key "
-                    "(keys are made at https://build.nvidia.com)",
+                    f"(keys are made at https://build.nvidia.com). {self.hint}".rstrip(),
                     field="api_key",
                 )
             return None

@@ -124,6 +124,11 @@ class Endpoints:
         return (self.base_url,) if self.nvcf_url is None else (self.base_url, self.nvcf_url)
 
     @property
+    def own_server(self) -> bool:
+        """Whether it is a server of the user's own: neither NVIDIA's, nor one with the API of NVIDIA's."""
+        return self.nvcf_url is None
+
+    @property
     def poll_url(self) -> str:
         """Where the result of a request that was accepted with 202 is asked for, below its id."""
         root = self.base_url if self.nvcf_url is None else f"{self.nvcf_url}/pexec"

@@ -11,12 +11,9 @@ from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import Request
 
 from .auth import Auth
-from .request_limiter import RequestLimiter
 from .settings import CallSettings, Settings
 
 __all__ = ["RequestOptions", "checked_headers", "request_options"]
-
-__all__ = ["RequestOptions", "checked_headers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +27,19 @@ class RequestOptions:
     """Seconds for each phase, an httpx.Timeout, or None: an injected client's own, or else the defaults."""
     chunk_timeout: float | None = None
     """Seconds between two chunks of a body that is left open. None: as `timeout` has it."""
+    call_timeout: float | None = None
+    """Seconds for all of a call: uploads, tries, waits, polls, the answer. None: no limit."""
     requests_per_minute: int | None = None
-    request_limiter: RequestLimiter | None = field(default=None, repr=False)
-    """Asked besides, before each request to the model."""
+    request_limiter: Any = field(default=None, repr=False)
+    """The user's own, asked before each request to the model."""
 
     def headers_for(self, request: Request) -> dict[str, str]:
         """The headers of a request: the user's, and those that it needs, which win."""
         return {**self.headers, **request.headers} if request.authorized else dict(request.headers)
 
+
+_LONGEST_WAIT = 1_000_000.0
+"""Seconds, as much as every way of waiting takes: in place of infinity."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -81,7 +83,8 @@ def request_options(
     Raises:
         InvalidRequestError: a header cannot be sent.
     """
-    auth = Auth(settings.api_key, tuple(roots))
+    left_behind = settings.api_key is None and settings.key_left_behind
+    auth = Auth(settings.api_key, tuple(roots), left_behind)
     if settings.api_key is not None and (plain := auth.insecure_root()):
         settings.warn(
             "http",
@@ -91,7 +94,8 @@ def request_options(
         auth=auth,
         headers=checked_headers(call.default_headers),
         timeout=call.timeout,
-        chunk_timeout=call.stream_chunk_timeout if stream else None,
+        chunk_timeout=min(call.stream_chunk_timeout, _LONGEST_WAIT) if stream else None,
+        call_timeout=call.call_timeout,
         requests_per_minute=settings.requests_per_minute,
         request_limiter=settings.request_limiter,
     )

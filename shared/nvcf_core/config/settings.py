@@ -16,13 +16,14 @@ from pydantic import (
     SecretStr,
     TypeAdapter,
     ValidationError,
+    field_serializer,
     field_validator,
 )
 
 from nvcf_core.errors import InvalidRequestError, NVCFWarning
-from nvcf_core.models.spec import ReasoningEffort
 
 from .endpoints import NVCF_URL
+from .keywords import check_spelling, without_aliases
 
 __all__ = ["CallSettings", "Settings", "key_from_env"]
 
@@ -78,9 +79,10 @@ class CallSettings(BaseModel):
     presence_penalty: float | None = Field(
         default=None, description="Against repeating tokens at all."
     )
-    reasoning_effort: ReasoningEffort | None = Field(
+    reasoning_effort: str | None = Field(
         default=None,
-        description='"none", "low" or "high": one switch for every model that reasons.',
+        description='"none", "minimal", "low", "medium" or "high": one switch for every model that reasons. '
+        "An unknown model gets any value as it is.",
     )
     reasoning_budget: int | None = Field(
         default=None, description="The most tokens to think with; -1 lifts the budget."
@@ -99,8 +101,13 @@ class CallSettings(BaseModel):
         description="Seconds for each phase, or an httpx.Timeout, whose `read` is the wait for the first byte. "
         "Default: connect 10, read 300.",
     )
-    stream_chunk_timeout: float | None = Field(
-        default=120.0, description="Seconds between two chunks of a stream. None: no limit."
+    stream_chunk_timeout: float = Field(
+        default=120.0,
+        description='Seconds between two chunks of a stream. float("inf"): no limit.',
+    )
+    call_timeout: float | None = Field(
+        default=None,
+        description="Seconds for all of a call: uploads, tries, waits, polls and the answer. None: no limit.",
     )
     poll_timeout: float = Field(default=900.0, description="Seconds a call may stay at 202 in all.")
     max_retries: int = Field(
@@ -123,6 +130,10 @@ class CallSettings(BaseModel):
         default="error",
         description="What happens when a documented bound of a known model is broken.",
     )
+    tools_as_text: bool = Field(
+        default=False,
+        description="For a model without tools: whether tool calls and results of the history become text.",
+    )
     on_progress: Callable[[float], None] | None = Field(
         default=None,
         exclude=True,
@@ -135,11 +146,12 @@ class Settings(CallSettings):
     """The keywords of `ChatNVCF`, `NVCFLLM` and `NVCF`.
 
     None means "not set" everywhere. Those of `CallSettings` may also be given per call; the others belong to the
-    object: the key, the clients, the urls, `verify`, `max_connections`,
-    `requests_per_minute` and `request_limiter`.
+    object: the key, the urls, and all that connections are made of. A keyword that is neither is a field of every
+    call's body.
 
     Raises:
-        InvalidRequestError: a value is out of the bounds of the model's documentation, or a url is unusable.
+        InvalidRequestError: a value is out of the bounds of the model's documentation, a url is unusable, or a
+            keyword is misspelt or given under two names.
         pydantic.ValidationError: a value has the wrong type.
     """
 
@@ -166,18 +178,32 @@ class Settings(CallSettings):
         description="Never more than this many in any 60 seconds, over every object of the process that has "
         "the same key and host.",
     )
-    request_limiter: Any = Field(
-        default=None,
-        exclude=True,
-        repr=False,
-        description="A limit that reaches beyond the process: anything with acquire(), acquire_async() and "
-        "feedback(status, retry_after), such as nvcf_core.FileLimiter.",
-    )
     verify: Any = Field(
         default=True,
         exclude=True,
         repr=False,
         description="As httpx's: True, False, an SSLContext or a CA path.",
+    )
+    request_limiter: Any = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="Anything with `acquire()`, `acquire_async()` and `feedback(status, retry_after)`, which is asked "
+        "before each request to the model.",
+    )
+    proxy: str | None = Field(
+        default=None,
+        repr=False,
+        description="As httpx's: the url of a proxy for all that this object asks. Default: the environment's. "
+        "With a password in it, it is in no dump.",
+    )
+    include_response_headers: bool = Field(
+        default=False, description="Whether an answer's metadata has the headers of its response."
+    )
+    call_keywords: dict[str, Any] | None = Field(
+        default=None,
+        description="Keywords of every call that are not settings, such as `top_k`. The constructor puts here what "
+        "it is given under other names; it need not be given itself.",
     )
     http_client: Any = Field(
         default=None,
@@ -189,13 +215,46 @@ class Settings(CallSettings):
         default=None, exclude=True, repr=False, description="Your own httpx.AsyncClient, likewise."
     )
 
+    @classmethod
+    def constructor_keywords(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What the constructor was given, each under the name of its field.
+
+        Args:
+            given: by name, in any of its names. None is "not set"; what is not a field goes to `call_keywords`.
+
+        Raises:
+            InvalidRequestError: a keyword is misspelt, or given under two names with two values.
+        """
+        fields: dict[str, Any] = {}
+        others: dict[str, Any] = {}
+        for name, value in without_aliases(given).items():
+            if name in cls.model_fields:
+                fields[name] = value
+            else:
+                check_spelling(name, _keywords_of(cls))
+                others[name] = value
+        if others:
+            fields["call_keywords"] = {**fields.get("call_keywords", {}), **others}
+        return fields
+
     @field_validator("api_key", mode="before")
     @classmethod
     def _key_is_secret(cls, value: object) -> object:
         """Hold a key that is given as text so that nothing shows it."""
         return SecretStr(value) if isinstance(value, str) else value
 
+    @field_serializer("proxy")
+    def shown_proxy(self, proxy: str | None) -> str | None:
+        """What a dump may show of a proxy: nothing, where its url holds a password."""
+        return None if proxy is not None and "@" in proxy else proxy
+
     _warned: set[str] = PrivateAttr(default_factory=set)
+    _key_left_behind: bool = PrivateAttr(default=False)
+
+    @property
+    def key_left_behind(self) -> bool:
+        """Whether the object was pickled with a key that did not travel, and has none here."""
+        return self._key_left_behind
 
     def warn(self, reason: str, message: str) -> None:
         """Warn once for each object and reason."""
@@ -211,14 +270,12 @@ class Settings(CallSettings):
                 extra body fields are merged, the call's own winning.
 
         Raises:
-            InvalidRequestError: one of them belongs to the object and cannot be given per call, or has the
-                wrong type.
+            InvalidRequestError: one of them belongs to the object and cannot be given per call, has the wrong
+                type, is misspelt, or is given under two names.
         """
         changed: dict[str, Any] = {}
-        extra: dict[str, Any] = {}
-        for name, value in given.items():
-            if value is None:
-                continue
+        extra = dict(self.call_keywords or {})
+        for name, value in without_aliases(given).items():
             if name in _PER_CALL:
                 changed[name] = self._given(name, value)
             elif name in _OF_THE_OBJECT:
@@ -226,6 +283,8 @@ class Settings(CallSettings):
                     f"{name} is given to the constructor, not per call", field=name
                 )
             else:
+                if name not in _FRAMEWORK_WORDS:
+                    check_spelling(name, _keywords_of(type(self)))
                 extra[name] = value
         # A copy shares all that the call does not change: validating it anew would cost more than all the rest.
         return (self.model_copy(update=changed) if changed else self), extra
@@ -238,9 +297,17 @@ class Settings(CallSettings):
         return _typed(name, value)
 
 
+_FRAMEWORK_WORDS = frozenset(("stream",))
+"""What frameworks say to each call, and what `streaming` is not a correction of."""
+
 _PER_CALL = frozenset(CallSettings.model_fields)
 
 _OF_THE_OBJECT = frozenset(Settings.model_fields) - _PER_CALL
+
+
+@functools.cache
+def _keywords_of(cls: type[Settings]) -> frozenset[str]:
+    return frozenset(cls.model_fields)
 
 
 @functools.cache

@@ -101,12 +101,15 @@ class Deliveries:
             if item.upload is not None:
                 item.upload.sha256 = sha256_hex(item.upload.source)
         given = {item.asset_id for item in self.items if item.method == "asset"}
-        count = len(given) + len(self.uploads())
-        if count > MOST_ASSETS:
-            raise self.validator.invalid_request(
-                "messages",
-                f"the request would reference {count} assets; the service takes {MOST_ASSETS}",
-            )
+        _check_assets(len(given) + len(self.uploads()), self.validator)
+
+
+def _check_assets(count: int, validator: Validator) -> None:
+    if count > MOST_ASSETS:
+        raise validator.invalid_request(
+            "messages",
+            f"the request would reference {count} assets; the service takes {MOST_ASSETS}",
+        )
 
 
 def plan_delivery(
@@ -126,8 +129,8 @@ def plan_delivery(
         InvalidRequestError: the model takes no such media, or not so many, or not in this format.
     """
     deliveries = [
-        _deliver(part, f"messages[{number}]", validator)
-        for number, message in enumerate(messages)
+        _deliver(part, part.place, validator)
+        for message in messages
         for part in message.parts
         if isinstance(part, Media)
     ]
@@ -139,6 +142,8 @@ def plan_delivery(
             "messages",
             f"the request has {len(deliveries)} media; the model's documentation allows {most}",
         )
+    # What is uploaded is counted by `hash_uploads`, which may have to read files.
+    _check_assets(len({item.asset_id for item in deliveries} - {None}), validator)
     if can_upload and validator.spec.assets:
         deliveries = _upload_largest_until_it_fits(deliveries)
     planned = iter(deliveries)
@@ -159,7 +164,8 @@ def plan_delivery(
 def _deliver(media: Media, field: str, validator: Validator) -> Delivery:
     if media.kind not in validator.spec.media:
         taken = ", ".join(validator.spec.media) or "no media"
-        validator.reject(field, f"{field} has {media.kind}; the model takes {taken}")
+        sent = "; it is sent all the same" if validator.validation == "warn" else ""
+        validator.reject(field, f"{field} has {media.kind}; the model takes {taken}{sent}")
     if media.detail is not None and validator.spec.documented:
         validator.warn(
             "detail",

@@ -51,8 +51,7 @@ def _media_from_data_url(url: str, kind: MediaKind, field: str) -> Media:
         raise InvalidRequestError(
             f"{field}: the data url has no comma, and so no data", field=field
         )
-    mime, *options = [part.strip() for part in url[5:comma].split(";")]
-    mime = mime.lower()
+    mime, *options = [part.strip().lower() for part in url[5:comma].split(";")]
     if "base64" in options:
         source = Base64Source.from_text(url, field=field, start=comma + 1)
         return Media(kind=kind, source=source, mime_type=mime or None)

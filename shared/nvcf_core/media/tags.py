@@ -56,20 +56,16 @@ def escape_media_tags(text: str) -> str:
     return _TAG_START.sub("&lt;", text)
 
 
-def parse_media_tags(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def parse_media_tags(messages: Sequence[Message]) -> tuple[Message, ...]:
     """The messages, with the tags in the user's texts read as media."""
     parsed = []
-    for place, message in enumerate(messages):
+    for message in messages:
         if message.role == "user" and any(
             isinstance(part, str) and contains_tag(part) for part in message.parts
         ):
             parts: list[Part] = []
             for part in message.parts:
-                parts += (
-                    parse_tags(part, field=f"messages[{place}]")
-                    if isinstance(part, str)
-                    else [part]
-                )
+                parts += parse_tags(part, field=message.place) if isinstance(part, str) else [part]
             message = replace(message, parts=tuple(parts))
         parsed.append(message)
     return tuple(parsed)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from .spec import ModelSpec, Range, ReasoningEffort
+from .spec import ModelSpec, Range
 
 __all__ = ["known_models", "register", "spec_for", "unregister"]
 
 _INT64 = 2**63
 
 
-def _template(name: str, **low: bool) -> Mapping[ReasoningEffort, Mapping[str, Any]]:
+def _template(name: str, **low: bool) -> Mapping[str, Mapping[str, Any]]:
     """Reasoning switched by one of the chat template's own arguments."""
     return {
         "none": {"chat_template_kwargs": {name: False}},
         "low": {"chat_template_kwargs": {name: True, **low}},
         "high": {"chat_template_kwargs": {name: True}},
     }
+
+
+def _precisions(name: str) -> tuple[str, ...]:
+    """The names under which the weights are published: as they are, and in each precision."""
+    return (name, *(f"{name}-{precision}" for precision in ("BF16", "FP8", "NVFP4")))
 
 
 _CHAT_ROLES = frozenset(("system", "user", "assistant"))
@@ -28,11 +34,16 @@ _SAMPLING = frozenset(("temperature", "top_p", "max_tokens"))
 _ROWS = (
     ModelSpec(
         id="google/gemma-3n-e2b-it",
+        aliases=("google/gemma-3n-E2B-it",),
         media={"image": frozenset(("png", "jpeg")), "audio": frozenset(("wav", "mp3"))},
         html_tags=frozenset(("image", "audio")),
         audio_part="audio_url",
         roles=_CHAT_ROLES,
         message_keys=frozenset(),
+        # Its published chat template refuses anything else.
+        alternating=True,
+        system_first=True,
+        first_roles=frozenset(("user",)),
         parameters=_SAMPLING | {"seed", "stop", "frequency_penalty", "presence_penalty"},
         bounds={
             "frequency_penalty": Range(-2, 2),
@@ -47,6 +58,10 @@ _ROWS = (
     ),
     ModelSpec(
         id="nvidia/nemotron-3-nano-omni-30b-a3b-reasoning",
+        aliases=(
+            *_precisions("nvidia/Nemotron-3-Nano-Omni-30B-A3B-Reasoning"),
+            "nvidia/nemotron-3-nano-omni",
+        ),
         media={
             "image": frozenset(("png", "jpeg", "webp")),
             "audio": frozenset(("wav", "mp3")),
@@ -92,10 +107,13 @@ _ROWS = (
     ),
     ModelSpec(
         id="moonshotai/kimi-k2.6",
+        aliases=("moonshotai/Kimi-K2.6",),
         media={"image": None, "video": None},
         html_tags=frozenset(("image", "video")),
         roles=_CHAT_ROLES | {"tool"},
         message_keys=frozenset(("name", "reasoning_content")),
+        # Its maker's API answers 400 where thinking is on and an earlier call has no reasoning, or an empty one.
+        past_call_reasoning="The reasoning behind this call is not recorded.",
         parameters=_SAMPLING
         | {"seed", "chat_template_kwargs", "tools", "tool_choice", "stream_options"},
         bounds={
@@ -106,9 +124,16 @@ _ROWS = (
         },
         context_window=262_144,
         reasoning_efforts=_template("thinking"),
+        forced_tool_thinks=False,
+        text_tool_calls="kimi",
     ),
     ModelSpec(
         id="nvidia/nemotron-3-super-120b-a12b",
+        aliases=(
+            *_precisions("nvidia/NVIDIA-Nemotron-3-Super-120B-A12B"),
+            *_precisions("nvidia/Nemotron-3-Super-120B-A12B"),
+            "nvidia/nemotron-3-super",
+        ),
         media={},
         html_tags=frozenset(),
         assets=False,
@@ -130,15 +155,41 @@ _ROWS = (
         },
         context_window=262_144,
         reasoning_efforts=_template("enable_thinking", low_effort=True),
+        text_tool_calls="nemotron",
     ),
 )
 
 _MODELS: dict[str, ModelSpec] = {row.id: row for row in _ROWS}
 
+_ON_OWN_SERVERS: dict[str, tuple[ModelSpec, ModelSpec]] = {}
+"""Rows, and what they are at a server of the user's own, so that this need not be worked out for each call."""
 
-def spec_for(model: str) -> ModelSpec:
-    """The model's row, or the defaults for a model that has none."""
-    return _MODELS.get(model) or ModelSpec(id=model)
+
+def spec_for(model: str, *, own_server: bool = False) -> ModelSpec:
+    """The model's row, or the defaults for a model that has none.
+
+    Args:
+        model: its id, or another name of the same weights; the row bears the name that is given.
+        own_server: whether it is asked at a server of the user's own; see `ModelSpec.for_own_server`.
+    """
+    spec = _MODELS.get(model) or _by_other_name(model) or ModelSpec(id=model)
+    return _on_own_server(spec) if own_server and spec.documented else spec
+
+
+def _by_other_name(model: str) -> ModelSpec | None:
+    wanted = model.casefold()
+    for row in _MODELS.values():
+        if any(wanted == name.casefold() for name in (row.id, *row.aliases)):
+            return replace(row, id=model)
+    return None
+
+
+def _on_own_server(spec: ModelSpec) -> ModelSpec:
+    row, changed = _ON_OWN_SERVERS.get(spec.id, (None, spec))
+    if row is not spec:
+        changed = spec.for_own_server()
+        _ON_OWN_SERVERS[spec.id] = spec, changed
+    return changed
 
 
 def register(spec: ModelSpec) -> None:
@@ -153,5 +204,5 @@ def unregister(model: str) -> None:
 
 
 def known_models() -> tuple[ModelSpec, ...]:
-    """Every row there is, the registered ones included."""
+    """Every row there is, the registered ones included: by `id`, each once, its `aliases` with it."""
     return tuple(_MODELS.values())

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from nvcf_core.messages import MediaKind
 
-__all__ = ["ModelSpec", "Range", "ReasoningEffort"]
+__all__ = ["NEAREST_EFFORT", "ModelSpec", "Range", "ReasoningEffort", "TextToolCalls"]
 
-ReasoningEffort: TypeAlias = Literal["none", "low", "high"]
+ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high"]
+
+NEAREST_EFFORT: Mapping[str, ReasoningEffort] = {"minimal": "low", "medium": "high"}
+"""What a model that documents fewer efforts is asked for instead."""
+
+
+TextToolCalls: TypeAlias = Literal["kimi", "nemotron"]
+"""The form in which a model writes its tool calls: `<|tool_calls_section_begin|>…`, or `<TOOLCALL>[…]</TOOLCALL>`."""
 
 _INTEGRATE = "https://integrate.api.nvidia.com/v1"
 
@@ -31,6 +38,8 @@ class ModelSpec:
     """One row. The defaults describe a model that nobody has told us about: the service judges."""
 
     id: str
+    aliases: tuple[str, ...] = ()
+    """Other names of the same weights. Names are looked up whatever the case of their letters."""
     base_url: str = _INTEGRATE
     """The documented host, up to `/v1`."""
     path: str = "chat/completions"
@@ -61,8 +70,14 @@ class ModelSpec:
     """Whether it takes exactly one user message; system text is folded into it."""
     alternating: bool = False
     """Whether system comes first and only once, and no two messages of one role follow each other."""
+    system_first: bool = False
+    """Whether system texts, wherever they stand, are collected into one message that comes first."""
+    first_roles: frozenset[str] | None = None
+    """The roles that the first message after the system's may have, None: any."""
     last_roles: frozenset[str] | None = None
     """The roles its last message may have, None: any."""
+    past_call_reasoning: str | None = None
+    """What is sent as the reasoning of an earlier tool call that has none, while the model thinks; None: nothing."""
 
     parameters: frozenset[str] | None = None
     """The body fields its documentation documents besides messages, model and stream; None: not documented, all go."""
@@ -70,18 +85,37 @@ class ModelSpec:
     context_window: int = 128_000
     """Tokens of prompt and answer together."""
 
-    reasoning_efforts: Mapping[ReasoningEffort, Mapping[str, Any]] | None = field(
-        default_factory=lambda: {
-            effort: {"reasoning_effort": effort} for effort in ("none", "low", "high")
-        }
+    reasoning_efforts: Mapping[str, Mapping[str, Any]] | None = field(
+        default_factory=dict[str, Mapping[str, Any]]
     )
-    """What each `reasoning_effort` adds to the body; None: the model does not reason."""
+    """What each `reasoning_effort` adds to the body; empty: the field of that name, with any value; None: the model
+    does not reason."""
+    forced_tool_thinks: bool = True
+    """Whether it may think before a tool call that it is made to make. If not, thinking is switched off for it."""
     no_think_media: frozenset[MediaKind] = frozenset()
     """The kinds of media with which the model's documentation wants thinking switched off."""
     no_think_token: str | None = None
     """What its system message then says."""
     think_token: str | None = None
     """What a system message says to switch thinking on."""
+
+    text_tool_calls: TextToolCalls | None = None
+    """The form of its tool calls that its server may leave in the answer's text, None where that is not known."""
+
+    def for_own_server(self) -> ModelSpec:
+        """The row as it holds at a server of the user's own, which the documentation of NVIDIA's does not describe.
+
+        The rules for messages stay, and what switches reasoning: both belong to the weights. Bounds, formats and what
+        the documentation lacks are the server's to judge.
+        """
+        return replace(
+            self,
+            parameters=None,
+            bounds={},
+            media=dict.fromkeys(self.media),
+            max_media=None,
+            remote_urls=True,
+        )
 
     def documents(self, parameter: str) -> bool:
         """Whether the model's documentation has this body field. A model without documentation takes all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nvcf_core.errors import NotFoundError
+from nvcf_core.errors import AuthenticationError, NotFoundError
 from nvcf_core.exchange import Flow, Request, Response
 from nvcf_core.media.delivery import ContentKey
 from nvcf_core.request.body import MessageEncoder
@@ -13,10 +13,8 @@ from .assets import AssetApi
 from .chat_request import ChatRequest
 from .polling import poll_until_done
 from .results import download_result
-from .retry import send_with_retries
+from .retry import Retries, send_with_retries
 from .upload_cache import UploadCache
-
-__all__ = ["REFERENCES", "chat"]
 
 __all__ = ["REFERENCES", "chat"]
 
@@ -24,20 +22,34 @@ REFERENCES = "nvcf-input-asset-references"
 """The header that names the assets of a request."""
 
 
-def chat(call: ChatRequest, cache: UploadCache, now: float) -> Flow[Response]:
+def chat(
+    call: ChatRequest, cache: UploadCache, now: float, retries: Retries | None = None
+) -> Flow[Response]:
     """Upload what is too large to go inline, ask, and wait while the service is still working.
 
     Args:
         call: what to ask.
         cache: what the client has uploaded so far.
         now: the time, by the same steady clock as `Response.received_at`.
+        retries: the tries that are left. None: all that the call may have.
 
     Raises:
         NVCFError: whatever goes wrong.
     """
+    try:
+        return (yield from _converse(call, cache, now, retries or Retries(call.retry)))
+    except AuthenticationError as error:
+        if hint := call.options.auth.hint:
+            error.add_hint(hint)
+        raise
+
+
+def _converse(
+    call: ChatRequest, cache: UploadCache, now: float, retries: Retries
+) -> Flow[Response]:
     uploaded = yield from _upload(call, cache, now)
     try:
-        response: Response = yield from send_with_retries(_ask(call, uploaded), call.retry)
+        response: Response = yield from send_with_retries(_ask(call, uploaded), retries)
     except NotFoundError as error:
         lost = cache.ids_in(error.response.text)
         if not lost:
@@ -45,7 +57,7 @@ def chat(call: ChatRequest, cache: UploadCache, now: float) -> Flow[Response]:
         for asset_id in lost:
             cache.invalidate(asset_id)
         uploaded = yield from _upload(call, cache, now)
-        response = yield from send_with_retries(_ask(call, uploaded), call.retry)
+        response = yield from send_with_retries(_ask(call, uploaded), retries)
     if response.status == 202:
         response = yield from poll_until_done(call, response)
     if response.status == 302:

@@ -10,6 +10,7 @@ from nvcf_core.config.options import RequestOptions
 from nvcf_core.media.delivery import Deliveries
 from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
+from nvcf_core.response.options import ignore_warning
 from nvcf_core.tool_names import ToolNames
 
 from .retry import RetryPolicy
@@ -48,5 +49,7 @@ class ChatRequest:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     poll_timeout: float = 900.0
     """Seconds that the service may work on it after it accepted it with 202."""
+    warn: Callable[[str, str], None] = ignore_warning
+    """Takes a reason, for which the object that asks warns only once, and the message."""
     on_progress: Callable[[float], None] | None = None
     """Told the percentage done while the service works, where it says so."""

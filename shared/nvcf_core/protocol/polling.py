@@ -25,6 +25,9 @@ POLL_SECONDS_HEADER = "nvcf-poll-seconds"
 _SLOWEST_POLL = 5.0
 """The longest pause between polls, in seconds. A request that nobody polls for 10 is dropped."""
 
+_LAST_POLL = 0.5
+"""Seconds that the last poll may take beyond the limit."""
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -45,10 +48,13 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
     response, at, pause, failures = accepted, accepted.received_at, 0.0, 0
     deadline = accepted.received_at + call.poll_timeout
     while response.status == 202:
-        left = deadline - at - pause
+        left = deadline - at
         if left <= 0:
             raise _polled_too_long(call, request_id)
-        hold = str(max(1, int(min(call.hold_seconds, left))))
+        # The last poll is made when the time is over: what is done by then is fetched.
+        pause = min(pause, left)
+        wait = max(left - pause, _LAST_POLL)
+        hold = str(max(1, int(min(call.hold_seconds, wait))))
         poll = Request(
             "poll",
             "GET",
@@ -56,7 +62,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
             {"accept": accept, POLL_SECONDS_HEADER: hold},
             delay=pause,
             stream=True,
-            read_timeout=left,
+            read_timeout=wait,
         )
         try:
             response = raise_for_status((yield poll))

@@ -8,11 +8,11 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nvcf_core.errors import APIStatusError, NVCFError
+from nvcf_core.errors import APIStatusError, NVCFError, StreamInterruptedError
 from nvcf_core.exchange import Request, Response
 from nvcf_core.response.error_body import status_error
 
-__all__ = ["RetryPolicy", "raise_for_status", "send_with_retries"]
+__all__ = ["Retries", "RetryPolicy", "raise_for_status", "send_with_retries"]
 
 _log = logging.getLogger("nvcf_core")
 
@@ -27,38 +27,79 @@ class RetryPolicy:
     max_retry_after: float = 60.0
     """A `Retry-After` up to here is obeyed; asked for more, the error is raised at once."""
 
+    shortest_delay: float = 0.1
+
     def delay(self, retries: int, error: NVCFError) -> float | None:
-        """Seconds to wait before the next try, after `retries` earlier ones. None: give up."""
-        if not error.retryable or retries >= self.max_retries:
+        """Seconds to wait before the next try, after `retries` earlier ones. None: give up.
+
+        The backoff is jittered in full, so that those who failed together do not come back together.
+        """
+        may_help = error.retryable or isinstance(error, StreamInterruptedError)
+        if not may_help or retries >= self.max_retries:
             return None
         asked = error.retry_after if isinstance(error, APIStatusError) else None
-        if asked is not None:
-            return asked if asked <= self.max_retry_after else None
-        doubled = self.initial_delay * 2.0 ** min(
-            retries, 60
-        )  # Of more, the result would be no float.
-        return random.uniform(0.5, 1.0) * min(doubled, self.max_delay)
+        if asked is None:
+            doubled = self.initial_delay * 2.0 ** min(retries, 60)  # Of more, it would be no float.
+            delay = random.uniform(0.0, min(doubled, self.max_delay))
+        elif asked <= self.max_retry_after:
+            delay = random.uniform(asked, asked * 1.1)
+        else:
+            return None
+        return max(delay, self.shortest_delay)
+
+
+class Retries:
+    """The tries of one call, whether they fail before there is a response or while the answer arrives."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._count = 0
+        self._failure: NVCFError | None = None
+        self._delay = 0.0
+
+    def after(self, stage: str, error: NVCFError) -> bool:
+        """Whether there is another try after this failure. If so, `next` makes its request."""
+        if error is self._failure:
+            return False  # It was raised again, instead of a try that the process cannot afford.
+        delay = self._policy.delay(self._count, error)
+        if delay is None:
+            return False
+        self._count += 1
+        self._failure, self._delay = error, delay
+        # One line: what failed and what comes next. No content, no url, no key.
+        status = getattr(error, "status", "no response")
+        facts: tuple[Any, ...] = (stage, type(error).__name__, status, self._count)
+        _log.info(
+            "%s failed: %s (%s); retry %d of %d in %.2f s", *facts, self._policy.max_retries, delay
+        )
+        return True
+
+    def next(self, request: Request) -> Request:
+        """The request of the current try."""
+        if self._failure is None:
+            return request
+        return replace(request, delay=self._delay, failure=self._failure)
 
 
 def send_with_retries(
-    request: Request, retry: RetryPolicy
+    request: Request, retry: RetryPolicy | Retries
 ) -> Generator[Request, Response, Response]:
     """Send `request` until its response is good or the retries are spent.
+
+    Args:
+        request: what is sent.
+        retry: a policy, for tries of its own; or those that a call has left.
 
     Raises:
         NVCFError: the last failure.
     """
-    retries = 0
+    retries = retry if isinstance(retry, Retries) else Retries(retry)
     while True:
         try:
-            return raise_for_status((yield request))
+            return raise_for_status((yield retries.next(request)))
         except NVCFError as error:
-            delay = retry.delay(retries, error)
-            if delay is None:
+            if not retries.after(request.stage, error):
                 raise
-            retries += 1
-            _log_retry(request, retries, retry, delay, error)
-        request = replace(request, delay=delay)
 
 
 def raise_for_status(response: Response) -> Response:
@@ -66,17 +107,3 @@ def raise_for_status(response: Response) -> Response:
     if response.status < 300 or (response.status == 302 and "location" in response.headers):
         return response
     raise status_error(response)
-
-
-def _log_retry(
-    request: Request, number: int, retry: RetryPolicy, delay: float, error: NVCFError
-) -> None:
-    """One line: what failed and what comes next. No content, no url, no key."""
-    facts: tuple[Any, ...] = (
-        request.stage,
-        type(error).__name__,
-        getattr(error, "status", "no response"),
-    )
-    _log.info(
-        "%s failed: %s (%s); retry %d of %d in %.2f s", *facts, number, retry.max_retries, delay
-    )

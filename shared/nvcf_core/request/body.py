@@ -67,6 +67,8 @@ class MessageEncoder:
     def message(self, message: Message) -> Json:
         """One message."""
         encoded: Json = {"role": message.role, "content": self._content(message)}
+        if message.tool_calls and not encoded["content"]:
+            encoded["content"] = None  # Some servers refuse an empty text beside calls.
         if message.name and "name" in self._spec.message_keys:
             encoded["name"] = message.name
         if (
@@ -86,9 +88,10 @@ class MessageEncoder:
         return {"id": call.id, "type": "function", "function": function}
 
     def _content(self, message: Message) -> str | list[Json]:
-        if message.role != "user" or not (self._spec.media or self._spec.html_tags):
-            return message.text
         media = [_delivery(part) for part in message.parts if not isinstance(part, str)]
+        read = self._spec.media or self._spec.html_tags
+        if not media and (message.role != "user" or not read):
+            return message.text
         if any(delivery.method in ("asset", "upload") for delivery in media):
             return self._tagged(message)
         literal = any(isinstance(part, str) and contains_tag(part) for part in message.parts)

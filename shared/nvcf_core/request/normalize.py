@@ -7,75 +7,129 @@ from dataclasses import replace
 
 from nvcf_core.messages import Media, Message, Part
 from nvcf_core.models.validator import Validator
+from nvcf_core.tool_names import safe_name
+
+from .past_calls import calls_as_text, with_result_ids
+from .past_media import describe_unseen_media, move_media_after_results
+
+__all__ = ["normalize", "numbered"]
 
 __all__ = ["normalize"]
 
 _GAP = "\n\n"
 """Between texts that are joined into one message."""
 
+_AS_TEXT = "tools_as_text=True sends tool calls and their results as text"
 
-def normalize(messages: Sequence[Message], validator: Validator) -> tuple[Message, ...]:
+
+def numbered(messages: Sequence[Message]) -> list[Message]:
+    """The messages, each with its place in the caller's own list where it does not say so itself, and its media too."""
+    return [_numbered(message, place) for place, message in enumerate(messages)]
+
+
+def _numbered(message: Message, place: int) -> Message:
+    index = place if message.index is None else message.index
+    if message.index is not None and not _has_media(message):
+        return message
+    parts = tuple(
+        part if isinstance(part, str) or part.index is not None else replace(part, index=index)
+        for part in message.parts
+    )
+    return replace(message, index=index, parts=parts)
+
+
+def normalize(
+    messages: Sequence[Message], validator: Validator, *, tools_as_text: bool = False
+) -> tuple[Message, ...]:
     """The messages to send.
+
+    Args:
+        messages: the conversation.
+        validator: the model's row, and what happens when a rule of it is broken.
+        tools_as_text: whether tool calls and results become text for a model that has no tools.
 
     Raises:
         InvalidRequestError: there are none, or the model cannot take them.
     """
-    if not messages:
-        raise validator.invalid_request("messages", "there are no messages to send")
-    for place, message in enumerate(messages):  # As the user counts them, before any is moved.
-        _check(place, message, validator)
     spec = validator.spec
-    arranged = _move_media_after_tool_results(messages)
+    arranged = describe_unseen_media(with_result_ids(numbered(messages)), validator)
+    if tools_as_text and not spec.supports_tools:
+        arranged = calls_as_text(arranged)
+    for message in arranged:
+        _check(message, validator)
+    arranged = [message for message in arranged if not _is_empty_answer(message)]
+    if not arranged:
+        raise validator.invalid_request("messages", "there are no messages to send")
+    arranged = _with_another_speaker_last(move_media_after_results(arranged), validator)
     if spec.single_message:
         arranged = [_fold_into_one(arranged, validator)]
+    if spec.system_first:
+        arranged.sort(key=lambda message: message.role != "system")
+    _check_first(arranged, validator)
     if spec.alternating:
         arranged = _alternate(arranged)
-    if spec.last_roles is not None and arranged[-1].role not in spec.last_roles:
-        allowed = " or ".join(sorted(spec.last_roles))
-        last = f"messages[{len(messages) - 1}]"
-        validator.reject(
-            last,
-            f"the last message has role {arranged[-1].role}; the model's documentation wants {allowed}",
-        )
-    return tuple(arranged)
+    _check_last(arranged, validator)
+    return tuple(_with_safe_name(message) for message in arranged)
 
 
-def _check(place: int, message: Message, validator: Validator) -> None:
-    field, spec = f"messages[{place}]", validator.spec
+def _check(message: Message, validator: Validator) -> None:
+    field, spec = message.place, validator.spec
     roles = None if spec.single_message else spec.roles  # A single message is folded first.
+    if message.role == "tool" and spec.supports_tools:
+        roles = None
     if roles is not None and message.role not in roles:
         allowed = ", ".join(sorted(roles))
+        hint = f". {_AS_TEXT}" if message.role == "tool" else ""
         validator.reject(
-            field, f"{field} has role {message.role!r}; the model's documentation allows {allowed}"
+            field,
+            f"{field} has role {message.role!r}; the model's documentation allows {allowed}{hint}",
+        )
+    if message.tool_calls and not spec.supports_tools:
+        validator.reject(
+            field, f"{field} has tool calls; the model's documentation has no tools. {_AS_TEXT}"
         )
     if message.role == "tool" and not message.tool_call_id:
         raise validator.invalid_request(
             field, f"{field} is a tool's result, and has no tool_call_id"
         )
-    if message.role not in ("user", "tool") and any(
-        isinstance(part, Media) for part in message.parts
-    ):
-        raise validator.invalid_request(
+    if spec.documented and message.role not in ("user", "tool") and _has_media(message):
+        validator.reject(
             field, f"{field} has role {message.role}: only user messages may have media"
         )
 
 
-def _move_media_after_tool_results(messages: Sequence[Message]) -> list[Message]:
-    """Media that tools returned, in a user message right after the results: tool messages are text."""
-    arranged: list[Message] = []
-    waiting: list[Part] = []
-    for message in messages:
-        if message.role != "tool" and waiting:
-            arranged.append(Message(role="user", parts=tuple(waiting)))
-            waiting = []
-        if message.role == "tool" and any(isinstance(part, Media) for part in message.parts):
-            waiting += [part for part in message.parts if isinstance(part, Media)]
-            texts = tuple(part for part in message.parts if isinstance(part, str))
-            message = replace(message, parts=texts)
-        arranged.append(message)
-    if waiting:
-        arranged.append(Message(role="user", parts=tuple(waiting)))
-    return arranged
+def _has_media(message: Message) -> bool:
+    return any(isinstance(part, Media) for part in message.parts)
+
+
+def _is_empty_answer(message: Message) -> bool:
+    """Whether an assistant message says nothing: a turn that failed, or that was spent on reasoning."""
+    return message.role == "assistant" and not any(message.parts) and not message.tool_calls
+
+
+def _with_another_speaker_last(messages: Sequence[Message], validator: Validator) -> list[Message]:
+    """The messages; where the last may not be the assistant's and is another speaker's, it is the user's.
+
+    Another speaker is one whose name is not that of the other assistant messages: one agent handing over to the next.
+    """
+    *others, last = messages
+    allowed = validator.spec.last_roles
+    if allowed is None or "assistant" in allowed or last.role != "assistant" or last.tool_calls:
+        return list(messages)
+    names = {message.name for message in others if message.role == "assistant"}
+    if not last.name or names == {last.name}:
+        return list(messages)
+    parts = _led_by_name(last)
+    return [*others, replace(last, role="user", parts=parts, name=None, reasoning=None)]
+
+
+def _led_by_name(message: Message) -> tuple[Part, ...]:
+    """The parts of a message, with the name of who speaks in front."""
+    if not message.name:
+        return message.parts
+    if message.parts and isinstance(message.parts[0], str):
+        return (f"{message.name}: {message.parts[0]}", *message.parts[1:])
+    return (f"{message.name}:", *message.parts)
 
 
 def _fold_into_one(messages: Sequence[Message], validator: Validator) -> Message:
@@ -90,6 +144,28 @@ def _fold_into_one(messages: Sequence[Message], validator: Validator) -> Message
     text = _GAP.join(text for message in system if (text := message.text))
     leading = (text,) if text else ()
     return replace(others[0], parts=_merge_parts(leading, others[0].parts))
+
+
+def _check_first(messages: Sequence[Message], validator: Validator) -> None:
+    first = next((message for message in messages if message.role != "system"), None)
+    allowed = validator.spec.first_roles
+    if allowed is None or first is None or first.role in allowed:
+        return
+    validator.reject(
+        first.place,
+        f"{first.place} has role {first.role} and comes first; "
+        f"the model's documentation wants {' or '.join(sorted(allowed))}",
+    )
+
+
+def _check_last(messages: Sequence[Message], validator: Validator) -> None:
+    last, allowed = messages[-1], validator.spec.last_roles
+    if allowed is not None and last.role not in allowed:
+        validator.reject(
+            last.place,
+            f"the last message has role {last.role}; "
+            f"the model's documentation wants {' or '.join(sorted(allowed))}",
+        )
 
 
 def _alternate(messages: Sequence[Message]) -> list[Message]:
@@ -107,17 +183,21 @@ def _alternate(messages: Sequence[Message]) -> list[Message]:
 
 
 def _merge(group: Sequence[Message]) -> Message:
-    """One message that says what all of a group say."""
+    """One message that says what all of a group say; who said it, where their names differ."""
     first = group[0]
     if len(group) == 1:
         return first
+    same_name = all(message.name == first.name for message in group)
     reasoning = _GAP.join(message.reasoning for message in group if message.reasoning)
     return replace(
         first,
-        parts=_merge_parts(*(message.parts for message in group)),
-        name=first.name if all(message.name == first.name for message in group) else None,
+        parts=_merge_parts(
+            *(message.parts if same_name else _led_by_name(message) for message in group)
+        ),
+        name=first.name if same_name else None,
         tool_calls=tuple(call for message in group for call in message.tool_calls),
         reasoning=reasoning or None,
+        index=group[-1].index,
     )
 
 
@@ -137,3 +217,9 @@ def _merge_parts(*several: tuple[Part, ...]) -> tuple[Part, ...]:
         slot if isinstance(slot, Media) else _GAP.join(text for text in slot if text)
         for slot in slots
     )
+
+
+def _with_safe_name(message: Message) -> Message:
+    if message.name is None or message.name == safe_name(message.name):
+        return message
+    return replace(message, name=safe_name(message.name) if message.name else None)

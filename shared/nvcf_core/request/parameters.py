@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from nvcf_core.config.settings import CallSettings, Settings
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.models.validator import Validator, check_number
 
-from .reasoning import add_reasoning
+from .reasoning import add_reasoning, check_effort
 
 __all__ = ["BodyFields", "body_fields", "check_client_limits", "check_settings"]
 
@@ -20,7 +21,16 @@ _SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "frequency_penalty", 
 _LEAST = {"max_retries": 0, "requests_per_minute": 1, "max_connections": 1, "context_window": 1}
 """The least that a count may be, whichever of them an object has."""
 
-_TIMES = ("timeout", "stream_chunk_timeout", "poll_timeout")
+_TIMES = ("timeout", "call_timeout", "poll_timeout")
+
+_DEFAULTS: Mapping[str, Any] = {
+    "n": 1,
+    "parallel_tool_calls": True,
+    "store": False,
+    "logit_bias": {},
+    "logprobs": False,
+}
+"""Values that mean what is not said. They are left out where the model's documentation lacks the field."""
 
 _PHASES = ("connect", "read", "write", "pool")
 
@@ -46,6 +56,7 @@ def check_settings(settings: Settings, validator: Validator) -> None:
     for name in (*_SAMPLING, "reasoning_budget"):
         if (value := getattr(settings, name)) is not None:
             check_number(name, value, validator)
+    check_effort(settings.reasoning_effort, validator)
     _stops(settings.stop, validator)
 
 
@@ -86,10 +97,13 @@ def body_fields(
             result.body[name] = value
     _add_stop(settings.stop, validator, result)
     add_reasoning(settings, validator, result.body)
-    _add_extra(extra, validator, result, stream=stream)
-    if stream and settings.stream_usage and validator.spec.documents("stream_options"):
+    if extra:
+        _add_extra(extra, validator, result, stream=stream)
+    if settings.stream_usage and validator.spec.documents("stream_options"):
         result.body.setdefault("stream_options", {"include_usage": True})
     result.body.update(settings.extra_body or {})
+    if not stream:
+        result.body.pop("stream_options", None)  # Services refuse it there.
     return result
 
 
@@ -100,6 +114,12 @@ def _check_times(settings: CallSettings, validator: Validator) -> None:
             raise validator.invalid_request(
                 name, f"{name} must be a number of seconds, not {value!r}"
             )
+    pause = settings.stream_chunk_timeout
+    if pause != math.inf and not _is_time(pause):
+        raise validator.invalid_request(
+            "stream_chunk_timeout",
+            f'stream_chunk_timeout must be a number of seconds, or float("inf"), not {pause!r}',
+        )
 
 
 def _is_time(value: object) -> bool:
@@ -146,5 +166,14 @@ def _add_extra(
     if stream and isinstance(extra.get("n"), int) and extra["n"] > 1:
         raise validator.invalid_request("n", f"a stream has one answer, not n={extra['n']}")
     for name, value in extra.items():
-        validator.warn_undocumented(name)
-        result.body[name] = value
+        if validator.spec.documents(name):
+            result.body[name] = value
+        elif not _is_default(name, value):
+            validator.warn_undocumented(name)
+            result.body[name] = value
+
+
+def _is_default(name: str, value: object) -> bool:
+    """Whether it is what the service does anyway: a client of many models says so to each."""
+    default = _DEFAULTS.get(name)
+    return default is not None and type(value) is type(default) and value == default

@@ -1,15 +1,25 @@
-"""Tool calls of the history: arguments as the JSON text that the service reads, ids, names."""
+"""Tool calls of the history: arguments as the JSON text that the service reads, ids, names, reasoning."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, TypeAlias
 
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.messages import ToolCall
+from nvcf_core.messages import Message, Part, ToolCall
+from nvcf_core.models.spec import ModelSpec
+from nvcf_core.models.validator import Validator
 
-__all__ = ["PastCall", "arguments_text", "past_calls"]
+__all__ = [
+    "PastCall",
+    "arguments_text",
+    "calls_as_text",
+    "past_calls",
+    "with_call_reasoning",
+    "with_result_ids",
+]
 
 PastCall: TypeAlias = tuple[str | None, str | None, Any]
 """Id, name and arguments of a call, as a framework's message has them."""
@@ -85,3 +95,88 @@ def _refuse(constant: str) -> NoReturn:
 
 def _wrapped(text: str) -> str:
     return json.dumps({"INVALID_JSON": text}, ensure_ascii=False)
+
+
+def with_result_ids(messages: Sequence[Message]) -> list[Message]:
+    """The messages; the only result of a turn that no call claims gets the id of the only call without a result."""
+    paired = list(messages)
+    for place, message in enumerate(paired):
+        if not message.tool_calls:
+            continue
+        results = list(range(place + 1, _end_of_results(paired, place + 1)))
+        ids = {call.id for call in message.tool_calls}
+        answered = {paired[result].tool_call_id for result in results}
+        strays = [result for result in results if paired[result].tool_call_id not in ids]
+        waiting = [call.id for call in message.tool_calls if call.id not in answered]
+        if len(strays) == len(waiting) == 1:
+            paired[strays[0]] = replace(paired[strays[0]], tool_call_id=waiting[0])
+    return paired
+
+
+def _end_of_results(messages: Sequence[Message], start: int) -> int:
+    """Where the tool results that begin at a place end."""
+    while start < len(messages) and messages[start].role == "tool":
+        start += 1
+    return start
+
+
+def calls_as_text(messages: Sequence[Message]) -> list[Message]:
+    """The conversation for a model without tools: calls as words of the assistant, results as words of the user."""
+    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    return [_as_text(message, names) for message in messages]
+
+
+def _as_text(message: Message, names: Mapping[str, str]) -> Message:
+    if message.role == "tool":
+        name = names.get(message.tool_call_id or "") or message.name or "a tool"
+        media = [part for part in message.parts if not isinstance(part, str)]
+        parts: tuple[Part, ...] = (f"Result of {name}:\n{message.text}", *media)
+        return replace(message, role="user", parts=parts, name=None, tool_call_id=None)
+    if message.tool_calls:
+        calls = "\n".join(f"Call of {call.name}: {call.arguments}" for call in message.tool_calls)
+        text = "\n\n".join(filter(None, (message.text, calls)))
+        return replace(message, parts=(text,), tool_calls=())
+    return message
+
+
+def with_call_reasoning(
+    messages: tuple[Message, ...], body: Mapping[str, Any], validator: Validator
+) -> tuple[Message, ...]:
+    """The messages, with words in place of reasoning that an earlier call lacks and a thinking model asks for.
+
+    Args:
+        messages: as they will be sent.
+        body: the body's other fields, which may switch thinking off.
+        validator: the model's row, and how to warn.
+    """
+    words = validator.spec.past_call_reasoning
+    if words is None or _thinking_is_off(validator.spec, body):
+        return messages
+    lacking = [message for message in messages if message.tool_calls and not message.reasoning]
+    if not lacking:
+        return messages
+    validator.warn(
+        "past_call_reasoning",
+        f"{lacking[0].place} calls a tool and has no reasoning, which {validator.spec.id} asks for while it thinks: "
+        f"{words!r} is sent in its place",
+    )
+    return tuple(
+        replace(message, reasoning=words)
+        if message.tool_calls and not message.reasoning
+        else message
+        for message in messages
+    )
+
+
+def _thinking_is_off(spec: ModelSpec, body: Mapping[str, Any]) -> bool:
+    """Whether a body says what switches the model's thinking off."""
+    off = (spec.reasoning_efforts or {}).get("none")
+    return off is None or _contains(body, off)
+
+
+def _contains(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        return isinstance(value, Mapping) and all(
+            _contains(value.get(name), inner) for name, inner in wanted.items()
+        )
+    return bool(value == wanted)

@@ -5,13 +5,33 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from nvcf_core.config.settings import CallSettings
 from nvcf_core.messages import Media, Message
+from nvcf_core.models.spec import NEAREST_EFFORT, ReasoningEffort
 from nvcf_core.models.validator import Validator, check_number
 
-__all__ = ["add_reasoning", "without_thinking"]
+__all__ = ["add_reasoning", "check_effort", "without_thinking", "without_thinking_for_forced_tool"]
+
+_EFFORTS: tuple[str, ...] = get_args(ReasoningEffort)
+
+
+def check_effort(effort: str | None, validator: Validator) -> None:
+    """Hold a `reasoning_effort` against those that there are.
+
+    Raises:
+        InvalidRequestError: the model's documentation has no such effort. The message lists those that there are.
+    """
+    spec = validator.spec
+    if effort is None or spec.reasoning_efforts == {}:
+        return
+    has = _EFFORTS if spec.reasoning_efforts is None else tuple(spec.reasoning_efforts)
+    if effort not in has and NEAREST_EFFORT.get(effort) not in has:
+        allowed = ", ".join(has)
+        raise validator.invalid_request(
+            "reasoning_effort", f"reasoning_effort={effort!r} is not one of {allowed}"
+        )
 
 
 def add_reasoning(settings: CallSettings, validator: Validator, body: dict[str, Any]) -> None:
@@ -20,22 +40,11 @@ def add_reasoning(settings: CallSettings, validator: Validator, body: dict[str, 
     Raises:
         InvalidRequestError: the model does not have this effort, or the budget is out of range.
     """
-    spec, effort, budget = validator.spec, settings.reasoning_effort, settings.reasoning_budget
-    given = settings.chat_template_kwargs
-    template: dict[str, Any] = {}
-    if effort is not None and spec.reasoning_efforts is None:
-        validator.warn(
-            "reasoning_effort", f"{spec.id} does not reason: reasoning_effort is not sent"
-        )
-    elif effort is not None and spec.reasoning_efforts is not None:
-        if effort not in spec.reasoning_efforts:
-            allowed = ", ".join(spec.reasoning_efforts)
-            raise validator.invalid_request(
-                "reasoning_effort", f"reasoning_effort={effort!r} is none of {allowed}"
-            )
-        adds = dict(spec.reasoning_efforts[effort])
-        template.update(adds.pop("chat_template_kwargs", {}))
-        body.update(adds)
+    budget, given = settings.reasoning_budget, settings.chat_template_kwargs
+    check_effort(settings.reasoning_effort, validator)
+    adds = _effort_fields(settings.reasoning_effort, validator)
+    template = dict(adds.pop("chat_template_kwargs", {}))
+    body.update(adds)
     if budget is not None:
         check_number("reasoning_budget", budget, validator)
         validator.warn_undocumented("reasoning_budget")
@@ -45,6 +54,53 @@ def add_reasoning(settings: CallSettings, validator: Validator, body: dict[str, 
         template.update(given)
     if template:
         body["chat_template_kwargs"] = template
+
+
+def _effort_fields(effort: str | None, validator: Validator) -> dict[str, Any]:
+    """What an effort adds to the body, in the terms of the model's row."""
+    spec, efforts = validator.spec, validator.spec.reasoning_efforts
+    if effort is None:
+        return {}
+    if efforts is None:
+        validator.warn(
+            "reasoning_effort", f"{spec.id} does not reason: reasoning_effort is not sent"
+        )
+        return {}
+    if not efforts:
+        return {"reasoning_effort": effort}
+    if effort not in efforts:
+        nearest = NEAREST_EFFORT[effort]
+        validator.warn(
+            f"reasoning_effort:{effort}",
+            f'{spec.id} has no reasoning_effort="{effort}": "{nearest}" is sent in its place',
+        )
+        effort = nearest
+    return dict(efforts[effort])
+
+
+def without_thinking_for_forced_tool(
+    body: Mapping[str, Any], validator: Validator
+) -> Mapping[str, Any]:
+    """The body with thinking switched off where the model must not think before a tool that it is made to call.
+
+    A caller who set reasoning keeps it, and is warned where that may be refused.
+    """
+    spec = validator.spec
+    choice = body.get("tool_choice")
+    if spec.forced_tool_thinks or not spec.reasoning_efforts or choice in (None, "auto", "none"):
+        return body
+    off = spec.reasoning_efforts["none"]["chat_template_kwargs"]
+    template = body.get("chat_template_kwargs")
+    template = template if isinstance(template, Mapping) else {}
+    if not any(name in template for name in off):
+        return {**body, "chat_template_kwargs": {**off, **template}}
+    if any(template[name] != value for name, value in off.items() if name in template):
+        validator.warn(
+            "forced_tool",
+            f"{spec.id} may refuse a tool that it is made to call while it thinks: "
+            'reasoning_effort="none" switches thinking off',
+        )
+    return body
 
 
 def without_thinking(
@@ -59,17 +115,13 @@ def without_thinking(
     """
     spec = validator.spec
     kinds = {part.kind for message in messages for part in message.parts if isinstance(part, Media)}
-    if (
-        not kinds & spec.no_think_media
-        or spec.reasoning_efforts is None
-        or spec.no_think_token is None
-    ):
+    if not kinds & spec.no_think_media or not spec.reasoning_efforts or spec.no_think_token is None:
         return messages, body
     off = spec.reasoning_efforts["none"]["chat_template_kwargs"]
     template = body.get("chat_template_kwargs", {})
     system = "\n".join(message.text for message in messages if message.role == "system")
     switched_off = _has_token(system, spec.no_think_token)
-    asked = effort in ("low", "high") or any(template.get(name) for name in off)
+    asked = effort not in (None, "none") or any(template.get(name) for name in off)
     if asked or (_has_token(system, spec.think_token) and not switched_off):
         media = " and ".join(sorted(kinds & spec.no_think_media))
         validator.warn(

@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from enum import Enum
+from types import UnionType
+from typing import Any, Literal, TypeAlias, get_origin
 
+from pydantic import BaseModel, create_model
+
+from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tool_names import safe_name
@@ -23,6 +28,7 @@ __all__ = [
     "structured_fields",
     "structured_method",
     "take_schema_in_prompt",
+    "value_model",
 ]
 
 StructuredMethod: TypeAlias = Literal["response_format", "tool", "prompt"]
@@ -31,6 +37,28 @@ SCHEMA_IN_PROMPT = "schema_in_prompt"
 """The keyword of a call that asks for a schema in the prompt; it is not a field of the body."""
 
 _NOTHING_ELSE = "and nothing else: no code fence, no words around it."
+
+
+_PLAIN_TYPES = frozenset((str, int, float, bool, list, dict, set, tuple))
+"""Types that are not described by fields of their own."""
+
+
+def value_model(annotation: Any) -> type[BaseModel] | None:
+    """A class whose only field, `value`, is of a type that is not an object: an Enum, a Literal, a list, a number.
+
+    Args:
+        annotation: a type as it stands in an annotation.
+
+    Returns:
+        The class; None where `annotation` is a class or a schema of an object, which needs none.
+    """
+    described = get_origin(annotation) is not None or isinstance(annotation, UnionType)
+    if isinstance(annotation, type) and not described:
+        described = issubclass(annotation, Enum) or annotation in _PLAIN_TYPES
+    if not described:
+        return None
+    name = getattr(annotation, "__name__", "Answer")
+    return create_model(str(name), value=(annotation, ...))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +100,9 @@ def response_format(spec: ModelSpec, wanted: Mapping[str, Any] | AnswerSchema) -
     Args:
         spec: the model's row.
         wanted: a schema, or a format as OpenAI's API has it.
+
+    Raises:
+        InvalidRequestError: the model documents no format, and this one cannot be put into words.
     """
     if isinstance(wanted, AnswerSchema):
         wanted = _json_schema_format(wanted)
@@ -79,6 +110,13 @@ def response_format(spec: ModelSpec, wanted: Mapping[str, Any] | AnswerSchema) -
         return {"response_format": dict(wanted)}
     if wanted["type"] == "text":
         return {}
+    if wanted["type"] not in ("json_schema", "json_object"):
+        raise InvalidRequestError(
+            f"response_format of type {wanted['type']!r} cannot be asked for in the prompt, and the documentation of "
+            f"{spec.id} has no response_format",
+            field="response_format",
+            model=spec.id,
+        )
     return {SCHEMA_IN_PROMPT: wanted.get("json_schema", {}).get("schema", {})}
 
 

@@ -1,4 +1,4 @@
-"""The tools of a body under names that the service accepts, and `tool_choice` in one form."""
+"""The tools of a body in one form, under names that the service accepts, and `tool_choice` in one form."""
 
 from __future__ import annotations
 
@@ -9,10 +9,57 @@ from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message
 from nvcf_core.tool_names import ToolNames
 
-__all__ = ["named_tool", "tool_choice", "tool_names_of", "with_wire_names"]
+__all__ = [
+    "function_tool",
+    "named_tool",
+    "tool_choice",
+    "tool_names_of",
+    "tools_in_one_form",
+    "with_wire_names",
+]
 
 _WORDS = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
 """What a choice may say beside a name, and what the service calls it."""
+
+_NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}}
+"""The schema of a tool without arguments. Without any, services refuse the tool."""
+
+
+_PARAMETERS = ("parameters", "input_schema", "inputSchema")
+"""Where a tool keeps the schema of its arguments: OpenAI's word, Anthropic's, and that of MCP."""
+
+
+def function_tool(tool: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A tool as OpenAI's chat API has it, None where the mapping has no form of a tool that is known here.
+
+    Args:
+        tool: in the form of OpenAI's chat or responses API, of Anthropic or of MCP, or a name and a description. One
+            that says nothing of its arguments takes none.
+    """
+    function = tool.get("function")
+    if isinstance(function, Mapping):
+        return {**tool, "type": "function", "function": _with_parameters(function)}
+    name, kind = tool.get("name"), tool.get("type", "function")
+    if not isinstance(name, str) or kind not in ("function", "custom"):
+        return None
+    about = {
+        key: tool[key] for key in ("name", "description", "strict") if tool.get(key) is not None
+    }
+    schema = next((tool[key] for key in _PARAMETERS if tool.get(key)), None)
+    return {"type": "function", "function": _with_parameters({**about, "parameters": schema})}
+
+
+def _with_parameters(function: Mapping[str, Any]) -> dict[str, Any]:
+    return {**function, "parameters": function.get("parameters") or _NO_ARGUMENTS}
+
+
+def tools_in_one_form(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The keywords of a call, with the tools among them as OpenAI's chat API has them. Others stay as they are."""
+    tools = given.get("tools")
+    if not isinstance(tools, (list, tuple)):
+        return given
+    known = [(function_tool(tool) if isinstance(tool, Mapping) else None) or tool for tool in tools]
+    return {**given, "tools": known}
 
 
 def named_tool(name: str) -> dict[str, Any]:

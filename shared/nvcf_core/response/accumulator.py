@@ -39,6 +39,12 @@ class Accumulator:
             extend_logprobs(self._logprobs, chunk.logprobs)
 
     @property
+    def empty(self) -> bool:
+        """Whether nothing has arrived."""
+        said = self._text or self._reasoning or self._refusal or self._calls or self._logprobs
+        return not said
+
+    @property
     def text(self) -> str:
         """The answer's text."""
         return _joined(self._text)

@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from nvcf_core.messages import Chunk, ToolCall, Usage
-from nvcf_core.tool_names import ToolNames
 from nvcf_core.wire import get_int, get_list, get_text
 
 from .accumulator import Accumulator
-from .filters import StopFilter, ThinkFilter
+from .arguments import decode_arguments
+from .filters import StopFilter, ThinkFilter, split_unopened_think
+from .options import DecodeOptions
+from .text_tool_calls import TextToolCall, TextToolCallFilter
 from .tool_calls import ToolCallAssembler
 
-__all__ = ["ChoiceAccumulator", "DecodeOptions", "choices_of", "content_text", "parse_usage"]
+__all__ = ["ChoiceAccumulator", "choices_of", "content_text", "parse_usage"]
 
 _NO_CALLS: tuple[ToolCall, ...] = ()
-_NOTHING_SAID: Mapping[str, Any] = {}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodeOptions:
-    """How one answer is to be read."""
-
-    model: str | None = None
-    """The model that was asked, for answers that do not name it."""
-    stops: Sequence[str] = ()
-    """Stop sequences that the client enforces."""
-    names: ToolNames = field(default_factory=lambda: ToolNames(()))
-    single_call: bool = False
-    """Whether every tool call but the first is left out."""
+_NOTHING_SAID: dict[str, Any] = {}
 
 
 class ChoiceAccumulator:
     """One choice of an answer, growing: reasoning apart, calls put together, cut at a stop sequence."""
 
-    __slots__ = ("_answer", "_reading", "_stop", "_think", "calls", "finish_reason")
+    __slots__ = (
+        "_answer",
+        "_options",
+        "_reasoning_calls",
+        "_reasoning_is_content",
+        "_stop",
+        "_text_calls",
+        "_think",
+        "calls",
+        "finish_reason",
+    )
 
-    def __init__(self, reading: DecodeOptions, answer_id: str | None) -> None:
-        self._reading = reading
+    def __init__(self, options: DecodeOptions, answer_id: str | None) -> None:
+        self._options = options
+        form = options.text_tool_calls
         self._think = ThinkFilter()
-        self._stop = StopFilter(reading.stops) if reading.stops else None
+        # Where a server loses track of the model's thinking, its calls stand in the reasoning.
+        self._text_calls = None if form is None else TextToolCallFilter(form)
+        self._reasoning_calls = None if form is None else TextToolCallFilter(form)
+        self._stop = StopFilter(options.stops) if options.stops else None
         self._answer = Accumulator()
-        self.calls = ToolCallAssembler(reading.names, answer_id)
+        self._reasoning_is_content = False
+        self.calls = ToolCallAssembler(options, answer_id)
         self.finish_reason: str | None = None
 
     @property
@@ -51,23 +55,34 @@ class ChoiceAccumulator:
         """Whether a stop sequence was met."""
         return self._stop is not None and self._stop.hit
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of the answer has arrived."""
+        return self._answer.empty
+
     def feed(self, choice: Mapping[str, Any], raw: dict[str, Any]) -> Chunk | None:
         """Take a choice of an event or of a body, with its delta or message. None: there is nothing to tell."""
         said = choice.get("delta") or choice.get("message")
-        said = said if isinstance(said, Mapping) else _NOTHING_SAID
-        text = content_text(said.get("content"))
+        said = said if isinstance(said, dict) else _NOTHING_SAID
+        text = said.get("content")
+        text = text if isinstance(text, str) else content_text(text)
         reasoning = said.get("reasoning_content") or said.get("reasoning")
         reasoning = reasoning if isinstance(reasoning, str) else ""
         if text:
             thought, text = self._think.feed(text)
             reasoning += thought
+            text = self._text_calls.feed(text) if self._text_calls else text
             text = self._stop.feed(text) if self._stop else text
+        if reasoning and self._reasoning_calls:
+            reasoning = self._reasoning_calls.feed(reasoning)
         pieces = said.get("tool_calls")
         calls = self._calls(pieces) if pieces and not self.stopped else _NO_CALLS
-        refusal = get_text(said, "refusal")
+        refusal = said.get("refusal")
+        refusal = refusal if isinstance(refusal, str) else ""
         logprobs = choice.get("logprobs")
         logprobs = logprobs if logprobs and isinstance(logprobs, dict) else None
-        self.finish_reason = get_text(choice, "finish_reason") or self.finish_reason
+        if choice.get("finish_reason"):
+            self.finish_reason = get_text(choice, "finish_reason") or self.finish_reason
         if not (text or reasoning or calls or refusal or logprobs):
             return None
         return self._keep(Chunk(text, reasoning, calls, refusal, logprobs, raw=raw))
@@ -75,32 +90,94 @@ class ChoiceAccumulator:
     def flush(self) -> Chunk:
         """What was held back until the end, and why the answer ended."""
         reasoning, text = self._think.flush()
-        if self._stop:
-            text = self._stop.feed(text) + self._stop.flush()
-        chunk = self._keep(Chunk(text, reasoning))
+        if self._text_calls and self._reasoning_calls:
+            text = self._text_calls.feed(text) + self._text_calls.flush()
+            reasoning = self._reasoning_calls.feed(reasoning) + self._reasoning_calls.flush()
+        text = self._stopped_text(text)
+        chunk = self._keep(Chunk(text, reasoning, self._allowed(self.calls.flush())))
+        if calls := self._calls_in_text():
+            self._answer.add(Chunk(tool_calls=calls))
+            chunk.tool_calls += calls
+        if self._options.reasoning_is_content and self._only_reasoned():
+            self._reasoning_is_content = True
+            chunk.text = self._stopped_text(self._answer.reasoning)
+            self._answer.add(Chunk(chunk.text))
         chunk.finish_reason = "stop" if self.stopped else self.finish_reason
         return chunk
 
     def snapshot(self) -> Chunk:
         """All that has arrived."""
-        return self._answer.snapshot()
+        whole = self._answer.snapshot()
+        if self._reasoning_is_content:
+            whole.reasoning = ""
+        elif self._options.splits_unopened_think and whole.text and not whole.reasoning:
+            whole.reasoning, whole.text = split_unopened_think(whole.text)
+        return whole
+
+    def _stopped_text(self, text: str) -> str:
+        """The last text, up to a stop sequence."""
+        return self._stop.feed(text) + self._stop.flush() if self._stop else text
+
+    def _only_reasoned(self) -> bool:
+        said = self._answer.text or self._answer.refusal or self._answer.tool_calls
+        return bool(self._answer.reasoning) and not said
 
     def _calls(self, pieces: object) -> tuple[ToolCall, ...]:
-        if not isinstance(pieces, list):
+        return self._allowed(self.calls.feed(pieces)) if isinstance(pieces, list) else _NO_CALLS
+
+    def _calls_in_text(self) -> tuple[ToolCall, ...]:
+        """The calls that stood in the text, but for those that the service gave as calls, too."""
+        readers = (self._reasoning_calls, self._text_calls)
+        found = [call for reader in readers if reader for call in reader.calls()]
+        given = {(call.name, _comparable(call.arguments)) for call in self._answer.tool_calls}
+        pieces = [
+            _wire_piece(call, None if self.calls.has_id(call.id) else call.id)
+            for call in found
+            if self._as_given(call) not in given
+        ]
+        whole = Accumulator()
+        whole.add(Chunk(tool_calls=self.calls.feed(pieces)))
+        whole.add(Chunk(tool_calls=self.calls.flush()))
+        return self._allowed(whole.tool_calls)
+
+    def _as_given(self, call: TextToolCall) -> tuple[str, str]:
+        """Name and arguments of a call in the text, as those of the same call are that the service gave."""
+        arguments = decode_arguments(call.arguments, self._options.schemas.get(call.name))
+        return self._options.names.from_wire(call.name), _comparable(arguments)
+
+    def _allowed(self, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+        if self._options.no_calls and calls:
+            self._options.warn(
+                "calls_not_allowed",
+                'the model called a tool although tool_choice is "none": the call was left out',
+            )
             return _NO_CALLS
-        calls = self.calls.feed(pieces)
-        if not self._reading.single_call:
-            return calls
-        return tuple(call for call in calls if call.index == 0)
+        if self._options.single_call:
+            return tuple(call for call in calls if call.index == 0)
+        return calls
 
     def _keep(self, chunk: Chunk) -> Chunk:
         self._answer.add(chunk)
         return chunk
 
 
+def _wire_piece(call: TextToolCall, call_id: str | None) -> dict[str, Any]:
+    """A call that stood in the text, as the service would have sent it."""
+    return {"id": call_id, "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _comparable(arguments: str) -> str:
+    """A text that is the same for arguments that mean the same."""
+    try:
+        return json.dumps(json.loads(arguments or "{}", strict=False), sort_keys=True)
+    except (ValueError, RecursionError):
+        return arguments
+
+
 def parse_usage(usage: object) -> Usage | None:
-    """Token counts, from the service's own object. None where it said nothing."""
-    if not isinstance(usage, Mapping) or not usage:
+    """Token counts, from the service's own object. None where it has no count in it."""
+    counts = ("prompt_tokens", "completion_tokens", "total_tokens")
+    if not isinstance(usage, Mapping) or all(get_int(usage, name) is None for name in counts):
         return None
     prompt = get_int(usage, "prompt_tokens") or 0
     completion = get_int(usage, "completion_tokens") or 0

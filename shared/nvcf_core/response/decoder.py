@@ -1,4 +1,4 @@
-"""The decoder of an answer, chosen by its content type."""
+"""The decoder of an answer, chosen by its content type, or by its first bytes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from typing import Protocol
 from nvcf_core.exchange import Response
 from nvcf_core.messages import Chunk
 
-from .choice import DecodeOptions
 from .event_stream import EventStreamDecoder
 from .json_body import JSONBodyDecoder
+from .options import DecodeOptions
+
+__all__ = ["Decoder", "UnlabelledDecoder", "decoder_for"]
+
+_BOM = b"\xef\xbb\xbf"
+_EVENT_FIELDS = (b"", b"data", b"event", b"id", b"retry")
+"""What a line of events begins with, before its colon; a comment begins with the colon itself."""
 
 __all__ = ["Decoder", "decoder_for"]
 
@@ -51,9 +57,65 @@ class Decoder(Protocol):
         ...
 
 
-def decoder_for(response: Response, reading: DecodeOptions) -> Decoder:
+class UnlabelledDecoder:
+    """Decodes an answer that its content type does not call events, by its first bytes: events, or one JSON text."""
+
+    def __init__(self, response: Response, options: DecodeOptions) -> None:
+        self._response, self._options = response, options
+        self._decoder: Decoder = JSONBodyDecoder(response, options)
+        self._beginning = b""
+        self._decided = False
+
+    @property
+    def can_end(self) -> bool:
+        """See `Decoder`."""
+        return self._decoder.can_end
+
+    @property
+    def done(self) -> bool:
+        """See `Decoder`."""
+        return self._decoder.done
+
+    @property
+    def stopped(self) -> bool:
+        """See `Decoder`."""
+        return self._decoder.stopped
+
+    @property
+    def has_failure(self) -> bool:
+        """See `Decoder`."""
+        return self._decoder.has_failure
+
+    def feed(self, data: bytes) -> list[Chunk]:
+        """Take the next bytes; return the chunks that they complete."""
+        if self._decided:
+            return self._decoder.feed(data)
+        self._beginning += data
+        said = self._beginning.removeprefix(_BOM).lstrip()
+        field, colon, _ = said.partition(b":")
+        if not colon and any(name.startswith(field) for name in _EVENT_FIELDS):
+            return []  # Too little to tell.
+        self._decided = True
+        if colon and field in _EVENT_FIELDS:
+            self._decoder = EventStreamDecoder(self._response, self._options)
+        return self._decoder.feed(self._beginning)
+
+    def flush(self) -> Iterable[Chunk]:
+        """What is left when the body has ended."""
+        if not self._decided:
+            if self._options.stream and not self._beginning.strip():
+                self._decoder = EventStreamDecoder(self._response, self._options)
+            self._decoder.feed(self._beginning)
+        return self._decoder.flush()
+
+    def snapshot(self) -> Chunk:
+        """All that has arrived, as one chunk."""
+        return self._decoder.snapshot()
+
+
+def decoder_for(response: Response, options: DecodeOptions) -> Decoder:
     """What the service sent decides, not what was asked: it may answer a stream whole."""
     kind = response.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() == "text/event-stream":
-        return EventStreamDecoder(response, reading)
-    return JSONBodyDecoder(response, reading)
+        return EventStreamDecoder(response, options)
+    return UnlabelledDecoder(response, options)

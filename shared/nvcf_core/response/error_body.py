@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pydantic_core import from_json
@@ -19,10 +21,10 @@ from nvcf_core.errors import (
     RateLimitError,
     ServerError,
 )
-from nvcf_core.exchange import Response, retry_after
-from nvcf_core.wire import get_text
+from nvcf_core.exchange import Response
+from nvcf_core.wire import get_int, get_object, get_text
 
-__all__ = ["describe_error_body", "status_error"]
+__all__ = ["describe_error_body", "named_status", "retry_after", "status_error"]
 
 _LONGEST_DETAIL = 2_000
 """Characters of a service's own explanation that an error shows."""
@@ -110,6 +112,21 @@ def describe_error_body(body: Mapping[str, Any]) -> tuple[str, str]:
     return title, words if words or title else str(dict(body))
 
 
+def named_status(body: Mapping[str, Any]) -> int | None:
+    """The HTTP status of an error, 400 to 599, that a body names which came under another one. None: it names none."""
+    error = get_object(body, "error")
+    for place in (error, body):
+        for name in ("code", "status", "status_code"):
+            status = get_int(place, name) or _number(get_text(place, name))
+            if status is not None and 400 <= status <= 599:
+                return status
+    return None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"\d{3}", text) else None
+
+
 def _validation(item: object) -> str:
     """One entry of a FastAPI validation error: where, and what."""
     if not isinstance(item, Mapping):
@@ -117,3 +134,25 @@ def _validation(item: object) -> str:
     place = item.get("loc")
     where = ".".join(str(step) for step in place) if isinstance(place, list) else ""
     return f"{where}: {item.get('msg')}" if where else str(item.get("msg"))
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that `Retry-After` asks to wait: a number, or a date set against the response's own
+    `Date`, or else against this machine's clock."""
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    value = value.strip()
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+        return float(value)
+    until, now = _date(value), _date(headers.get("date", ""))
+    if until is None:
+        return None
+    return max(0.0, until - (time.time() if now is None else now))
+
+
+def _date(value: str) -> float | None:
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return None

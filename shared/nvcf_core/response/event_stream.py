@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from nvcf_core.errors import StreamInterruptedError
@@ -10,9 +12,11 @@ from nvcf_core.exchange import Response
 from nvcf_core.messages import Chunk
 from nvcf_core.wire import get_text, parse_json
 
-from .choice import ChoiceAccumulator, DecodeOptions, choices_of, parse_usage
-from .error_body import describe_error_body
+from .choice import ChoiceAccumulator, choices_of, parse_usage
+from .error_body import describe_error_body, named_status, status_error
+from .options import DecodeOptions
 from .sse import EventTooLong, SSEDecoder
+from .tool_arguments import FAILED, cut_reason
 
 __all__ = ["EventStreamDecoder"]
 
@@ -22,6 +26,7 @@ class EventStreamDecoder:
 
     def __init__(self, response: Response, reading: DecodeOptions) -> None:
         self._events = SSEDecoder()
+        self._response = response
         self._request_id = response.headers.get("nvcf-reqid")
         self._choice = ChoiceAccumulator(reading, None)
         self._usage: Mapping[str, Any] | None = None
@@ -30,6 +35,8 @@ class EventStreamDecoder:
         self._model: str | None = None
         self._done = False
         self._last: Chunk | None = None
+        self._finishing: dict[str, Any] = {}
+        """The event that says why the answer ended, with whatever else it says."""
         self._failure: StreamInterruptedError | None = None
 
     @property
@@ -56,6 +63,7 @@ class EventStreamDecoder:
         """Take the next bytes; return the chunks that they complete.
 
         Raises:
+            APIStatusError: the service says, before anything of the answer, with which status it failed.
             StreamInterruptedError: the service says that it failed, or the bytes make no sense.
         """
         if self._last is not None:
@@ -84,7 +92,7 @@ class EventStreamDecoder:
         if self._last is None:
             if not self.can_end:
                 raise self._interrupted("the stream ended before the answer was whole")
-            yield self._final()
+            yield self._last_chunk()
 
     def snapshot(self) -> Chunk:
         """All that has arrived, as one chunk."""
@@ -101,19 +109,20 @@ class EventStreamDecoder:
             self._last.model,
             self._last.request_id,
         )
-        whole.last = True
+        whole.headers, whole.last = self._last.headers, True
         return whole
 
     def _chunks(self, events: list[tuple[bytes, bytes]]) -> list[Chunk]:
         chunks: list[Chunk] = []
         try:
             for name, data in events:
-                if data == b"[DONE]" or data.strip() == b"[DONE]":
+                said = data.strip()
+                if said == b"[DONE]":
                     self._done = True
-                else:
+                elif said or name == b"error":  # Without data it is a sign of life.
                     self._event(name, data, chunks)
                 if self._done or self._choice.stopped:
-                    chunks.append(self._final())
+                    chunks.append(self._last_chunk())
                     break
         except StreamInterruptedError as failure:
             if not chunks:
@@ -134,9 +143,12 @@ class EventStreamDecoder:
             self._choice.calls.set_answer_id(answer_id)
         self._model = self._model or get_text(body, "model") or None
         for choice in choices_of(body):
-            chunk = None if choice.get("index") else self._choice.feed(choice, body)
-            if chunk is not None:
+            if choice.get("index"):
+                continue
+            if chunk := self._choice.feed(choice, body):
                 chunks.append(chunk)
+            if choice.get("finish_reason"):
+                self._finishing = body
 
     def _parse(self, name: bytes, data: bytes) -> dict[str, Any]:
         try:
@@ -146,33 +158,55 @@ class EventStreamDecoder:
                 raise self._interrupted(
                     f"the service said: {data.decode(errors='replace')[:500]}"
                 ) from None
-            reason = f"an event of the stream is no JSON ({error}): {data[:200]!r}"
+            reason = f"an event of the stream is not JSON ({error}): {data[:200]!r}"
             raise self._interrupted(reason) from None
         if isinstance(body, dict):
             return body
-        raise self._interrupted(f"an event of the stream is no JSON object: {data[:200]!r}")
+        raise self._interrupted(f"an event of the stream is not a JSON object: {data[:200]!r}")
 
     def _raise_if_error(self, name: bytes, body: dict[str, Any]) -> None:
-        """Raise what an event that is no ordinary piece of an answer says."""
+        """Raise what an event says that is not an ordinary piece of an answer."""
         problem = body.get("object") == "error" or (
             ("title" in body or "detail" in body) and "choices" not in body
         )
         if name == b"error" or body.get("error") or problem:
+            status = named_status(body)
+            if status is not None and self._choice.empty:
+                data = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+                raise status_error(replace(self._response, status=status, body=data))
             said = ": ".join(part for part in describe_error_body(body) if part)
             raise self._interrupted(
                 f"the service failed in the middle of the stream: {said[:2000]}"
             )
 
-    def _final(self) -> Chunk:
+    def _last_chunk(self) -> Chunk:
+        """The chunk that ends the answer.
+
+        Raises:
+            StreamInterruptedError: the service gave up, or nothing has arrived.
+        """
         chunk = self._choice.flush()
+        if chunk.finish_reason in FAILED:
+            raise self._interrupted(cut_reason(chunk.finish_reason))
+        if chunk.finish_reason is None and self._choice.empty:
+            raise self._interrupted("the stream ended without an answer")
         chunk.usage = parse_usage(self._usage)
         chunk.id, chunk.request_id = self._id, self._request_id
         chunk.model = self._model or self._asked
-        chunk.last = True
-        facts = {"id": self._id, "model": self._model, "usage": self._usage}
-        chunk.raw = {name: fact for name, fact in facts.items() if fact is not None}
+        chunk.headers, chunk.last = self._response.headers, True
+        facts = {
+            "id": self._id,
+            "model": self._model,
+            "usage": self._usage,
+            "finish_reason": chunk.finish_reason,
+        }
+        said = {name: fact for name, fact in facts.items() if fact is not None}
+        chunk.raw = {**self._finishing, **said}
         self._last = chunk
         return chunk
 
     def _interrupted(self, reason: str) -> StreamInterruptedError:
-        return StreamInterruptedError(reason, partial=self.snapshot(), request_id=self._request_id)
+        """The error for an answer that broke off. As long as nothing has arrived, it may be asked for again."""
+        error = StreamInterruptedError(reason, partial=self.snapshot(), request_id=self._request_id)
+        error.retryable = self._choice.empty
+        return error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
-__all__ = ["StopFilter", "ThinkFilter", "possible_start"]
+__all__ = ["StopFilter", "ThinkFilter", "possible_start", "split_unopened_think"]
 
 _OPEN = "<think>"
 
@@ -72,6 +73,26 @@ class ThinkFilter:
         if text:
             self._state = "answer"
         return text
+
+
+def split_unopened_think(text: str) -> tuple[str, str]:
+    """Reasoning and answer of a whole text in which only the closing tag stands: the prompt ended with the other.
+
+    Where the text has no closing tag, or an opening one before it, or the tag stands in a string of JSON, all of it is
+    the answer.
+    """
+    reasoning, closed, answer = text.partition(_CLOSE)
+    if not closed or _OPEN in reasoning or _is_json(text):
+        return "", text
+    return reasoning, answer.lstrip("\r\n")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 class StopFilter:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from nvcf_core.errors import InvalidResponseError
+from nvcf_core.errors import InvalidResponseError, StreamInterruptedError
 from nvcf_core.exchange import Response
 from nvcf_core.messages import Chunk
 from nvcf_core.wire import get_text, parse_json
 
-from .choice import ChoiceAccumulator, DecodeOptions, choices_of, parse_usage
-from .error_body import describe_error_body
+from .choice import ChoiceAccumulator, choices_of, parse_usage
+from .error_body import describe_error_body, named_status, status_error
+from .options import DecodeOptions
+from .tool_arguments import FAILED, cut_reason
 
 __all__ = ["LONGEST_ANSWER", "JSONBodyDecoder"]
 
@@ -31,15 +34,27 @@ class JSONBodyDecoder:
         self, response: Response, reading: DecodeOptions, longest_answer: int = LONGEST_ANSWER
     ) -> None:
         self._longest_answer = longest_answer
+        self._response = response
         self._request_id = response.headers.get("nvcf-reqid")
         self._reading = reading
         self._pieces: list[bytes] = []
         self._length = 0
         self._answer: Chunk | None = None
 
-    can_end = False
     stopped = False
     has_failure = False
+
+    @property
+    def can_end(self) -> bool:
+        """Whether what has arrived is a whole JSON text, should nothing more arrive."""
+        data = b"".join(self._pieces).rstrip()
+        if not data.endswith(b"}"):
+            return False
+        try:
+            parse_json(data)
+        except ValueError:
+            return False
+        return True
 
     @property
     def done(self) -> bool:
@@ -62,12 +77,15 @@ class JSONBodyDecoder:
         """Return the answer: its content, and what is said once.
 
         Raises:
-            InvalidResponseError: the body is no answer.
+            InvalidResponseError: the body is not an answer.
+            APIStatusError: it is an error that names its status.
+            StreamInterruptedError: the service gave up.
         """
         whole = self._answer = self._decode(b"".join(self._pieces))
         facts = Chunk(
             finish_reason=whole.finish_reason, usage=whole.usage, id=whole.id, model=whole.model,
             request_id=whole.request_id, last=True, raw=whole.raw, other_choices=whole.other_choices,
+            headers=whole.headers,
         )  # fmt: skip
         said = Chunk(
             whole.text,
@@ -85,20 +103,29 @@ class JSONBodyDecoder:
 
     def _decode(self, data: bytes) -> Chunk:
         if not data.strip():
-            raise self._invalid("the service outcome 200 with an empty body")
+            error = self._invalid("the service answered 200 with an empty body")
+            error.retryable = True
+            raise error
         try:
             body = parse_json(data)
         except ValueError as error:
-            raise self._invalid(f"the answer is no JSON ({error}): {data[:200]!r}") from None
+            raise self._invalid(f"the answer is not JSON ({error}): {data[:200]!r}") from None
         if not isinstance(body, dict):
-            raise self._invalid(f"the answer is no JSON object: {data[:200]!r}")
+            raise self._invalid(f"the answer is not a JSON object: {data[:200]!r}")
         choices = choices_of(body)
         if not choices:
+            status = named_status(body)
+            if status is not None:
+                raise status_error(replace(self._response, status=status, body=data))
             said = ": ".join(part for part in describe_error_body(body) if part)
             raise self._invalid(f"the answer has no choices: {said[:500]}")
         first, *others = [self._choice(choice, body) for choice in choices]
         first.usage = parse_usage(body.get("usage"))
         first.other_choices = tuple(others)
+        for choice in (first, *others):
+            if choice.finish_reason in FAILED:
+                reason = cut_reason(choice.finish_reason)
+                raise StreamInterruptedError(reason, partial=first, request_id=self._request_id)
         return first
 
     def _choice(self, choice: dict[str, Any], body: dict[str, Any]) -> Chunk:
@@ -112,6 +139,7 @@ class JSONBodyDecoder:
         whole.id = get_text(body, "id") or None
         whole.model = get_text(body, "model") or self._reading.model
         whole.request_id, whole.raw, whole.last = self._request_id, body, True
+        whole.headers = self._response.headers
         return whole
 
     def _invalid(self, reason: str) -> InvalidResponseError:

@@ -9,7 +9,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
-__all__ = ["find_json", "partial_json"]
+from .filters import split_unopened_think
+
+__all__ = ["find_answer", "find_json", "partial_answer", "partial_json"]
 
 _MOST_TRIES = 1_000
 """Brackets of a text that are tried as the beginning of a value. Each failure costs time by its place."""
@@ -67,6 +69,21 @@ def partial_json(text: str, objects_only: bool = False) -> Any:
         return None
     whole = next(find_json(text, objects_only), None)
     return _complete(text[start.start() :]) if whole is None else whole
+
+
+def find_answer(text: str, objects_only: bool = False) -> Iterator[Any]:
+    """As `find_json`, where the model may have thought first: what stands behind a `</think>` alone comes first."""
+    _, answer = split_unopened_think(text)
+    if answer != text:
+        yield from find_json(answer, objects_only)
+    yield from find_json(text, objects_only)
+
+
+def partial_answer(text: str, objects_only: bool = False) -> Any:
+    """As `partial_json`, where the model may have thought first: it begins anew behind a `</think>` alone."""
+    _, answer = split_unopened_think(text)
+    found = partial_json(answer, objects_only)
+    return partial_json(text, objects_only) if found is None and answer != text else found
 
 
 def _complete(text: str) -> Any:

@@ -9,7 +9,17 @@ from typing import Any
 
 from nvcf_core.messages import ToolCall
 
-__all__ = ["ParsedToolCall", "parse_tool_calls", "shorten"]
+from .arguments import decode_arguments
+
+__all__ = ["FAILED", "ParsedToolCall", "cut_reason", "parse_tool_calls", "shorten"]
+
+FAILED = frozenset(("abort", "error"))
+"""The finish reasons with which the service says that it gave up."""
+
+_CUT = {
+    "length": "the answer was cut off at max_tokens",
+    "content_filter": "the answer was cut off by the service's content filter",
+}
 
 _LONGEST_SHOWN = 1_000
 """Characters of an answer that an error shows."""
@@ -36,16 +46,27 @@ def parse_tool_calls(calls: Sequence[ToolCall], finish_reason: str | None) -> li
         calls: the calls, whole.
         finish_reason: why the answer ended, as the service said it.
     """
-    if finish_reason == "length":
-        return [
-            ParsedToolCall(call, None, "the answer was cut off at max_tokens") for call in calls
-        ]
+    if cut := cut_reason(finish_reason):
+        return [ParsedToolCall(call, None, cut) for call in calls]
     return [_parse(call) for call in calls]
 
 
+def cut_reason(finish_reason: str | None) -> str:
+    """Why an answer breaks off, in words; empty where it is complete.
+
+    Args:
+        finish_reason: what the service said. None of an answer that has ended: it said nothing, and is complete.
+    """
+    if finish_reason in FAILED:
+        return f"the service gave up (finish_reason {finish_reason!r})"
+    cut = _CUT.get(finish_reason or "")
+    return f"{cut} (finish_reason {finish_reason!r})" if cut else ""
+
+
 def _parse(call: ToolCall) -> ParsedToolCall:
+    text = decode_arguments(call.arguments)
     try:
-        arguments = json.loads(call.arguments, strict=False) if call.arguments.strip() else {}
+        arguments = json.loads(text, strict=False) if text else {}
     except (ValueError, RecursionError) as error:
         return ParsedToolCall(call, None, f"the arguments are not JSON: {error}")
     if not isinstance(arguments, dict):

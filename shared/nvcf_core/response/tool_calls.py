@@ -5,115 +5,209 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from nvcf_core.messages import ToolCall
-from nvcf_core.tool_names import ToolNames
 from nvcf_core.wire import get_int, get_object, get_text
+
+from .arguments import ArgumentsDecoder
+from .options import DecodeOptions
 
 __all__ = ["ToolCallAssembler"]
 
 
+_NO_ID = frozenset(("null", "none", "undefined"))
+"""Texts, in lower case, that some servers send as the id of a call that has none."""
+
+
 class _PartialCall:
-    """A call whose fragments are still arriving."""
+    """A call whose fragments are still arriving. It is told of from the fragment on that names it."""
 
-    __slots__ = ("arguments", "call", "wire_id", "wire_name")
+    __slots__ = ("_unsent", "arguments", "index", "wire_id", "wire_name")
 
-    def __init__(self, call: ToolCall, wire_name: str) -> None:
-        self.call = call
+    def __init__(self) -> None:
+        self.index = -1
+        """Its place among the calls that have a name, -1 before it has one."""
         self.wire_id = ""
-        self.wire_name = wire_name
-        self.arguments: list[str] = []
+        self.wire_name = ""
+        self.arguments = ArgumentsDecoder()
+        self._unsent: list[str] = []
+
+    def feed(self, text: str) -> str:
+        """Take a piece of the arguments; return what is certain of them, nothing before the call has a name."""
+        if self.index < 0:
+            self._unsent.append(text)
+            return ""
+        unsent, self._unsent = "".join(self._unsent), []
+        return self.arguments.feed(unsent + text)
 
 
 class ToolCallAssembler:
     """Turns the fragments of one answer's calls into fragments of one form.
 
-    On the wire ids may be repeated, empty or missing after the first fragment, the index may be missing, names
-    may be repeated, arguments may be null or an object, calls may be interleaved or come whole, several in
-    one delta. What comes out has a stable index; id and name whole in a call's first fragment, and only there.
+    On the wire ids may be repeated, empty or missing after the first fragment, the index may be missing or the same
+    for every call, names may be repeated or come late, arguments may be null, an object, repeated or encoded twice,
+    calls may be interleaved or come whole, several in one delta. What comes out has a stable index; id and name whole
+    in a call's first fragment, and only there.
+
+    Args:
+        options: the names and the schemas of the offered tools.
+        answer_id: the id of the answer, of which ids are made for calls that come without one.
     """
 
-    __slots__ = ("_answer_id", "_by_wire_id", "_by_wire_index", "_calls", "_ids", "_names")
+    __slots__ = (
+        "_answer_id",
+        "_by_wire_id",
+        "_by_wire_index",
+        "_calls",
+        "_ids",
+        "_named",
+        "_options",
+    )
 
-    def __init__(self, names: ToolNames, answer_id: str | None = None) -> None:
-        self._names = names
+    def __init__(self, options: DecodeOptions, answer_id: str | None = None) -> None:
+        self._options = options
         self._answer_id = answer_id
         self._calls: list[_PartialCall] = []
+        self._named: list[_PartialCall] = []
         self._by_wire_index: dict[int, _PartialCall] = {}
         self._by_wire_id: dict[str, _PartialCall] = {}
         self._ids: set[str] = set()
 
-    def feed(self, pieces: Iterable[Any]) -> tuple[ToolCall, ...]:
-        """Take the `tool_calls` of one delta."""
+    def feed(self, pieces: Sequence[Any]) -> tuple[ToolCall, ...]:
+        """Take the `tool_calls` of one delta; return what is certain of them."""
+        if (growing := self._continued(pieces)) is not None:
+            arguments = growing.feed(_arguments(pieces[0]["function"].get("arguments")))
+            return (ToolCall(growing.index, "", "", arguments),) if arguments else ()
         fragments: dict[int, list[ToolCall]] = {}
+        touched: set[int] = set()
         for piece in pieces:
             if isinstance(piece, Mapping):
-                fragment = self._piece(piece, fragments)
-                fragments.setdefault(fragment.index, []).append(fragment)
+                place, arguments = _read(piece)
+                growing = self._call_of(place, arguments, touched)
+                touched.add(id(growing))
+                fragment = self._fragment(growing, place.name, arguments)
+                if fragment.id or fragment.arguments:
+                    fragments.setdefault(fragment.index, []).append(fragment)
         return tuple(map(_merge_fragments_of_delta, fragments.values()))
 
-    def _piece(self, piece: Mapping[str, Any], touched: Container[int]) -> ToolCall:
-        function = get_object(piece, "function")
-        wire_id, name = get_text(piece, "id"), get_text(function, "name")
-        wire_index = get_int(piece, "index")
-        arguments = _arguments(function.get("arguments"))
-        growing = self._find(wire_index, wire_id, name, touched)
-        if growing is not None:
-            self._learn(growing, wire_id)
-            if arguments:
-                growing.arguments.append(arguments)
-            return ToolCall(growing.call.index, "", "", arguments)
-        growing = self._begin(wire_id, name)
-        if wire_index is not None:
-            self._by_wire_index[wire_index] = growing
-        if arguments:
-            growing.arguments.append(arguments)
-        return ToolCall(growing.call.index, growing.call.id, growing.call.name, arguments)
+    def flush(self) -> tuple[ToolCall, ...]:
+        """What was held back of the arguments. A call that never got a name is left out, with a warning."""
+        if len(self._named) < len(self._calls):
+            self._options.warn(
+                "nameless_call", "a tool call without a name was left out of an answer"
+            )
+        rests = [(growing.index, growing.arguments.flush()) for growing in self._named]
+        return tuple(ToolCall(index, arguments=rest) for index, rest in rests if rest)
 
-    def _find(
-        self, wire_index: int | None, wire_id: str, name: str, touched: Container[int]
-    ) -> _PartialCall | None:
-        """The call that a fragment belongs to, None if it begins one."""
-        if wire_index is not None:
-            growing = self._by_wire_index.get(wire_index)
-            # A server that numbers every call 0 tells them apart by their ids.
-            other = growing and wire_id and growing.wire_id and wire_id != growing.wire_id and name
-            return None if other else growing
-        if wire_id:
-            return self._by_wire_id.get(wire_id)
-        last = self._calls[-1] if self._calls else None
-        if last is None or not name:
-            return last
-        repeated = name == last.wire_name and last.call.index not in touched
-        return last if repeated and not _has_whole_arguments(last) else None
+    def has_id(self, call_id: str) -> bool:
+        """Whether a call has this id on the wire."""
+        return call_id in self._by_wire_id
 
-    def _begin(self, wire_id: str, name: str) -> _PartialCall:
-        index = len(self._calls)
-        call_id = wire_id or self._make_id(index)
-        if call_id in self._ids:
-            call_id = f"{call_id}-{index}"
-        self._ids.add(call_id)
-        growing = _PartialCall(ToolCall(index, call_id, self._names.from_wire(name)), name)
-        self._learn(growing, wire_id)
-        self._calls.append(growing)
+    def set_answer_id(self, answer_id: str) -> None:
+        """Learn the answer's id."""
+        self._answer_id = self._answer_id or answer_id
+
+    def _continued(self, pieces: Sequence[Any]) -> _PartialCall | None:
+        """The call that a delta goes on with, where it is one piece that says nothing else, as most are."""
+        piece = pieces[0] if len(pieces) == 1 else None
+        if not isinstance(piece, dict) or piece.get("id"):
+            return None
+        function, index = piece.get("function"), piece.get("index")
+        if not isinstance(function, dict) or function.get("name") or type(index) is not int:
+            return None
+        growing = self._by_wire_index.get(index)
+        return growing if growing is not None and growing.index >= 0 else None
+
+    def _call_of(self, place: _Place, arguments: str, touched: Container[int]) -> _PartialCall:
+        """The call that a fragment belongs to, or begins."""
+        growing = self._find(place, arguments, touched)
+        if growing is None:
+            growing = _PartialCall()
+            self._calls.append(growing)
+        if place.index is not None and (place.name or place.index not in self._by_wire_index):
+            self._by_wire_index[place.index] = growing
+        if place.id and not growing.wire_id:
+            growing.wire_id = place.id
+            self._by_wire_id.setdefault(place.id, growing)
         return growing
 
-    def _learn(self, growing: _PartialCall, wire_id: str) -> None:
-        """Note the id that the wire gives to a call, which may come late."""
-        if wire_id and not growing.wire_id:
-            growing.wire_id = wire_id
-            self._by_wire_id.setdefault(wire_id, growing)
+    def _find(self, place: _Place, arguments: str, touched: Container[int]) -> _PartialCall | None:
+        """The call that a fragment belongs to, None if it begins one."""
+        if place.index is not None and place.index in self._by_wire_index:
+            growing = self._by_wire_index[place.index]
+            return None if _begins_another(growing, place, arguments) else growing
+        known = self._by_wire_id.get(place.id)
+        if place.id and (known is None or place.index is None or not place.name):
+            return known
+        if known is not None:
+            return known if _is_copy(known, place, arguments) else None
+        last = self._calls[-1] if self._calls else None
+        if last is None or not place.name:
+            return last
+        if place.index is not None or place.name != last.wire_name or id(last) in touched:
+            return None
+        return last if not last.arguments.complete or last.arguments.is_copy(arguments) else None
+
+    def _fragment(self, growing: _PartialCall, name: str, arguments: str) -> ToolCall:
+        if name and growing.index < 0:
+            return self._announce(growing, name, arguments)
+        return ToolCall(growing.index, arguments=growing.feed(arguments))
+
+    def _announce(self, growing: _PartialCall, name: str, arguments: str) -> ToolCall:
+        """The first fragment of a call, which has just got its name."""
+        growing.index = len(self._named)
+        growing.wire_name = name
+        growing.arguments = ArgumentsDecoder(self._options.schemas.get(name))
+        self._named.append(growing)
+        call_id = growing.wire_id or self._make_id(growing.index)
+        if call_id in self._ids:
+            call_id = f"{call_id}-{growing.index}"
+        self._ids.add(call_id)
+        original = self._options.names.from_wire(name)
+        return ToolCall(growing.index, call_id, original, growing.feed(arguments))
 
     def _make_id(self, index: int) -> str:
         """An id for a call that came without one: of the answer's id, so that it is the same at every reading."""
         seed = f"{self._answer_id}:{index}" if self._answer_id else uuid.uuid4().hex
         return f"call_{hashlib.sha256(seed.encode(errors='replace')).hexdigest()[:24]}"
 
-    def set_answer_id(self, answer_id: str) -> None:
-        """Learn the answer's id."""
-        self._answer_id = self._answer_id or answer_id
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """By what a fragment says which call it belongs to."""
+
+    index: int | None
+    id: str
+    name: str
+
+
+def _read(piece: Mapping[str, Any]) -> tuple[_Place, str]:
+    """What a fragment on the wire says of its call, and its piece of the arguments."""
+    function = get_object(piece, "function")
+    wire_id = get_text(piece, "id")
+    wire_id = "" if wire_id.casefold() in _NO_ID else wire_id
+    place = _Place(get_int(piece, "index"), wire_id, get_text(function, "name"))
+    return place, _arguments(function.get("arguments"))
+
+
+def _is_copy(growing: _PartialCall, place: _Place, arguments: str) -> bool:
+    """Whether a fragment is a whole call once more."""
+    return place.name == growing.wire_name and growing.arguments.is_copy(arguments)
+
+
+def _begins_another(growing: _PartialCall, place: _Place, arguments: str) -> bool:
+    """Whether a fragment under the index of a call begins another one: a server may number every call 0."""
+    if not place.name or not growing.wire_name:
+        return False
+    if place.id and growing.wire_id:
+        return place.id != growing.wire_id
+    if place.name != growing.wire_name:
+        return growing.arguments.complete or growing.arguments.empty
+    repeated = not arguments.strip() or _is_copy(growing, place, arguments)
+    return growing.arguments.complete and not repeated
 
 
 def _merge_fragments_of_delta(fragments: list[ToolCall]) -> ToolCall:
@@ -123,17 +217,6 @@ def _merge_fragments_of_delta(fragments: list[ToolCall]) -> ToolCall:
         return first
     arguments = "".join(fragment.arguments for fragment in fragments)
     return ToolCall(first.index, first.id, first.name, arguments)
-
-
-def _has_whole_arguments(growing: _PartialCall) -> bool:
-    """Whether the arguments that have arrived are a whole JSON object."""
-    if not growing.arguments or not growing.arguments[-1].rstrip().endswith("}"):
-        return False  # Seen at once: long arguments are not parsed anew with each of their pieces.
-    try:
-        json.loads("".join(growing.arguments))
-    except ValueError:
-        return False
-    return True
 
 
 def _arguments(value: object) -> str:

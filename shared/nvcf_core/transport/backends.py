@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import (
-    AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
@@ -16,34 +15,23 @@ from collections.abc import (
 )
 from concurrent.futures import Future
 from contextlib import aclosing, closing
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from pydantic import SecretStr
 
 from nvcf_core.config.auth import Auth
-from nvcf_core.config.request_limiter import RequestLimiter
+from nvcf_core.errors import InvalidRequestError
 
 from .bodies import BoundedBody, LengthGuard
-from .httpx_client import ClientConfig
-from .interface import Content, HTTPClient, HTTPResponse, Limits, PreparedRequest
+from .clients import ClientConfig
+from .interface import Content, HTTPClient, HTTPResponse, PreparedRequest
 from .pools import AsyncPools, SyncPool
+from .rate_limiter import RequestLimiter
 
-__all__ = ["AsyncBackend", "Backend", "OpenResponse", "SyncBackend", "run_sync"]
+__all__ = ["AsyncBackend", "Backend", "SyncBackend", "run_sync"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class OpenResponse:
-    """A response that was left open, for its body to be read as it arrives."""
-
-    http: HTTPClient
-    response: HTTPResponse
-    limits: Limits
-    limit_name: str
-    """The keyword that set how long the body may stand still."""
 
 
 class Backend(Protocol):
@@ -53,12 +41,12 @@ class Backend(Protocol):
         """Let time pass."""
         ...
 
-    async def acquire(self, limiter: RequestLimiter) -> None:
-        """Wait until the user's own limiter lets a request go."""
-        ...
-
     async def resolve_key(self, auth: Auth) -> SecretStr | None:
         """The API key of the next request."""
+        ...
+
+    async def acquire(self, limiter: RequestLimiter) -> None:
+        """Wait for the user's own limiter."""
         ...
 
     async def open(self) -> HTTPClient:
@@ -103,6 +91,14 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("a synchronous call was about to wait for an event loop")
 
 
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 class SyncBackend:
     """For synchronous callers. Its coroutines never suspend: they wait by blocking the thread."""
 
@@ -113,13 +109,13 @@ class SyncBackend:
         """Let time pass."""
         time.sleep(seconds)  # noqa: ASYNC251 - blocking is what it is for
 
-    async def acquire(self, limiter: RequestLimiter) -> None:
-        """Wait until the user's own limiter lets a request go."""
-        limiter.acquire()
-
     async def resolve_key(self, auth: Auth) -> SecretStr | None:
         """The API key of the next request."""
         return auth.resolve_key()
+
+    async def acquire(self, limiter: RequestLimiter) -> None:
+        """Wait for the user's own limiter."""
+        limiter.acquire()
 
     async def open(self) -> HTTPClient:
         """The HTTP client to send with."""
@@ -148,7 +144,16 @@ class SyncBackend:
         response.close()
 
     async def wait(self, future: Future[Any]) -> None:
-        """Wait until another conversation has come to its result."""
+        """Wait until another conversation has come to its result.
+
+        Raises:
+            InvalidRequestError: that conversation may belong to the event loop that would be held up.
+        """
+        if not future.done() and _in_event_loop():
+            raise InvalidRequestError(
+                "a synchronous call inside a running event loop would have to wait for an upload that may be that "
+                "loop's own, and would wait for ever: use the asynchronous method (ainvoke, achat, …) here"
+            )
         future.result()
 
     async def gather(
@@ -156,19 +161,6 @@ class SyncBackend:
     ) -> tuple[R, ...]:
         """Call a function for each of the items, one after another."""
         return tuple([await function(item) for item in items])
-
-    def read(self, answer: OpenResponse) -> Iterator[bytes]:
-        """The body of a response that was left open.
-
-        Raises:
-            APIConnectionError: it broke off, or stood still for too long.
-        """
-        try:
-            yield from answer.response.iter_bytes()
-        except answer.http.errors as error:
-            raise answer.http.translate_body_error(
-                error, answer.limits, answer.limit_name
-            ) from error
 
 
 class AsyncBackend:
@@ -181,13 +173,13 @@ class AsyncBackend:
         """Let time pass."""
         await asyncio.sleep(seconds)
 
-    async def acquire(self, limiter: RequestLimiter) -> None:
-        """Wait until the user's own limiter lets a request go."""
-        await limiter.acquire_async()
-
     async def resolve_key(self, auth: Auth) -> SecretStr | None:
         """The API key of the next request."""
         return await auth.aresolve_key()
+
+    async def acquire(self, limiter: RequestLimiter) -> None:
+        """Wait for the user's own limiter."""
+        await limiter.acquire_async()
 
     async def open(self) -> HTTPClient:
         """The HTTP client to send with."""
@@ -211,9 +203,10 @@ class AsyncBackend:
 
     async def read_into(self, body: BoundedBody, response: HTTPResponse) -> None:
         """Read a body until it ends, or is full."""
-        async for data in response.aiter_bytes():
-            if body.add(data):
-                break
+        async with aclosing(response.aiter_bytes()) as pieces:
+            async for data in pieces:
+                if body.add(data):
+                    break
 
     async def close_response(self, response: HTTPResponse) -> None:
         """Be done with a response."""
@@ -235,18 +228,3 @@ class AsyncBackend:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def read(self, answer: OpenResponse) -> AsyncGenerator[bytes]:
-        """The body of a response that was left open.
-
-        Raises:
-            APIConnectionError: it broke off, or stood still for too long.
-        """
-        try:
-            async with aclosing(answer.response.aiter_bytes()) as body:
-                async for data in body:
-                    yield data
-        except answer.http.errors as error:
-            raise answer.http.translate_body_error(
-                error, answer.limits, answer.limit_name
-            ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import SecretStr
@@ -12,22 +13,32 @@ from pydantic import SecretStr
 from nvcf_core.config.auth import key_fingerprint
 from nvcf_core.config.endpoints import origin
 from nvcf_core.config.options import RequestOptions
-from nvcf_core.errors import NVCFError
-from nvcf_core.exchange import Flow, Request, Response, Step, retry_after
+from nvcf_core.errors import APITimeoutError, NVCFError
+from nvcf_core.exchange import Flow, Request, Response, Step
 
-from .backends import Backend, OpenResponse
+from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
-from .interface import Content, HTTPClient, HTTPResponse, Limits, PreparedRequest
-from .rate_limiter import RateLimiter, shared_rate_limiter
+from .interface import Content, HTTPResponse, PreparedRequest
+from .rate_limiter import RateLimiter, Reservation, shared_rate_limiter
 from .redaction import redact, redact_response
+from .retry_budget import RetryBudget, shared_retry_budget
+from .time_limits import TimeLimits
 
-__all__ = ["Conversation"]
+__all__ = ["Conversation", "OpenResponse"]
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class OpenResponse:
+    """A response that was left open, for its body to be read as it arrives."""
+
+    response: HTTPResponse
+    limits: TimeLimits
+
+
 class Conversation:
-    """One flow, being held, and what it left open.
+    """One call, being held: its flow, and what that left open.
 
     Args:
         backend: sends and waits, sync or async.
@@ -37,6 +48,10 @@ class Conversation:
     def __init__(self, backend: Backend, options: RequestOptions) -> None:
         self.backend = backend
         self.options = options
+        self.deadline: float | None = None
+        """When all of the call has to end, by `time.monotonic`. None: no such moment."""
+        if options.call_timeout is not None:
+            self.deadline = time.monotonic() + options.call_timeout
         self.answer: OpenResponse | None = None
         """The response that was left open, once there is one."""
         self.key: SecretStr | None = None
@@ -56,11 +71,14 @@ class Conversation:
                 try:
                     value, resume = await self._take(step), flow.send
                 except NVCFError as error:
+                    self.check_deadline(error)
                     value, resume = error, flow.throw
         except StopIteration as stop:
             result: T = stop.value
             return result
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, NVCFError):
+                self.redact(error)
             await self.leave()
             raise
         finally:
@@ -72,10 +90,29 @@ class Conversation:
         if answer is not None:
             await self.backend.close_response(answer.response)
 
+    def check_deadline(self, error: NVCFError | None = None) -> None:
+        """End the call where its time is over: nothing is tried again then, and nothing tidied up over the network.
+
+        Args:
+            error: what went wrong last.
+
+        Raises:
+            APITimeoutError: names `call_timeout`.
+        """
+        if self.is_over():
+            raise APITimeoutError(
+                f"the call took longer than {self.options.call_timeout:g} s (call_timeout)",
+                failed_at=time.monotonic(),
+            ) from error
+
+    def is_over(self) -> bool:
+        """Whether the call's time has passed."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
     def redact(self, error: NVCFError) -> None:
         """Take the key out of an error, should the service have echoed it."""
         if self.key is not None:
-            redact(error, self.key.get_secret_value())
+            redact(error, self.key)
 
     async def _take(self, step: Step) -> Any:
         if isinstance(step, Request):
@@ -99,55 +136,83 @@ class _Sending:
         self._backend, self._options = conversation.backend, conversation.options
         self._key: SecretStr | None = None
         self._limiter: RateLimiter | None = None
+        self._place: Reservation | None = None
         self._kept_open = False
 
     async def response(self) -> Response:
         """Send it when its time has come, and read what has to be read of the response.
 
         Raises:
-            NVCFError: there is no response.
+            NVCFError: there is no response. The API key is in none of them, whatever the service echoed.
         """
-        await self._wait_turn()
-        http = await self._backend.open()
-        limits: Limits = {}
         prepared: PreparedRequest | None = None
         response: HTTPResponse | None = None
         try:
+            await self._wait_turn()
+            http = await self._backend.open()
             prepared = http.prepare(self._request, self._content(), self._key, self._options)
-            limits = prepared.limits
+            prepared.limits.deadline = self._deadline()
+            prepared.limits.on_sending = self._note_sending
             response = await self._backend.send(prepared)
-            return await self._received(http, response, limits)
-        except http.errors as error:
-            raise http.translate_error(error, self._request, limits) from error
+            return await self._received(response, prepared.limits)
+        except NVCFError as error:
+            self._conversation.redact(error)
+            raise
         finally:
+            if self._limiter is not None and self._place is not None:
+                self._limiter.cancel(self._place)  # It stays taken where the request went out.
             if prepared is not None:
                 prepared.forget_key()
             if response is not None and not self._kept_open:
                 await self._backend.close_response(response)
 
+    def _deadline(self) -> float | None:
+        """When the response has to be there: within the call's time, and within the request's own."""
+        deadline, own = self._conversation.deadline, self._request.read_timeout
+        if own is None:
+            return deadline
+        until = time.monotonic() + own
+        return until if deadline is None else min(until, deadline)
+
     async def _wait_turn(self) -> None:
         """Wait for the request's own time, and for a place under the limit of requests per minute."""
         request, auth = self._request, self._options.auth
-        if request.delay > 0:
-            await self._backend.sleep(request.delay)
+        if request.failure is not None and not self._budget().take(request.failure):
+            raise request.failure
+        await self._sleep(request.delay)
         if auth.applies_to(request):
             self._key = self._conversation.key = await self._backend.resolve_key(auth)
+        if request.stage == "ask" and self._options.request_limiter is not None:
+            await self._backend.acquire(self._options.request_limiter)
         per_minute = self._options.requests_per_minute
         if per_minute is not None and request.stage == "ask":
             self._limiter = shared_rate_limiter(key_fingerprint(self._key), origin(request.url)[1])
-            await self._queue(self._limiter, per_minute)
-        if self._options.request_limiter is not None and request.stage == "ask":
-            await self._backend.acquire(self._options.request_limiter)
+            self._place = self._limiter.reserve(per_minute)
+            await self._wait_in_queue(self._limiter, self._place)
 
-    async def _queue(self, limiter: RateLimiter, per_minute: int) -> None:
-        """Wait for a place under the limit. Who leaves gives it back."""
-        reservation = limiter.reserve(per_minute)
-        try:
-            while (wait := limiter.wait(reservation)) > 0:
-                await self._backend.sleep(wait)
-        except BaseException:
-            limiter.cancel(reservation)
-            raise
+    async def _wait_in_queue(self, limiter: RateLimiter, place: Reservation) -> None:
+        """Wait for a place under the limit, and look now and then whether it has come nearer: some may have left."""
+        while (wait := limiter.wait(place)) > 0:
+            await self._sleep(min(wait, max(1.0, wait / 10)))
+
+    def _note_sending(self) -> None:
+        if self._limiter is not None and self._place is not None:
+            self._limiter.sent(self._place)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Let time pass, but not more than the call has left."""
+        deadline = self._conversation.deadline
+        if deadline is not None:
+            self._conversation.check_deadline()
+            seconds = min(seconds, deadline - time.monotonic())
+        if seconds > 0:
+            await self._backend.sleep(seconds)
+        self._conversation.check_deadline()
+
+    def _budget(self) -> RetryBudget:
+        # Before a retry the key is that of the try before; a callable is asked only when the request is sent.
+        key = self._key or self._conversation.key
+        return shared_retry_budget(key_fingerprint(key), origin(self._request.url))
 
     def _content(self) -> Content:
         body = self._request.body
@@ -155,35 +220,42 @@ class _Sending:
             return body
         return self._backend.content(body.chunks(), LengthGuard(self._request, body.length))
 
-    async def _received(self, http: HTTPClient, response: HTTPResponse, limits: Limits) -> Response:
-        status = response.status_code
+    async def _received(self, response: HTTPResponse, limits: TimeLimits) -> Response:
+        request, status = self._request, response.status_code
         if self._limiter is not None:
             self._limiter.on_response(status)
-        shared = self._options.request_limiter
-        if shared is not None and self._request.stage == "ask":
-            shared.feedback(status, retry_after(response.headers))
-        if self._request.stream and status == 200:
-            self._keep_open(http, response, limits)
+        if request.stage == "ask" and self._options.request_limiter is not None:
+            asked = response.headers.get("retry-after", "")
+            seconds = float(asked) if asked.isdecimal() and len(asked) < 10 else None
+            self._options.request_limiter.feedback(status, seconds)
+        if status < 400 and request.failure is None:
+            self._budget().bring_back()
+        if request.stream and status == 200:
+            self._keep_open(response, limits)
             return self._as_response(response, b"")
+        if request.stage == "fetch" and status < 300:
+            limits.piece_by_piece(None, "timeout")  # It may be large.
+        else:
+            limits.as_a_whole()
         body = BoundedBody(status)
         await self._backend.read_into(body, response)
         return self._as_response(response, body.body())
 
-    def _keep_open(self, http: HTTPClient, response: HTTPResponse, limits: Limits) -> None:
-        """Leave the body to be read by the caller. From here on the wait is for chunks."""
+    def _keep_open(self, response: HTTPResponse, limits: TimeLimits) -> None:
+        """Leave the body to be read by the caller, as long as its pieces keep coming."""
         self._kept_open = True
-        name = "timeout"
-        if self._options.chunk_timeout is not None and "read" in limits:
-            limits["read"] = self._options.chunk_timeout
-            name = "stream_chunk_timeout"
-        self._conversation.answer = OpenResponse(http, response, limits, name)
+        limits.deadline = self._conversation.deadline
+        if self._request.read_timeout is not None:
+            limits.as_a_whole()  # That was the time of the polls, in which the answer has come.
+        limits.piece_by_piece(self._options.chunk_timeout, "stream_chunk_timeout")
+        self._conversation.answer = OpenResponse(response, limits)
 
     def _as_response(self, response: HTTPResponse, body: bytes) -> Response:
         result = Response(
             response.status_code, dict(response.headers.items()), body, time.monotonic()
         )
-        if self._key and (body or result.status >= 300):
-            result = redact_response(result, self._key.get_secret_value())
+        if self._key and result.status >= 400:
+            result = redact_response(result, self._key)
         if self._request.on_response is not None:
             self._request.on_response(result)
         return result

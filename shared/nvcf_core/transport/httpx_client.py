@@ -1,93 +1,137 @@
-"""The only module that imports httpx: clients, requests, time limits, and our names for its failures."""
+"""The only module that imports httpx: the user's own clients, and ours where a proxy is in between."""
 
 from __future__ import annotations
 
+import functools
 import importlib
-import os
 import ssl
 import time
-from collections.abc import MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, MutableMapping
+from contextlib import aclosing
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import httpx
 from pydantic import SecretStr
 
 from nvcf_core.config.endpoints import origin
 from nvcf_core.config.options import RequestOptions
-from nvcf_core.errors import APIConnectionError, APITimeoutError, InvalidRequestError, NVCFError
+from nvcf_core.errors import InvalidRequestError, NVCFError
 from nvcf_core.exchange import Request
 
-from .bodies import pause_too_long
-from .interface import Content, HTTPClient, HTTPResponse, Limits
+from .encodings import decompressor_for
+from .failures import body_failure, connection_failure, proxy_failure, unusable_url
+from .interface import Content, HTTPResponse
+from .time_limits import Phase, TimeLimits, time_limits
 
-__all__ = ["ClientConfig", "HTTPXClient"]
+__all__ = [
+    "HTTPXClient",
+    "ParsedURL",
+    "default_context",
+    "parsed_url",
+    "proxied_async_client",
+    "proxied_client",
+]
 
-_CONNECT, _READ = 10.0, 300.0
-"""Seconds, where the user gave no `timeout`."""
-
-_IDLE = 100
+_KEPT = 20
 """Connections kept open for the next request."""
 
-_UNPROXIED = ("all://localhost", "all://127.0.0.1", "all://[::1]")
-"""Never asked through a proxy of the environment, to which a local server's key would go in the clear."""
+
+class ParsedURL(NamedTuple):
+    """The parts of a url as they are sent."""
+
+    scheme: bytes
+    host: bytes
+    port: int | None
+    target: bytes
+    netloc: bytes
+    """The `host` header."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientConfig:
-    """How connections are made. All of it belongs to one model object."""
-
-    verify: Any = True
-    max_connections: int | None = None
-    http_client: Any = field(default=None, repr=False)
-    http_async_client: Any = field(default=None, repr=False)
-
-    def client(self) -> HTTPClient:
-        """The user's synchronous client, or a new one of our own."""
-        if self.http_client is not None:
-            return HTTPXClient(self.http_client, owned=False)
-        return HTTPXClient(httpx.Client(**self._options()), owned=True)
-
-    def async_client(self) -> HTTPClient:
-        """The user's asynchronous client, or a new one of our own."""
-        if self.http_async_client is not None:
-            return HTTPXClient(self.http_async_client, owned=False)
-        return HTTPXClient(httpx.AsyncClient(**self._options()), owned=True)
-
-    def _options(self) -> dict[str, Any]:
-        limits = httpx.Limits(
-            max_connections=self.max_connections,
-            max_keepalive_connections=_IDLE,
-            keepalive_expiry=30.0,
-        )
-        return {
-            "verify": _context(self.verify),
-            "limits": limits,
-            "follow_redirects": False,
-            "mounts": dict.fromkeys(_UNPROXIED),
-        }
-
-
-def _context(verify: Any) -> Any:
-    """What httpx takes as `verify`: a CA file or folder becomes a context.
+@functools.lru_cache(maxsize=256)
+def parsed_url(url: str) -> ParsedURL:
+    """The parts of a url.
 
     Raises:
-        InvalidRequestError: there is no such file, or it holds no certificates.
+        ValueError: it is not an http url.
     """
-    if not isinstance(verify, (str, os.PathLike)):
-        return verify
     try:
-        folder = os.path.isdir(verify)
-        return (
-            ssl.create_default_context(capath=verify)
-            if folder
-            else ssl.create_default_context(cafile=verify)
+        parsed = httpx.URL(url)
+        found = ParsedURL(
+            parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path, parsed.netloc
         )
-    except OSError as error:
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise ValueError(str(error)) from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError("it is not an http or https url")
+    if any(len(label) > 63 for label in found.host.split(b".")) or len(found.host) > 253:
+        raise ValueError("its host name is too long")
+    return found
+
+
+def default_context(verify: bool) -> ssl.SSLContext:
+    """A TLS context that trusts the CAs that httpx trusts, or, with `verify=False`, anybody."""
+    return httpx.create_ssl_context(verify=verify, trust_env=False)
+
+
+class _Proxy(Protocol):
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+def proxied_client(
+    proxy: _Proxy, context: ssl.SSLContext, max_connections: int | None
+) -> HTTPXClient:
+    """A synchronous client that asks through a proxy.
+
+    Raises:
+        InvalidRequestError: the proxy's url is not one, or needs a package that is not installed.
+    """
+    return _proxied(httpx.Client, proxy, context, max_connections)
+
+
+def proxied_async_client(
+    proxy: _Proxy, context: ssl.SSLContext, max_connections: int | None
+) -> HTTPXClient:
+    """As `proxied_client`, asynchronous."""
+    return _proxied(httpx.AsyncClient, proxy, context, max_connections)
+
+
+def _proxied(
+    kind: Callable[..., Any], proxy: _Proxy, context: ssl.SSLContext, max_connections: int | None
+) -> HTTPXClient:
+    limits = httpx.Limits(
+        max_connections=max_connections,
+        max_keepalive_connections=_KEPT,
+        keepalive_expiry=30.0,
+    )
+    try:
+        client = kind(
+            proxy=proxy.url,
+            verify=context,
+            limits=limits,
+            follow_redirects=False,
+            trust_env=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
+    except ImportError:
         raise InvalidRequestError(
-            f"verify: cannot use {verify!r}: {error}", field="verify"
+            f"{proxy.source} names a SOCKS proxy, for which a package is missing: "
+            "pip install 'httpx[socks]'",
+            field="proxy",
         ) from None
+    except (ValueError, httpx.InvalidURL):
+        # Their texts repeat the url, and with it perhaps a password.
+        raise InvalidRequestError(
+            f"{proxy.source} is not the url of a proxy (http, https, socks5 or socks5h)",
+            field="proxy",
+        ) from None
+    shown = httpx.URL(proxy.url)
+    return HTTPXClient(client, owned=True, proxy=f"{shown.scheme}://{shown.netloc.decode()}")
 
 
 class _NativeRequest(Protocol):
@@ -97,78 +141,218 @@ class _NativeRequest(Protocol):
     extensions: dict[str, Any]
 
 
-class _Prepared:
-    """A request of httpx's, and the client to send it."""
+class _NativeResponse(Protocol):
+    """A response as httpx and httpx2 have it."""
 
-    __slots__ = ("_auth", "_client", "_native", "limits")
+    status_code: int
+    is_stream_consumed: bool
 
-    def __init__(self, client: Any, native: _NativeRequest, auth: Any) -> None:
-        self._client, self._native = client, native
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def iter_bytes(self) -> Iterator[bytes]: ...
+
+    def iter_raw(self) -> Iterator[bytes]: ...
+
+    def aiter_bytes(self) -> AsyncGenerator[bytes]: ...
+
+    def aiter_raw(self) -> AsyncGenerator[bytes]: ...
+
+    def close(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class _Exchange:
+    """A request of httpx's, the client to send it, and our names for what goes wrong with it."""
+
+    __slots__ = ("_auth", "_http", "_native", "_request", "limits")
+
+    def __init__(
+        self, http: HTTPXClient, request: Request, native: _NativeRequest, auth: Any
+    ) -> None:
+        self._http, self._request, self._native = http, request, native
         self._auth = auth
-        self.limits: Limits = native.extensions.get("timeout", {})
-        """httpx reads it at the start of each phase, the body's included."""
+        self.limits = TimeLimits(native.extensions.setdefault("timeout", {}))
 
     def send(self) -> HTTPResponse:
         """Send it, and wait for the head of the response."""
-        response: HTTPResponse = self._client.send(
-            self._native, stream=True, auth=self._auth, follow_redirects=False
-        )
-        return response
+        self._begin()
+        try:
+            native = self._http.client.send(
+                self._native, stream=True, auth=self._auth, follow_redirects=False
+            )
+        except self._http.errors as error:
+            raise self._failure(error) from error
+        return _Response(native, self)
 
     async def asend(self) -> HTTPResponse:
         """As `send`."""
-        response: HTTPResponse = await self._client.send(
-            self._native, stream=True, auth=self._auth, follow_redirects=False
-        )
-        return response
+        self._begin()
+        try:
+            native = await self._http.client.send(
+                self._native, stream=True, auth=self._auth, follow_redirects=False
+            )
+        except self._http.errors as error:
+            raise self._failure(error) from error
+        return _Response(native, self)
 
     def forget_key(self) -> None:
         """Drop the API key, which errors and tracebacks must not hold."""
         self._native.headers.pop("authorization", None)
 
+    def limit_body(self) -> None:
+        """Tell httpx how long the body may stand still: it reads that when the body begins."""
+        self.limits.next_piece()  # It cannot be told of a limit that changes at the first piece.
+        self.limits.phases["read"] = self.limits.body_limit[0]
+        self._limit_call()
+
+    def _begin(self) -> None:
+        self.limits.begin("write")
+        self._limit_call()
+
+    def _limit_call(self) -> None:
+        """No phase may take longer than the call has left. httpx cannot be told of a limit over several of them."""
+        deadline, phases = self.limits.deadline, self.limits.phases
+        if deadline is not None:
+            left = max(deadline - time.monotonic(), 0.001)
+            for phase, seconds in phases.items():
+                phases[phase] = left if seconds is None else min(seconds, left)
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What httpx raises where something fails."""
+        return self._http.errors
+
+    def body_failure(self, error: Exception) -> NVCFError:
+        """What went wrong while the body arrived."""
+        if isinstance(error, self._http.library.TimeoutException):
+            return self.limits.body_too_late()
+        return body_failure(error)
+
+    def _failure(self, error: Exception) -> NVCFError:
+        """What went wrong before there was a response, and which limit it was."""
+        library = self._http.library
+        if isinstance(error, library.InvalidURL) or type(error) is RuntimeError:
+            return unusable_url(self._request, error)
+        where = f"{self._request.stage} ({origin(self._request.url)[1]})"
+        if isinstance(error, library.ProxyError):
+            return proxy_failure(where, self._http.proxy, error)
+        if not isinstance(error, library.TimeoutException):
+            return connection_failure(where, error)
+        phases: tuple[tuple[type[Exception], Phase], ...] = (
+            (library.ConnectTimeout, "connect"),
+            (library.WriteTimeout, "write"),
+            (library.PoolTimeout, "pool"),
+            (library.TimeoutException, "read"),
+        )
+        for kind, phase in phases:
+            if isinstance(error, kind):
+                self.limits.begin(phase)
+                break
+        return self.limits.response_too_late(where)
+
+
+class _Response:
+    """A response of httpx's, its body decoded within bounds."""
+
+    __slots__ = ("_exchange", "_native", "headers", "status_code")
+
+    def __init__(self, native: _NativeResponse, exchange: _Exchange) -> None:
+        self._native, self._exchange = native, exchange
+        self.status_code, self.headers = native.status_code, native.headers
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        """The decoded body, in the pieces in which it arrives."""
+        self._exchange.limit_body()
+        decompressor = decompressor_for(self.headers)
+        native = self._native
+        try:
+            if decompressor is None or native.is_stream_consumed:
+                yield from native.iter_bytes()
+            else:
+                for data in native.iter_raw():
+                    yield from decompressor.feed(data)
+        except self._exchange.errors as error:
+            raise self._exchange.body_failure(error) from error
+
+    async def aiter_bytes(self) -> AsyncGenerator[bytes]:
+        """As `iter_bytes`, of an asynchronous client."""
+        self._exchange.limit_body()
+        decompressor = decompressor_for(self.headers)
+        native = self._native
+        plain = decompressor is None or native.is_stream_consumed
+        try:
+            async with aclosing(native.aiter_bytes() if plain else native.aiter_raw()) as body:
+                async for data in body:
+                    if plain or decompressor is None:
+                        yield data
+                    else:
+                        for piece in decompressor.feed(data):
+                            yield piece
+        except self._exchange.errors as error:
+            raise self._exchange.body_failure(error) from error
+
+    def close(self) -> None:
+        """Be done with it."""
+        self._native.close()
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        await self._native.aclose()
+
 
 class HTTPXClient:
     """One client of httpx or httpx2, sync or async, and what is to be known of it."""
 
-    def __init__(self, client: Any, *, owned: bool) -> None:
+    def __init__(self, client: Any, *, owned: bool, proxy: str = "of the client") -> None:
         self.client = client
         self.owned = owned
         """Whether we made it. The user's own is used as it is, and never closed."""
+        self.proxy = proxy
+        """What is between, for errors: without its password."""
         self.library = _library(client)
         """httpx, or httpx2 where the user brought a client of that."""
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> _Prepared:
-        """httpx's request. To a foreign host none of the client's own headers and cookies go along.
-
-        Args:
-            request: what is to be sent.
-            content: its body, in a form that httpx can send.
-            key: added as a bearer token.
-            options: the user's own headers, and limits of time.
-        """
-        timeout = self._timeout(options.timeout, request.read_timeout)
+    ) -> _Exchange:
+        """httpx's request. To a foreign host none of the client's own headers and cookies go along."""
+        limits = self._limits(request, options)
         headers = options.headers_for(request)
-        if not request.authorized:
-            built = self.library.Request(
-                request.method, request.url, headers=headers, content=content
+        if request.authorized:
+            headers.setdefault("accept-encoding", "identity")
+        try:
+            if not request.authorized:
+                built = self.library.Request(
+                    request.method, request.url, headers=headers, content=content
+                )
+                built.extensions["timeout"] = (limits or self.client.timeout).as_dict()
+                return _Exchange(self, request, built, None)
+            default = self.library.USE_CLIENT_DEFAULT
+            built = self.client.build_request(
+                request.method,
+                request.url,
+                headers=headers,
+                content=content,
+                timeout=default if limits is None else limits,
             )
-            built.extensions["timeout"] = (timeout or self.client.timeout).as_dict()
-            return _Prepared(self.client, built, None)
-        default = self.library.USE_CLIENT_DEFAULT
-        built = self.client.build_request(
-            request.method,
-            request.url,
-            headers=headers,
-            content=content,
-            timeout=default if timeout is None else timeout,
-        )
+        except (self.library.InvalidURL, UnicodeError) as error:
+            raise unusable_url(request, error) from None
         # No credentials but the key: not the client's, nor a netrc's. Without a key, the client's own.
         if key is None:
-            return _Prepared(self.client, built, default)
+            return _Exchange(self, request, built, default)
         built.headers["authorization"] = f"Bearer {key.get_secret_value()}"
-        return _Prepared(self.client, built, None)
+        return _Exchange(self, request, built, None)
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What httpx raises where something fails, and what it forgets to translate."""
+        library = self.library
+        closed = (RuntimeError,) if self.client.is_closed else ()
+        return (
+            library.RequestError, library.StreamError, ssl.SSLError, library.InvalidURL, UnicodeError, *closed
+        )  # fmt: skip
 
     def close(self) -> None:
         """Close every connection."""
@@ -178,59 +362,15 @@ class HTTPXClient:
         """As `close`."""
         await self.client.aclose()
 
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """What httpx raises where something fails, and what it forgets to translate."""
-        library = self.library
-        closed = (RuntimeError,) if self.client.is_closed else ()
-        return (
-            library.RequestError, library.StreamError, ssl.SSLError, library.InvalidURL, *closed
-        )  # fmt: skip
+    def drop(self) -> None:
+        """Nothing: httpx closes no connection without waiting."""
 
-    def translate_error(self, error: Exception, request: Request, limits: Limits) -> NVCFError:
-        """Our name for what went wrong before there was a response, and which limit it was."""
-        library = self.library
-        where = f"{request.stage} ({origin(request.url)[1]})"
-        if isinstance(error, library.InvalidURL) or type(error) is RuntimeError:
-            return InvalidRequestError(
-                f"{request.stage}: the request cannot be sent: {error}", field="http_client"
-            )
-        for kind, said in (
-            (library.ConnectTimeout, f"no connection within {limits.get('connect')} s"),
-            (library.WriteTimeout, f"sending stood still for {limits.get('write')} s"),
-            (library.PoolTimeout, f"no free connection within {limits.get('pool')} s"),
-            (library.TimeoutException, f"no response within {limits.get('read')} s"),
-        ):
-            if isinstance(error, kind):
-                return APITimeoutError(f"{where}: {said} (timeout)", failed_at=time.monotonic())
-        return APIConnectionError(
-            f"{where}: {type(error).__name__}: {error}", failed_at=time.monotonic()
-        )
-
-    def translate_body_error(self, error: Exception, limits: Limits, name: str) -> NVCFError:
-        """Our name for what went wrong while the body arrived."""
-        if isinstance(error, self.library.TimeoutException):
-            return pause_too_long(limits.get("read"), name)
-        return APIConnectionError(
-            f"the connection failed: {type(error).__name__}: {error}", failed_at=time.monotonic()
-        )
-
-    def _timeout(self, timeout: Any, patience: float | None) -> Any:
-        """The limits of one request; None: as the client has them."""
-        if timeout is None and not self.owned and patience is None:
+    def _limits(self, request: Request, options: RequestOptions) -> Any:
+        """The limits of one request as httpx has them; None: as the client has them."""
+        if options.timeout is None and not self.owned and request.read_timeout is None:
             return None
-        if timeout is None and not self.owned:
-            timeout = self.client.timeout
-        # With max_connections calls wait their turn, however long that takes.
-        limits: Limits = {"connect": _CONNECT, "read": _READ, "write": _READ, "pool": None}
-        if isinstance(timeout, (int, float)):
-            limits = {"connect": timeout, "read": timeout, "write": timeout, "pool": None}
-        elif timeout is not None:
-            limits = {name: getattr(timeout, name, None) for name in limits}
-        if patience is not None:
-            read = limits["read"]
-            limits["read"] = patience if read is None else min(read, patience)
-        return self.library.Timeout(**limits)
+        default = None if self.owned else self.client.timeout
+        return self.library.Timeout(**time_limits(request, options, default).phases)
 
 
 def _library(client: object) -> ModuleType:

@@ -1,4 +1,4 @@
-"""What the driver needs of an HTTP client, whichever library it belongs to."""
+"""What the driver needs of an HTTP client, whichever library it belongs to. All that is raised is an `NVCFError`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Protocol, TypeAlias
 from pydantic import SecretStr
 
 from nvcf_core.config.options import RequestOptions
-from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Request
 
-__all__ = ["Content", "HTTPClient", "HTTPResponse", "Limits", "PreparedRequest"]
+from .time_limits import TimeLimits
 
-Limits: TypeAlias = "dict[str, float | None]"
-"""Seconds for `connect`, `read`, `write` and `pool`. None: no limit."""
+__all__ = ["Content", "HTTPClient", "HTTPResponse", "PreparedRequest"]
 
 Content: TypeAlias = "bytes | Iterator[bytes] | AsyncIterator[bytes] | None"
 """The body of a request, as a client sends it."""
@@ -24,12 +22,16 @@ class PreparedRequest(Protocol):
     """A request that is ready to be sent, under its limits."""
 
     @property
-    def limits(self) -> Limits:
-        """How long each phase may take. What changes here counts from the next phase on."""
+    def limits(self) -> TimeLimits:
+        """How long each phase may take. To be set before it is sent, and again before its body is read."""
         ...
 
     def send(self) -> HTTPResponse:
-        """Send it over a sync client, and wait for the head of the response."""
+        """Send it over a sync client, and wait for the head of the response.
+
+        Raises:
+            APIConnectionError: there is none.
+        """
         ...
 
     async def asend(self) -> HTTPResponse:
@@ -55,7 +57,12 @@ class HTTPResponse(Protocol):
         ...
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """The decoded body, in the pieces in which it arrives."""
+        """The decoded body, in the pieces in which it arrives.
+
+        Raises:
+            APIConnectionError: it broke off, or stood still for too long.
+            InvalidResponseError: it is encoded in a way that was not asked for.
+        """
         ...
 
     def aiter_bytes(self) -> AsyncGenerator[bytes]:
@@ -79,11 +86,6 @@ class HTTPClient(Protocol):
         """Whether we made it. The user's own is used as it is, and never closed."""
         ...
 
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """What it raises where something fails."""
-        ...
-
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
     ) -> PreparedRequest:
@@ -94,15 +96,10 @@ class HTTPClient(Protocol):
             content: its body.
             key: added as a bearer token.
             options: the user's own headers, and limits of time.
+
+        Raises:
+            InvalidRequestError: its url is not one.
         """
-        ...
-
-    def translate_error(self, error: Exception, request: Request, limits: Limits) -> NVCFError:
-        """Our name for what went wrong before the response was there."""
-        ...
-
-    def translate_body_error(self, error: Exception, limits: Limits, name: str) -> NVCFError:
-        """Our name for what went wrong while the body arrived; `name` is the keyword that set `limits["read"]`."""
         ...
 
     def close(self) -> None:
@@ -111,4 +108,8 @@ class HTTPClient(Protocol):
 
     async def aclose(self) -> None:
         """As `close`."""
+        ...
+
+    def drop(self) -> None:
+        """Close what can be closed without waiting: where the event loop has ended, or after a fork."""
         ...

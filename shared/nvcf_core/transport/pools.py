@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 
 from nvcf_core.locks import Lock
 
-from .httpx_client import ClientConfig
+from .clients import ClientConfig
 from .interface import HTTPClient
 
 __all__ = ["AsyncPools", "SyncPool"]
@@ -60,19 +60,28 @@ class AsyncPools:
     async def open(self) -> HTTPClient:
         """The client of the running loop, made where there is none yet."""
         loop = asyncio.get_running_loop()
+        pool = self._current(loop)
+        if pool is None:
+            made = _LoopPool(await self._config.async_client())
+            with self._lock:
+                # Another task may have been quicker.
+                pool = self._pools.setdefault(loop, made)
+            if pool is made:
+                await anext(pool.keeper)
+        return pool.http
+
+    def _current(self, loop: asyncio.AbstractEventLoop) -> _LoopPool | None:
+        """The pool of a loop, if there is one. Those of loops that have ended are closed."""
         with self._lock:
             if self._pid != os.getpid():
                 self._pid = os.getpid()
                 self._pools.clear()
             pool = self._pools.get(loop)
-            if pool is not None:
-                return pool.http
-            for other in [other for other in self._pools if other.is_closed()]:
-                del self._pools[other]
-            http = self._config.async_client()
-            pool = self._pools[loop] = _LoopPool(http)
-        await anext(pool.keeper)
-        return http
+            if pool is None:
+                ended = [other for other in self._pools if other.is_closed()]
+                for other in ended:
+                    self._pools.pop(other).http.drop()
+            return pool
 
     async def aclose(self) -> None:
         """Close the pools: this loop's now, those of other running loops over there."""
@@ -84,11 +93,13 @@ class AsyncPools:
         self.close()
 
     def close(self) -> None:
-        """Have every pool closed by its own loop. One whose loop does not run closes with that loop."""
+        """Close what can be closed from here, and have every pool closed by its own loop, as far as that runs."""
         with self._lock:
             pools = list(self._pools.items())
             self._pools.clear()
         for loop, pool in pools:
+            if pool.http.owned:
+                pool.http.drop()
             if loop.is_running():
                 loop.call_soon_threadsafe(pool.close_soon, loop)
 
@@ -99,6 +110,8 @@ class _LoopPool:
     def __init__(self, http: HTTPClient) -> None:
         self.http = http
         self.keeper = self._keep(http)
+        if http.owned:
+            weakref.finalize(self, http.drop)
 
     @staticmethod
     async def _keep(http: HTTPClient) -> AsyncGenerator[None, None]:

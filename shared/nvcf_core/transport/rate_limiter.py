@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable
+from typing import Literal, Protocol, runtime_checkable
 
 from nvcf_core.locks import Lock
 
-__all__ = ["WINDOW", "RateLimiter", "Reservation", "shared_rate_limiter"]
+__all__ = ["WINDOW", "RateLimiter", "RequestLimiter", "Reservation", "shared_rate_limiter"]
 
 WINDOW = 60.05
 """Seconds in which a limit holds. A little over a minute, for what the network adds."""
 
 
+@runtime_checkable
+class RequestLimiter(Protocol):
+    """A limiter of the user's own (`request_limiter`): of several processes, say."""
+
+    def acquire(self) -> object:
+        """Wait until a model may be asked."""
+        ...
+
+    async def acquire_async(self) -> object:
+        """As `acquire`, in an event loop."""
+        ...
+
+    def feedback(self, status: int, retry_after: float | None) -> object:
+        """Learn the status of the response, and the seconds that the service asked to wait, where it gave a number."""
+        ...
+
+
 class Reservation:
     """A place in the queue."""
 
-    __slots__ = ("at", "limit")
+    __slots__ = ("number", "per_minute", "state")
 
-    def __init__(self, at: float, limit: int) -> None:
-        self.at = at
-        """When it may be used; once used, when that was."""
-        self.limit = limit
-        """How many may be used in a window, this one included."""
+    def __init__(self, number: int, per_minute: int) -> None:
+        self.number = number
+        self.per_minute = per_minute
+        self.state: Literal["waiting", "granted", "sent", "left"] = "waiting"
 
 
 class RateLimiter:
     """Hands out places in the order they are asked for, never more than the limit in any 60 seconds.
 
-    After a 429 the limit is halved, and grows back with each answer.
+    A place counts from the moment at which its request goes out. After a 429 the limit is halved, and grows back with
+    each answer.
 
     Args:
         clock: tells the time, in seconds.
@@ -39,47 +58,76 @@ class RateLimiter:
     def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = WINDOW) -> None:
         self._clock, self._window = clock, window
         self._lock = Lock()
-        self._reservations: deque[Reservation] = deque()
-        self._used: deque[float] = deque()
-        """When places were used, within the last window."""
+        self._granted = 0
+        """Places whose requests are about to go out."""
+        self._sent: deque[float] = deque()
+        """When the requests of the last window went out."""
+        self._next = 0
+        """The number of the next reservation."""
+        self._first = 0
+        """The number before which nobody waits any more."""
+        self._gone: list[int] = []
+        """The numbers from there on whose callers wait no more, in order."""
         self._share = 1.0
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return self._next - self._first - len(self._gone)
+
     def reserve(self, per_minute: int) -> Reservation:
-        """Take the next place, under a limit of `per_minute` requests."""
+        """Take the next place in the queue, under a limit of `per_minute` requests."""
         with self._lock:
-            now = self._clock()
-            while self._reservations and self._reservations[0].at < now - 2 * self._window:
-                self._reservations.popleft()
-            limit = max(1, int(per_minute * self._share))
-            at = max(now, self._reservations[-1].at if self._reservations else now)
-            if len(self._reservations) >= limit:
-                at = max(at, self._reservations[-limit].at + self._window)
-            reservation = Reservation(at, limit)
-            self._reservations.append(reservation)
-            return reservation
+            self._next += 1
+            return Reservation(self._next - 1, per_minute)
 
     def wait(self, reservation: Reservation) -> float:
-        """Seconds until the reservation may be used; 0 uses it, now.
+        """Seconds until the reservation may be used, as it looks now; 0 grants it.
 
-        To be asked again after every wait: those before may have come late.
+        To be asked again after every wait, and during long ones: those before may have come late, or left.
         """
         with self._lock:
             now = self._clock()
-            while self._used and self._used[0] <= now - self._window:
-                self._used.popleft()
-            if len(self._used) >= reservation.limit:
-                reservation.at = max(reservation.at, self._used[-reservation.limit] + self._window)
-            if reservation.at > now:
-                return reservation.at - now
-            reservation.at = now
-            self._used.append(now)
-            return 0.0
+            limit = max(1, int(reservation.per_minute * self._share))
+            while self._sent and self._sent[0] <= now - self._window:
+                self._sent.popleft()
+            ahead = reservation.number - self._first - bisect_left(self._gone, reservation.number)
+            beyond = ahead + self._granted + len(self._sent) - limit
+            if beyond < 0:
+                reservation.state = "granted"
+                self._granted += 1
+                self._leave(reservation)
+                return 0.0
+            rounds, place = divmod(beyond, limit)
+            before = self._sent[place] if place < len(self._sent) else now
+            return max(before + self._window * (1 + rounds) - now, 0.001)
+
+    def sent(self, reservation: Reservation) -> None:
+        """Note that the request goes out now: its minute begins."""
+        with self._lock:
+            reservation.state = "sent"
+            self._granted -= 1
+            self._sent.append(self._clock())
 
     def cancel(self, reservation: Reservation) -> None:
-        """Leave the queue: the place was not used."""
+        """Give the place back, unless its request has gone out."""
         with self._lock:
-            if reservation in self._reservations:
-                self._reservations.remove(reservation)
+            if reservation.state == "waiting":
+                self._leave(reservation)
+            elif reservation.state == "granted":
+                self._granted -= 1
+            else:
+                return
+            reservation.state = "left"
+
+    def _leave(self, reservation: Reservation) -> None:
+        """Nobody waits with this number any more."""
+        insort(self._gone, reservation.number)
+        done = 0
+        while done < len(self._gone) and self._gone[done] == self._first:
+            done += 1
+            self._first += 1
+        del self._gone[:done]
 
     def on_response(self, status: int) -> None:
         """Take the status of a response into account: slower after a 429, faster after each success."""

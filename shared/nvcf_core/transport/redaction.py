@@ -1,42 +1,103 @@
-"""A key that the service echoed, taken out of responses and errors."""
+"""The API key, taken out of errors that the service made it part of: in any spelling, and nowhere else."""
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import functools
+import re
+from collections.abc import Iterator
 from typing import Any
+
+from pydantic import SecretStr
 
 from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Response
 
 __all__ = ["redact", "redact_response"]
 
+_SHORTEST_SECRET = 8
+"""A key with fewer characters is a placeholder of a local server, and may be an ordinary word."""
 
-def redact(error: BaseException, secret: str) -> None:
-    """Take a key that the service echoed out of an error, its response, and what caused it."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        current.args = tuple(_redacted(part, secret) for part in current.args)
-        if isinstance(current, NVCFError):
-            for name, value in vars(current).items():
-                setattr(current, name, _redacted(value, secret))
-        current = current.__cause__ or current.__context__
+_MASK = "***"
 
 
-def _redacted(value: Any, secret: str) -> Any:
+def redact(error: BaseException, key: SecretStr) -> None:
+    """Take a key that the service echoed out of an error: its text, its attributes, and all that led to it."""
+    if not _is_secret(key):
+        return
+    waiting, seen = [error], {id(error)}
+    while waiting:
+        current = waiting.pop()
+        current.args = _redacted(current.args, key)
+        if isinstance(current, NVCFError) or hasattr(current, "__notes__"):
+            for name, value in list(vars(current).items()):
+                setattr(current, name, _redacted(value, key))
+        for cause in (current.__cause__, current.__context__):
+            if cause is not None and id(cause) not in seen:
+                seen.add(id(cause))
+                waiting.append(cause)
+
+
+def redact_response(response: Response, key: SecretStr) -> Response:
+    """A response that is an error, without a key that the service echoed in it."""
+    if not _is_secret(key):
+        return response
+    redacted: Response = _redacted(response, key)
+    return redacted
+
+
+def _is_secret(key: SecretStr) -> bool:
+    return len(key) >= _SHORTEST_SECRET
+
+
+def _redacted(value: Any, key: SecretStr) -> Any:
+    """A copy of a value without the key, however deep that lies in it."""
     if isinstance(value, str):
-        return value.replace(secret, "***")
+        return _pattern(key).sub(_MASK, value)
     if isinstance(value, bytes):
-        return value.replace(secret.encode(), b"***")
-    return redact_response(value, secret) if isinstance(value, Response) else value
+        return _bytes_pattern(key).sub(_MASK.encode(), value)
+    if isinstance(value, dict):
+        return {_redacted(name, key): _redacted(each, key) for name, each in value.items()}
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+        return type(value)(_redacted(each, key) for each in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [field.name for field in dataclasses.fields(value) if field.init]
+        return dataclasses.replace(
+            value, **{name: _redacted(getattr(value, name), key) for name in fields}
+        )
+    return value
 
 
-def redact_response(response: Response, secret: str) -> Response:
-    """A response without a key that the service echoed in it."""
-    headers = {name: text.replace(secret, "***") for name, text in response.headers.items()}
-    return Response(
-        response.status,
-        headers,
-        response.body.replace(secret.encode(), b"***"),
-        response.received_at,
-    )
+@functools.lru_cache(maxsize=16)
+def _pattern(key: SecretStr) -> re.Pattern[str]:
+    return re.compile("|".join(_spellings(key.get_secret_value())))
+
+
+@functools.lru_cache(maxsize=16)
+def _bytes_pattern(key: SecretStr) -> re.Pattern[bytes]:
+    return re.compile("|".join(_spellings(key.get_secret_value())).encode("ascii"))
+
+
+def _spellings(key: str) -> Iterator[str]:
+    r"""Regular expressions for the ways in which a text can hold a key.
+
+    Letter by letter: as it is, escaped as in JSON (\u006e, also in JSON within JSON), percent-encoded (%6E, also
+    twice). And as base64, at each of the three places at which it can begin in what was encoded.
+    """
+    yield "".join(_letter(letter) for letter in key)
+    data = key.encode()
+    for skipped in range(3):
+        encoded = base64.b64encode(bytes(skipped) + data).decode().rstrip("=")
+        # The first letters also stand for what comes before the key, and the last for what comes after it.
+        first = (0, 2, 3)[skipped]
+        last = len(encoded) - (1 if (skipped + len(data)) % 3 else 0)
+        core = encoded[first:last]
+        yield re.escape(core).replace(r"\+", "[+-]").replace("/", "[/_]")
+
+
+def _letter(letter: str) -> str:
+    code = f"{ord(letter):02x}"
+    either = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in code)
+    plain = rf"\\*{re.escape(letter)}" if letter in '/"\\' else re.escape(letter)
+    return rf"(?:{plain}|\\+u00{either}|%(?:25)*{either})"

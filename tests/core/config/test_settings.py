@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -99,8 +100,8 @@ def test_a_call_that_changes_nothing_goes_by_the_objects_own_settings() -> None:
 def test_what_a_call_may_repeat_and_what_belongs_to_the_object_are_all_keywords() -> None:
     object_alone = set(BaseNVCF.model_fields) - set(CallSettings.model_fields)
     assert object_alone == {
-        "api_key", "base_url", "nvcf_url", "verify", "max_connections", "requests_per_minute",
-        "http_client", "http_async_client",
+        "api_key", "base_url", "nvcf_url", "verify", "proxy", "max_connections", "requests_per_minute",
+        "request_limiter", "http_client", "http_async_client", "include_response_headers", "call_keywords",
     }  # fmt: skip
 
 
@@ -131,7 +132,8 @@ def test_what_belongs_to_the_object_is_not_given_per_call(name: str) -> None:
         ("model", 5),
         ("stop", 5),
         ("stop", [5]),
-        ("reasoning_effort", "medium"),
+        ("reasoning_effort", 5),
+        ("tools_as_text", "perhaps"),
         ("reasoning_effort", ["high"]),
         ("chat_template_kwargs", "x"),
         ("extra_body", "x"),
@@ -158,13 +160,27 @@ def test_per_call_values_of_another_type_are_refused(name: str, value: Any) -> N
         BaseNVCF(**{"model": KIMI, name: value})
 
 
-@pytest.mark.parametrize("name", ["timeout", "stream_chunk_timeout", "poll_timeout"])
-@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 1e300])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (name, value)
+        for name in ("timeout", "stream_chunk_timeout", "poll_timeout", "call_timeout")
+        for value in (-1, math.nan, math.inf, 1e300)
+        if (name, value) != ("stream_chunk_timeout", math.inf)
+    ],
+)
 def test_times_are_seconds(name: str, value: Any, say: Any) -> None:
     with pytest.raises(InvalidRequestError, match=f"{name} must be a number of seconds"):
         BaseNVCF(model=KIMI, **{name: value})
     with pytest.raises(InvalidRequestError, match=f"{name} must be a number of seconds"):
         BaseNVCF(model=KIMI)._build_request([say("x")], {name: value}, stream=False)
+
+
+def test_infinity_lifts_the_limit_between_chunks(say: Any) -> None:
+    model = BaseNVCF(model=KIMI, stream_chunk_timeout=math.inf)
+    call = model._build_request([say("x")], {}, stream=True)
+    # The longest that a socket can wait is less.
+    assert call.options.chunk_timeout == 1_000_000.0
 
 
 @pytest.mark.parametrize("value", ["5", True, (1, 2), {"connect": 1}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ def placed(judge_of: Any) -> Any:
 
     def run(model: str, *media: Media, validation: str = "error", can_upload: bool = True) -> Any:
         judge, said = judge_of(model, validation)
+        media = tuple(replace(one, index=0) for one in media)
         messages = [Message(role="user", parts=("look", *media))]
         planned, deliveries = plan_delivery(messages, judge, can_upload=can_upload)
         assert planned[0].parts == ("look", *deliveries.items)

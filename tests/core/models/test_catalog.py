@@ -166,7 +166,12 @@ def test_bounds_are_exact(model: str) -> None:
 def test_what_only_one_page_wants() -> None:
     rows = {row.id: row for row in known_models()}
     assert {model for model, row in rows.items() if row.single_message} == {PALI}
-    assert {model for model, row in rows.items() if row.alternating} == {SUPER}
+    assert {model for model, row in rows.items() if row.alternating} == {SUPER, GEMMA}
+    assert {model for model, row in rows.items() if row.system_first} == {GEMMA}
+    assert {model: row.first_roles for model, row in rows.items() if row.first_roles} == {
+        GEMMA: {"user"}
+    }
+    assert {model for model, row in rows.items() if row.past_call_reasoning} == {KIMI}
     assert {model: row.max_media for model, row in rows.items() if row.max_media} == {PALI: 1}
     assert {model: row.last_roles for model, row in rows.items() if row.last_roles} == {
         SUPER: {"user", "tool"}
@@ -221,9 +226,7 @@ def test_a_model_nobody_told_us_about_may_do_anything() -> None:
         None,
         None,
     )
-    assert spec.reasoning_efforts == {
-        effort: {"reasoning_effort": effort} for effort in ("none", "low", "high")
-    }
+    assert spec.reasoning_efforts == {}
     assert f"{spec.base_url}/{spec.path}" == CHAT
 
 
@@ -261,3 +264,42 @@ def test_rows_do_not_change() -> None:
 
 def test_a_bound_says_what_it_allows() -> None:
     assert str(Range(-1, 32_768)) == "-1 to 32768"
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("moonshotai/Kimi-K2.6", "moonshotai/kimi-k2.6"),
+        ("MOONSHOTAI/KIMI-K2.6", "moonshotai/kimi-k2.6"),
+        ("google/gemma-3n-E2B-it", "google/gemma-3n-e2b-it"),
+        ("nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-FP8", "nvidia/nemotron-3-super-120b-a12b"),
+        ("nvidia/nvidia-nemotron-3-super-120b-a12b-nvfp4", "nvidia/nemotron-3-super-120b-a12b"),
+        (
+            "nvidia/Nemotron-3-Nano-Omni-30B-A3B-Reasoning-BF16",
+            "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning",
+        ),
+    ],
+)
+def test_other_names_of_the_same_weights(name: str, row: str) -> None:
+    assert spec_for(name) == dataclasses.replace(spec_for(row), id=name)
+
+
+@pytest.mark.usefixtures("restored_catalog")
+def test_rows_of_a_user_have_other_names_too() -> None:
+    register(ModelSpec(id="me/mine", aliases=("me/other",), context_window=5))
+    assert spec_for("me/OTHER").context_window == 5
+    assert spec_for("me/other").id == "me/other"
+    assert [row.id for row in known_models()].count("me/mine") == 1
+    assert "me/other" not in [row.id for row in known_models()]
+
+
+def test_a_row_at_a_server_of_ones_own() -> None:
+    hosted = spec_for("google/gemma-3n-e2b-it")
+    own = spec_for("google/gemma-3n-e2b-it", own_server=True)
+    assert own is spec_for("google/gemma-3n-e2b-it", own_server=True)
+    assert not own.documented
+    assert (own.bounds, own.max_media, own.remote_urls) == ({}, None, True)
+    assert own.media == dict.fromkeys(hosted.media)
+    kept = ("roles", "alternating", "single_message", "message_keys", "reasoning_efforts")
+    assert [getattr(own, name) for name in kept] == [getattr(hosted, name) for name in kept]
+    assert spec_for("someone/new", own_server=True) == spec_for("someone/new")

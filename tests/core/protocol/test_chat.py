@@ -227,8 +227,10 @@ def test_failures_do_not_make_polling_last_longer(chatting: Any) -> None:
     driven.start()
     driven.give(ACCEPTED)
     driven.give(Response(429, {"retry-after": "6"}, received_at=101.0))
+    last = driven.give(Response(429, {"retry-after": "6"}, received_at=108.0))
+    assert last.delay == 2.0, "the last poll is made when the time is over"
     with pytest.raises(PollingTimeoutError):
-        driven.give(Response(429, {"retry-after": "6"}, received_at=107.0))
+        driven.give(Response(429, {"retry-after": "6"}, received_at=110.0))
 
 
 def zipped(*entries: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:

@@ -25,16 +25,19 @@ async def test_polls(ask: Any, adapter: Any, server: Any, say: Any) -> None:
 @pytest.mark.parametrize(
     ("held", "poll_timeout", "pauses"),
     [
-        (0.0, 1.0, [0.0, 0.1, 0.2, 0.4]),
-        (0.0, 30.0, [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0]),
-        (0.5, 3.0, [0.0, 0.1, 0.2, 0.4]),
+        (0.0, 1.0, [0.0, 0.1, 0.2, 0.4, 0.3]),
+        (0.0, 30.0, [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0, 3.7]),
+        (0.5, 3.0, [0.0, 0.1, 0.2, 0.4, 0.3]),
         (1.0, 3.5, [0.0, 0.0, 0.0, 0.0]),
     ],
 )
 def test_a_service_that_does_not_hold_is_not_pressed(
     hand: Any, say: Any, held: float, poll_timeout: float, pauses: list[float]
 ) -> None:
-    """A poll that comes back within a second is followed by a pause; the pauses double up to five seconds."""
+    """A poll that comes back within a second is followed by a pause; the pauses double up to five seconds.
+
+    The last poll is made when the time is over.
+    """
     model = BaseNVCF(model=KIMI, poll_timeout=poll_timeout)
     call = model._build_request([say("hi")], {}, stream=False)
     at = 100.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from nvcf_core import BaseNVCF, Media, Message, ToolCall
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.media.sources import BytesSource
 from nvcf_core.request.normalize import normalize
+from nvcf_core.request.past_calls import with_call_reasoning
 
 GEMMA = "google/gemma-3n-e2b-it"
 NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
@@ -21,6 +23,7 @@ UNKNOWN = "someone/new-model"
 
 IMAGE = Media(kind="image", url="https://x.org/a.png")
 PNG = BytesSource(b"\x89PNG\r\n\x1a\n" + bytes(32))
+PNG_IMAGE = Media(kind="image", source=PNG)
 AUDIO = Media(kind="audio", url="https://x.org/a.wav")
 
 
@@ -50,7 +53,7 @@ def arranged(judge_of: Any) -> Any:
     return run
 
 
-@pytest.mark.parametrize("model", [GEMMA, NANO, KIMI, UNKNOWN])
+@pytest.mark.parametrize("model", [NANO, KIMI, UNKNOWN])
 def test_an_ordinary_conversation_stays_as_it_is(model: str, arranged: Any) -> None:
     turns = [("system", "s"), ("user", "a"), ("user", "b"), ("assistant", "c"), ("user", "d")]
     assert arranged(model, *turns) == [(role, tuple(parts)) for role, *parts in turns]
@@ -85,28 +88,31 @@ def test_a_tools_result_needs_its_call(judge_of: Any) -> None:
         normalize([Message(role="tool", parts=("x",))], judge_of(KIMI, "off")[0])
 
 
-@pytest.mark.parametrize("role", ["system", "assistant"])
-def test_only_users_have_media(role: str, arranged: Any) -> None:
+def test_a_system_message_with_media(arranged: Any) -> None:
+    turns = [("system", "a", IMAGE), ("user", "b")]
     with pytest.raises(InvalidRequestError, match="only user messages may have media"):
-        arranged(KIMI, (role, "a", IMAGE), ("user", "b"))
+        arranged(KIMI, *turns)
+    sent = [("system", ("a", IMAGE)), ("user", ("b",))]
+    assert arranged(UNKNOWN, *turns) == sent
+    assert arranged(KIMI, *turns, validation="off") == sent
 
 
 def test_media_of_tools_follow_their_results(arranged: Any) -> None:
     found = arranged(
         KIMI,
         ("user", "a"),
-        ("assistant", ""),
+        ("assistant", "calls"),
         ("tool", "one", IMAGE),
-        ("tool", AUDIO, "two"),
+        ("tool", "two"),
         ("assistant", "b"),
         ("tool", IMAGE),
     )
     assert found == [
         ("user", ("a",)),
-        ("assistant", ("",)),
+        ("assistant", ("calls",)),
         ("tool", ("one",)),
         ("tool", ("two",)),
-        ("user", (IMAGE, AUDIO)),
+        ("user", (IMAGE,)),
         ("assistant", ("b",)),
         ("tool", ()),
         ("user", (IMAGE,)),
@@ -163,8 +169,8 @@ def test_super_has_one_system_message_and_alternates(arranged: Any) -> None:
 
 
 def test_super_never_joins_tools_results(arranged: Any) -> None:
-    found = arranged(SUPER, ("user", "a"), ("assistant", ""), ("tool", "x"), ("tool", "y"))
-    assert found == [("user", ("a",)), ("assistant", ("",)), ("tool", ("x",)), ("tool", ("y",))]
+    found = arranged(SUPER, ("user", "a"), ("assistant", "b"), ("tool", "x"), ("tool", "y"))
+    assert found == [("user", ("a",)), ("assistant", ("b",)), ("tool", ("x",)), ("tool", ("y",))]
 
 
 def test_super_keeps_the_context_before_the_question(arranged: Any) -> None:
@@ -195,7 +201,7 @@ def test_joined_messages_keep_everything(judge_of: Any) -> None:
         Message(role="user", parts=("z",)),
     ]
     user, assistant, _ = normalize(messages, judge_of(SUPER)[0])
-    assert (user.parts, user.name) == (("q\n\nr",), None)
+    assert (user.parts, user.name) == (("ann: q\n\nbob:\n\nbob: r",), None)
     assert (assistant.parts, assistant.name) == (("x",), "m")
     assert assistant.tool_calls == (call, call)
     assert assistant.reasoning == "one\n\ntwo"
@@ -225,3 +231,266 @@ def test_errors_count_messages_as_the_user_does(arranged: Any) -> None:
 def test_a_switch_that_is_added_moves_no_number(calling_nano: Any) -> None:
     with pytest.raises(InvalidRequestError, match=r"messages\[0\]: the audio is png"):
         calling_nano(Message(role="user", parts=(Media(kind="audio", source=PNG),)))
+
+
+GIF = Media(kind="image", source=BytesSource(b"GIF89a" + bytes(20)))
+FILM = Media(kind="video", url="https://x.org/a.mp4")
+
+
+def call(call_id: str, name: str = "f") -> ToolCall:
+    return ToolCall(0, call_id, name, "{}")
+
+
+def test_an_answer_that_says_nothing_is_left_out(arranged: Any) -> None:
+    turns = [("user", "a"), ("assistant",), ("assistant", ""), ("user", "b")]
+    for model in (KIMI, NANO, UNKNOWN):
+        assert arranged(model, *turns) == [("user", ("a",)), ("user", ("b",))]
+    for model in (GEMMA, SUPER):
+        assert arranged(model, *turns) == [("user", ("a\n\nb",))]
+    with pytest.raises(InvalidRequestError, match="no messages to send"):
+        arranged(KIMI, ("assistant", ""))
+
+
+def test_an_answer_with_calls_or_media_alone_stays(judge_of: Any) -> None:
+    messages = [
+        Message(role="user", parts=("a",)),
+        Message(role="assistant", tool_calls=(call("1"),), reasoning="hm"),
+        Message(role="tool", parts=("x",), tool_call_id="1"),
+        Message(role="assistant", parts=(IMAGE,)),
+    ]
+    assert len(normalize(messages, judge_of(UNKNOWN)[0])) == 4
+
+
+@pytest.mark.parametrize(
+    ("turns", "sent"),
+    [
+        ([("user", "a"), ("user", "b")], [("user", ("a\n\nb",))]),
+        (
+            [("system", "s"), ("system", "t"), ("user", "a")],
+            [("system", ("s\n\nt",)), ("user", ("a",))],
+        ),
+        (
+            [("user", "a"), ("system", "s"), ("assistant", "b"), ("user", "c")],
+            [("system", ("s",)), ("user", ("a",)), ("assistant", ("b",)), ("user", ("c",))],
+        ),
+        ([("user", "a", IMAGE), ("user", "b")], [("user", ("a", IMAGE, "b"))]),
+    ],
+)
+def test_gemma_alternates_and_the_system_comes_first(turns: Any, sent: Any, arranged: Any) -> None:
+    assert arranged(GEMMA, *turns) == sent
+
+
+def test_gemma_does_not_begin_with_an_answer(arranged: Any, judge_of: Any) -> None:
+    turns = [("system", "s"), ("assistant", "Hello!"), ("user", "a")]
+    with pytest.raises(
+        InvalidRequestError, match=r"messages\[1\] has role assistant and comes first"
+    ) as caught:
+        arranged(GEMMA, *turns)
+    assert caught.value.field == "messages[1]"
+    judge, warned = judge_of(GEMMA, "warn")
+    assert len(normalize(make(*turns), judge)) == 3
+    assert "comes first" in warned[0]
+
+
+def test_what_a_tool_returned_and_the_model_cannot_see_is_described(judge_of: Any) -> None:
+    messages = [
+        Message(role="user", parts=("go",)),
+        Message(role="assistant", tool_calls=(call("1"),)),
+        Message(role="tool", parts=("see", PNG_IMAGE, FILM), tool_call_id="1"),
+    ]
+    judge, warned = judge_of(SUPER)
+    *_, result = normalize(messages, judge)
+    assert result.parts == (
+        "see",
+        "[image, png, 40 bytes; not shown: this model takes no images]",
+        "[video, https://x.org/a.mp4; not shown: this model takes no video]",
+    )
+    assert warned[0].startswith("messages[2]: [image, png")
+
+
+def test_a_format_that_the_model_lacks_is_described_too(judge_of: Any) -> None:
+    messages = [
+        Message(role="user", parts=("go",)),
+        Message(role="tool", parts=(GIF,), tool_call_id="1"),
+    ]
+    spec_judge, _ = judge_of(GEMMA)
+    *_, last = normalize(messages, spec_judge, tools_as_text=True)
+    assert "[image, gif, 26 bytes; not shown: this model takes images as jpeg, png]" in last.text
+
+
+def test_the_users_own_media_are_left_to_the_plan_of_their_delivery(arranged: Any) -> None:
+    assert arranged(SUPER, ("user", "a", IMAGE)) == [("user", ("a", IMAGE))]
+
+
+@pytest.mark.parametrize("validation", ["warn", "off"])
+def test_all_media_are_sent_where_nothing_is_checked(validation: str, arranged: Any) -> None:
+    found = arranged(SUPER, ("user", "a"), ("tool", "x", IMAGE), validation=validation)
+    assert found[-1] == ("user", (IMAGE,))
+
+
+def test_media_of_several_results_are_introduced(judge_of: Any) -> None:
+    messages = [
+        Message(role="user", parts=("go",)),
+        Message(role="assistant", tool_calls=(call("1", "draw"), ToolCall(1, "2", "photo", "{}"))),
+        Message(role="tool", parts=(IMAGE,), tool_call_id="1"),
+        Message(role="tool", parts=("ok", FILM), tool_call_id="2"),
+        Message(role="user", parts=("well?",)),
+    ]
+    found = normalize(messages, judge_of(KIMI)[0])
+    assert found[4].role == "user"
+    assert found[4].parts == (
+        "Returned by draw (call 1):", IMAGE, "Returned by photo (call 2):", FILM
+    )  # fmt: skip
+
+
+def test_places_are_the_callers_own_whatever_was_moved(judge_of: Any) -> None:
+    messages = make(
+        ("system", "a"), ("system", "b"), ("user", "c"), ("user", "d"), ("user", "e", IMAGE)
+    )
+    *_, user = normalize(messages, judge_of(SUPER, "off")[0])
+    [image] = [part for part in user.parts if isinstance(part, Media)]
+    assert image.place == "messages[4]"
+    moved = normalize(
+        make(("user", "a"), ("assistant", "b"), ("tool", "x", IMAGE), ("user", AUDIO)),
+        judge_of(KIMI)[0],
+    )
+    assert [
+        part.place for message in moved for part in message.parts if isinstance(part, Media)
+    ] == [
+        "messages[2]",
+        "messages[3]",
+    ]
+
+
+def test_a_place_that_a_message_brings_along_is_kept(judge_of: Any) -> None:
+    message = Message(role="tool", parts=("x",), index=7)
+    with pytest.raises(InvalidRequestError, match=r"messages\[7\].*tool_call_id"):
+        normalize([message], judge_of(KIMI)[0])
+
+
+def speaking(*turns: tuple[str, str, str | None]) -> list[Message]:
+    return [Message(role=role, parts=(text,), name=name) for role, text, name in turns]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [("user", "q", None), ("assistant", "42", "math agent")],
+        [
+            ("user", "q", None),
+            ("assistant", "go", "boss"),
+            ("user", "x", None),
+            ("assistant", "42", "math agent"),
+        ],
+        [
+            ("user", "q", None),
+            ("assistant", "go", None),
+            ("user", "x", None),
+            ("assistant", "42", "math agent"),
+        ],
+    ],
+)
+def test_another_speakers_last_message_is_the_users(turns: Any, judge_of: Any) -> None:
+    last = normalize(speaking(*turns), judge_of(SUPER)[0])[-1]
+    assert (last.role, last.name) == ("user", None)
+    assert last.text.endswith("math agent: 42")
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [("user", "q", None), ("assistant", "42", None)],
+        [
+            ("user", "q", None),
+            ("assistant", "a", "m"),
+            ("user", "q", None),
+            ("assistant", "42", "m"),
+        ],
+    ],
+)
+def test_the_models_own_last_message_is_refused(turns: Any, judge_of: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="the last message has role assistant"):
+        normalize(speaking(*turns), judge_of(SUPER)[0])
+
+
+def test_neighbours_of_different_names_are_told_apart(judge_of: Any) -> None:
+    turns = [("user", "hi", "alice"), ("user", "ho", "bob"), ("user", "hm", None)]
+    [user] = normalize(speaking(*turns), judge_of(SUPER)[0])
+    assert (user.text, user.name) == ("alice: hi\n\nbob: ho\n\nhm", None)
+    [user] = normalize(speaking(*turns[:1], *turns[:1]), judge_of(SUPER)[0])
+    assert (user.text, user.name) == ("hi\n\nhi", "alice")
+    pictured = [Message(role="user", parts=(IMAGE,), name="alice"), *speaking(turns[1])]
+    [user] = normalize(pictured, judge_of(SUPER, "off")[0])
+    assert user.parts == ("alice:", IMAGE, "bob: ho")
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [("Research Agent", "Research_Agent"), ("ok-1", "ok-1"), ("", None), ("é" * 99, "_" * 64)],
+)
+def test_names_are_made_safe(name: str, sent: str | None, judge_of: Any) -> None:
+    [user] = normalize(speaking(("user", "hi", name)), judge_of(KIMI)[0])
+    assert user.name == sent
+
+
+TOOL_HISTORY = [
+    Message(role="user", parts=("go",)),
+    Message(
+        role="assistant", parts=("Let me see.",), tool_calls=(ToolCall(0, "1", "f", '{"a": 1}'),)
+    ),
+    Message(role="tool", parts=("20 degrees",), tool_call_id="1"),
+    Message(role="user", parts=("and?",)),
+]
+
+
+def test_a_tool_history_without_tools_names_the_keyword(judge_of: Any) -> None:
+    with pytest.raises(
+        InvalidRequestError, match=r"messages\[1\] has tool calls.*tools_as_text=True"
+    ):
+        normalize(TOOL_HISTORY, judge_of(GEMMA)[0])
+    with pytest.raises(
+        InvalidRequestError, match=r"messages\[0\] has role 'tool'.*tools_as_text=True"
+    ):
+        normalize(TOOL_HISTORY[2:], judge_of(NANO)[0])
+
+
+def test_a_tool_history_as_text(judge_of: Any) -> None:
+    found = normalize(TOOL_HISTORY, judge_of(GEMMA)[0], tools_as_text=True)
+    assert said(found) == [
+        ("user", ("go",)),
+        ("assistant", ('Let me see.\n\nCall of f: {"a": 1}',)),
+        ("user", ("Result of f:\n20 degrees\n\nand?",)),
+    ]
+    assert not any(message.tool_calls for message in found)
+
+
+def test_a_model_with_tools_keeps_them(judge_of: Any) -> None:
+    assert len(normalize(TOOL_HISTORY, judge_of(KIMI)[0], tools_as_text=True)) == 4
+
+
+def test_a_lone_result_belongs_to_the_only_call_that_waits(judge_of: Any) -> None:
+    calls = (call("1", "f"), ToolCall(1, "2", "g", "{}"))
+    asked = [Message(role="user", parts=("go",)), Message(role="assistant", tool_calls=calls)]
+    known = Message(role="tool", parts=("b",), tool_call_id="2")
+    lone = Message(role="tool", parts=("a",))
+    assert normalize([*asked, lone, known], judge_of(KIMI)[0])[2].tool_call_id == "1"
+    strange = Message(role="tool", parts=("a",), tool_call_id="call_0")
+    assert normalize([*asked, known, strange], judge_of(KIMI)[0])[3].tool_call_id == "1"
+    with pytest.raises(InvalidRequestError, match=r"messages\[2\].*tool_call_id"):
+        normalize([*asked, lone, lone], judge_of(KIMI)[0])
+
+
+OFF_BODY = {"chat_template_kwargs": {"thinking": False}}
+
+
+def test_a_call_without_reasoning_gets_words_in_its_place(judge_of: Any) -> None:
+    judge, warned = judge_of(KIMI)
+    thought = replace(TOOL_HISTORY[1], reasoning="hm")
+    lacking, kept = with_call_reasoning((TOOL_HISTORY[1], thought), {}, judge)
+    assert lacking.reasoning
+    assert kept is thought
+    assert len(warned) == 1
+    for model, body in ((KIMI, OFF_BODY), (SUPER, {}), (UNKNOWN, {})):
+        judge, warned = judge_of(model)
+        assert with_call_reasoning((TOOL_HISTORY[1],), body, judge)[0].reasoning is None
+        assert warned == []

@@ -191,9 +191,73 @@ def test_models_that_do_not_reason_are_not_told_to(model: str, come_to: Any) -> 
     assert said == [f"{model} does not reason: reasoning_effort is not sent"]
 
 
-def test_an_effort_nobody_knows(come_to: Any) -> None:
-    with pytest.raises(InvalidRequestError, match="reasoning_effort"):
-        come_to(KIMI, reasoning_effort="medium")
+@pytest.mark.parametrize("model", [KIMI, NANO, SUPER, GEMMA])
+@pytest.mark.parametrize("effort", ["xhigh", "", "High"])
+def test_an_effort_nobody_knows(model: str, effort: str, come_to: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=r"is not one of none, .*high") as caught:
+        come_to(model, reasoning_effort=effort)
+    assert caught.value.field == "reasoning_effort"
+    with pytest.raises(InvalidRequestError, match="is not one of"):
+        BaseNVCF(model=model, reasoning_effort=effort)
+
+
+@pytest.mark.parametrize("model", [KIMI, NANO, SUPER])
+@pytest.mark.parametrize(("effort", "nearest"), [("minimal", "low"), ("medium", "high")])
+def test_an_effort_between_those_of_a_row(
+    model: str, effort: str, nearest: str, come_to: Any
+) -> None:
+    result, said = come_to(model, reasoning_effort=effort)
+    assert result.body == come_to(model, reasoning_effort=nearest)[0].body
+    assert said == [f'{model} has no reasoning_effort="{effort}": "{nearest}" is sent in its place']
+
+
+@pytest.mark.parametrize("effort", ["minimal", "medium", "xhigh", "anything"])
+def test_an_unknown_model_gets_any_effort_as_it_is(effort: str, come_to: Any) -> None:
+    assert come_to(UNKNOWN, reasoning_effort=effort)[0].body == {"reasoning_effort": effort}
+
+
+DEFAULTS: dict[str, Any] = {
+    "n": 1,
+    "parallel_tool_calls": True,
+    "store": False,
+    "logit_bias": {},
+    "logprobs": False,
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", [GEMMA, NANO, PALI, KIMI])
+def test_values_that_mean_the_default_are_left_out(model: str, stream: bool, come_to: Any) -> None:
+    result, said = come_to(model, stream=stream, tools=[{}], **DEFAULTS)
+    assert not set(DEFAULTS) & set(result.body)
+    assert [text for text in said if not text.startswith("tools is")] == []
+
+
+def test_they_are_sent_where_the_field_is_documented(come_to: Any) -> None:
+    assert come_to(UNKNOWN, tools=[{}], **DEFAULTS)[0].body == {"tools": [{}], **DEFAULTS}
+    assert come_to(SUPER, n=1, logprobs=False)[0].body == {"n": 1, "logprobs": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("n", True), ("n", 2), ("logprobs", 0), ("store", True)]
+)
+def test_values_that_only_look_like_the_default_are_sent(
+    name: str, value: Any, come_to: Any
+) -> None:
+    result, said = come_to(KIMI, **{name: value})
+    assert result.body == {name: value}
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("model", [GEMMA, KIMI, SUPER, UNKNOWN])
+@pytest.mark.parametrize("way", ["keyword", "extra_body"])
+def test_stream_options_go_only_with_a_stream(model: str, way: str, come_to: Any) -> None:
+    options = {"stream_options": {"include_usage": False}}
+    given = options if way == "keyword" else {"extra_body": options}
+    assert "stream_options" not in come_to(model, **given)[0].body
+    assert come_to(model, stream=True, **given)[0].body["stream_options"] == {
+        "include_usage": False
+    }
 
 
 @pytest.mark.usefixtures("restored_catalog")
@@ -201,7 +265,7 @@ def test_an_effort_that_a_row_lacks(come_to: Any) -> None:
     efforts = {"none": {"quiet": True}}
     register(ModelSpec(id="me/mine", reasoning_efforts=efforts))
     assert come_to("me/mine", reasoning_effort="none")[0].body == {"quiet": True}
-    with pytest.raises(InvalidRequestError, match="'low' is none of none"):
+    with pytest.raises(InvalidRequestError, match="'low' is not one of none"):
         come_to("me/mine", reasoning_effort="low")
 
 

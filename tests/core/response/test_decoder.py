@@ -13,18 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvcf_core import Chunk
-from nvcf_core.errors import InvalidResponseError, StreamInterruptedError
+from nvcf_core.errors import InvalidResponseError, ServerError, StreamInterruptedError
 from nvcf_core.exchange import Response
-from nvcf_core.response.choice import DecodeOptions
-from nvcf_core.response.decoder import decoder_for
+from nvcf_core.response.decoder import UnlabelledDecoder, decoder_for
 from nvcf_core.response.event_stream import EventStreamDecoder
 from nvcf_core.response.json_body import JSONBodyDecoder
+from nvcf_core.response.options import DecodeOptions
 from nvcf_core.tool_names import ToolNames
 
 FOLDER = Path(__file__).parents[2] / "replies"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((FOLDER / "expected.json").read_text())
 STREAMS = [n for n, want in EXPECTED.items() if n.startswith("streams/") and "error" not in want]
-BROKEN = [n for n, want in EXPECTED.items() if n.startswith("streams/") and "error" in want]
+BROKEN = [n for n, want in EXPECTED.items() if n.startswith("streams/") and "partial" in want]
 WHOLE = [n for n, want in EXPECTED.items() if n.startswith("whole/") and "error" not in want]
 REFUSED = [n for n, want in EXPECTED.items() if n.startswith("whole/") and "error" in want]
 
@@ -132,7 +132,7 @@ def test_a_broken_stream(name: str, byte_by_byte: bool, decoded: Any) -> None:
     assert not partial.last
     assert caught.value.request_id == "req-1"
     assert "(request id req-1)" in str(caught.value)
-    assert not caught.value.retryable
+    assert caught.value.retryable == (not named)
 
 
 @pytest.mark.parametrize("name", WHOLE, ids=short)
@@ -160,20 +160,24 @@ def test_a_whole_body_that_is_no_answer(name: str, decoded: Any) -> None:
     [
         ("text/event-stream", EventStreamDecoder),
         ("Text/Event-Stream; charset=utf-8", EventStreamDecoder),
-        ("application/json", JSONBodyDecoder),
-        ("", JSONBodyDecoder),
+        ("application/json", UnlabelledDecoder),
+        ("", UnlabelledDecoder),
     ],
 )
 def test_the_content_type_picks_the_decoder(kind: str, expected: type) -> None:
     assert isinstance(decoder_for(Response(200, {"content-type": kind}), DecodeOptions()), expected)
-    assert isinstance(decoder_for(Response(200, {}), DecodeOptions()), JSONBodyDecoder)
+    assert isinstance(decoder_for(Response(200, {}), DecodeOptions()), UnlabelledDecoder)
 
 
 def test_the_last_chunk_has_what_the_wire_said_once(decoded: Any) -> None:
     chunks, _ = decoded((FOLDER / "streams/plain.txt").read_bytes())
     assert chunks[-1].raw == {
         "id": "chat-1",
+        "object": "chat.completion.chunk",
+        "created": 1760000000,
         "model": "some/model",
+        "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+        "finish_reason": "stop",
         "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
     }
     assert chunks[0].raw["choices"][0]["delta"] == {"content": "Hel"}
@@ -326,9 +330,9 @@ def test_fields_of_any_type_end_in_an_answer_or_in_our_errors(
 
 def test_nesting_that_no_parser_takes_ends_in_our_error(decoded: Any) -> None:
     deep = b'{"x":"\\ud800","choices":' + b"[" * 100_000
-    with pytest.raises(StreamInterruptedError, match="no JSON"):
+    with pytest.raises(StreamInterruptedError, match="not JSON"):
         decoded(b"data: " + deep + b"\n\n")
-    with pytest.raises(InvalidResponseError, match="no JSON"):
+    with pytest.raises(InvalidResponseError, match="not JSON"):
         decoded(deep, kind="application/json")
 
 
@@ -349,10 +353,13 @@ def test_a_whole_answer_that_is_too_long() -> None:
 
 def test_a_whole_answer_has_not_finished_before_its_end() -> None:
     decoder = JSONBodyDecoder(Response(200, {"nvcf-reqid": "r"}), DecodeOptions())
-    assert decoder.feed(whole({"content": "a"})) == []
+    data = whole({"content": "a"})
+    assert decoder.feed(data[:-1]) == []
+    assert not decoder.can_end
+    assert decoder.feed(data[-1:] + b"  ") == []
+    assert decoder.can_end, "should nothing more arrive"
     assert not decoder.done
     assert decoder.snapshot() == Chunk(request_id="r")
-    assert not decoder.can_end
     decoder.flush()
     assert decoder.done
     assert decoder.snapshot().text == "a"
@@ -395,3 +402,16 @@ def test_an_answer_that_does_not_name_its_model_gets_the_name_that_was_asked(kin
     list(decoder.feed(b"data: " + body + b"\n\n" if "event" in kind else body))
     list(decoder.flush())
     assert decoder.snapshot().model == "asked"
+
+
+@pytest.mark.parametrize("byte_by_byte", [False, True], ids=["at once", "byte by byte"])
+def test_an_error_before_anything_else_is_the_status_it_names(
+    byte_by_byte: bool, decoded: Any
+) -> None:
+    name = "streams/error_before_any_content.txt"
+    body, want = (FOLDER / name).read_bytes(), EXPECTED[name]
+    with pytest.raises(ServerError, match=want["error"]) as caught:
+        decoded(body, cuts=range(1, len(body)) if byte_by_byte else ())
+    assert caught.value.status == want["status"]
+    assert caught.value.request_id == "req-1"
+    assert caught.value.retryable

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvcf_core.response.filters import StopFilter, ThinkFilter, possible_start
+from nvcf_core.response.filters import (
+    StopFilter,
+    ThinkFilter,
+    possible_start,
+    split_unopened_think,
+)
 
 
 def cut(text: str, cuts: list[int]) -> list[str]:
@@ -114,3 +119,19 @@ def test_white_space_is_not_held_back_for_ever() -> None:
     filtered = ThinkFilter()
     said = [filtered.feed(" " * 100)[1] for _ in range(4)]
     assert "".join(said) == " " * 400
+
+
+@pytest.mark.parametrize(
+    ("text", "split"),
+    [
+        ("plain", ("", "plain")),
+        ("thought\n</think>\n\nanswer", ("thought\n", "answer")),
+        ("</think>answer", ("", "answer")),
+        ("a</think>b</think>c", ("a", "b</think>c")),
+        ("<think>a</think>b", ("", "<think>a</think>b")),
+        ("say <think>a</think>b", ("", "say <think>a</think>b")),
+        ('{"tag": "</think>"}', ("", '{"tag": "</think>"}')),
+    ],
+)
+def test_a_closing_tag_that_nothing_opened(text: str, split: tuple[str, str]) -> None:
+    assert split_unopened_think(text) == split

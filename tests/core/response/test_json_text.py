@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvcf_core.response.json_text import find_json, partial_json
+from nvcf_core.response.json_text import find_answer, find_json, partial_answer, partial_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4),
@@ -93,3 +93,12 @@ def test_no_beginning_of_an_object_is_anything_but_an_object(
     text = json.dumps(value)
     cut = data.draw(st.integers(1, len(text)))
     assert isinstance(partial_json(text[:cut]), dict)
+
+
+def test_the_answer_begins_behind_a_closing_tag() -> None:
+    thought = 'Perhaps {"a": 1}.\n</think>\n\n'
+    assert list(find_answer(thought + '{"a": 2}')) == [{"a": 2}, {"a": 1}, {"a": 2}]
+    assert list(find_answer('{"a": "</think>"}')) == [{"a": "</think>"}]
+    assert partial_answer(thought) == {"a": 1}
+    assert partial_answer(thought + '{"a": 2, "b": "x') == {"a": 2, "b": "x"}
+    assert partial_answer('{"a": "</think> x') == {"a": "</think> x"}

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvcf_core import Chunk, ToolCall
+from nvcf_core.response.options import DecodeOptions
 from nvcf_core.response.tool_calls import ToolCallAssembler
 from nvcf_core.tool_names import ToolNames
 
@@ -65,10 +66,11 @@ def test_every_name_has_a_way_there_and_back(wanted: list[str]) -> None:
 
 
 def assembled(*deltas: list[Any], names: ToolNames | None = None) -> Any:
-    assembler = ToolCallAssembler(names or ToolNames(()), "answer")
+    assembler = ToolCallAssembler(DecodeOptions(names=names or ToolNames(())), "answer")
     total = Chunk()
     for delta in deltas:
         total = total + Chunk(tool_calls=assembler.feed(delta))
+    total = total + Chunk(tool_calls=assembler.flush())
     return [(call.id, call.name, call.arguments) for call in total.tool_calls]
 
 
@@ -80,10 +82,14 @@ def test_pieces_that_are_no_objects_are_left_out() -> None:
     assert assembled([None, 5, "x", ["y"], piece(0, "a", "f", "{}")]) == [("a", "f", "{}")]
 
 
-def test_a_piece_without_a_function() -> None:
-    assert assembled([{"index": 0, "id": "a", "function": None}], [piece(0, None, None, "{}")]) == [
-        ("a", "", "{}")
-    ]
+def test_a_name_may_come_late() -> None:
+    calls = assembled(
+        [{"index": 0, "id": "a", "function": None}],
+        [piece(0, None, None, '{"x"')],
+        [piece(0, None, "f", ":1")],
+        [piece(0, None, None, "}")],
+    )
+    assert calls == [("a", "f", '{"x":1}')]
 
 
 @pytest.mark.parametrize("index", [True, "0", 1.0, None])
@@ -93,10 +99,57 @@ def test_an_index_that_is_none(index: Any) -> None:
     ]
 
 
-def test_the_first_piece_belongs_to_nothing_and_begins_a_call() -> None:
-    ((call_id, name, arguments),) = assembled([piece(None, None, None, "{}")])
-    assert call_id.startswith("call_")
-    assert (name, arguments) == ("", "{}")
+@pytest.mark.parametrize("index", [None, 0])
+def test_a_call_that_never_gets_a_name_is_left_out_with_a_warning(index: Any) -> None:
+    warned: list[str] = []
+    assembler = ToolCallAssembler(DecodeOptions(warn=lambda reason, _: warned.append(reason)))
+    assert assembler.feed([piece(index, None, None, "{}")]) == ()
+    assert assembler.flush() == ()
+    assert warned == ["nameless_call"]
+
+
+@pytest.mark.parametrize("index", [1, 7])
+def test_a_piece_with_neither_name_nor_id_goes_on_with_the_call_before_it(index: int) -> None:
+    calls = assembled(
+        [piece(0, "a", "f", "")], [piece(index, None, None, '{"x"')], [piece(index, "", "", ":1}")]
+    )
+    assert calls == [("a", "f", '{"x":1}')]
+
+
+@pytest.mark.parametrize("name", ["f", "g"])
+def test_named_pieces_under_one_index_and_without_ids_are_calls_of_their_own(name: str) -> None:
+    first, second = piece(0, None, "f", '{"a": 1}'), piece(0, None, name, '{"a": 2}')
+    for deltas in ([[first], [second]], [[first, second]]):
+        calls = [(name, arguments) for _, name, arguments in assembled(*deltas)]
+        assert calls == [("f", '{"a": 1}'), (name, '{"a": 2}')]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [piece(0, "a", "f", '{"a":1}')] * 2,
+        [piece(0, None, "f", '{"a":1}')] * 3,
+        [piece(None, "a", "f", '{"a":1}')] * 2,
+        [piece(0, "a", "f", '{"a":1}'), piece(1, "a", "f", '{"a":1}')],
+        [piece(0, "a", "f", '{"a"'), piece(0, "a", "f", ":1}")] * 2,
+        [piece(0, "a", "f", '{"a":1}{"a": 1}')],
+        [piece(0, "a", "f", '{"a":1}'), piece(0, "a", "f", "")],
+    ],
+)
+def test_copies_are_one_call(pieces: list[Any]) -> None:
+    calls = assembled(*([each] for each in pieces))
+    assert [(name, arguments) for _, name, arguments in calls] == [("f", '{"a":1}')]
+
+
+def test_arguments_that_differ_under_one_id_stay_together_and_are_not_json() -> None:
+    calls = assembled([piece(0, "a", "f", '{"a":1}')], [piece(0, "a", "f", '{"a":2}')])
+    assert calls == [("a", "f", '{"a":1}{"a":2}')]
+
+
+@pytest.mark.parametrize("call_id", ["null", "None", "undefined"])
+def test_an_id_that_says_there_is_none(call_id: str) -> None:
+    ((made, _, _),) = assembled([piece(0, call_id, "f", "{}")])
+    assert made.startswith("call_")
 
 
 def test_a_call_that_comes_again_with_an_id_taken_gets_another() -> None:
@@ -132,20 +185,28 @@ def test_names_are_mapped_back_for_every_call() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
-    [(None, ""), ("{}", "{}"), ({"a": "é"}, '{"a": "é"}'), ([1], "[1]"), ({}, "{}"), ("", "")],
+    [
+        (None, ""),
+        ("{}", "{}"),
+        ({"a": "é"}, '{"a": "é"}'),
+        ([1], "[1]"),
+        ({}, "{}"),
+        ("", ""),
+        ([], ""),
+    ],
 )
 def test_arguments_of_every_form(arguments: Any, text: str) -> None:
     assert assembled([piece(0, "a", "f", arguments)]) == [("a", "f", text)]
 
 
 def test_ids_without_an_answers_id_are_unique() -> None:
-    first, second = (ToolCallAssembler(ToolNames(())) for _ in range(2))
+    first, second = (ToolCallAssembler(DecodeOptions()) for _ in range(2))
     ids = [each.feed([piece(0, None, "f", "{}")])[0].id for each in (first, second)]
     assert ids[0] != ids[1]
 
 
 def test_the_answers_id_is_learned_once() -> None:
-    one, other = ToolCallAssembler(ToolNames(())), ToolCallAssembler(ToolNames(()))
+    one, other = ToolCallAssembler(DecodeOptions()), ToolCallAssembler(DecodeOptions())
     one.set_answer_id("x")
     one.set_answer_id("y")
     other.set_answer_id("x")
@@ -207,7 +268,7 @@ class Lines:
 def test_many_calls_cost_time_linear_in_their_number(make: Any) -> None:
     counts = []
     for many in (200, 800):
-        assembler = ToolCallAssembler(ToolNames(()), "answer")
+        assembler = ToolCallAssembler(DecodeOptions(), "answer")
         with Lines() as lines:
             calls = assembler.feed([make(n) for n in range(many)])
         assert len(calls) == many
@@ -216,10 +277,11 @@ def test_many_calls_cost_time_linear_in_their_number(make: Any) -> None:
 
 
 def test_two_pieces_of_one_call_in_one_delta_are_one() -> None:
-    assembler = ToolCallAssembler(ToolNames(()), "answer")
+    assembler = ToolCallAssembler(DecodeOptions(), "answer")
     delta = [piece(0, "a", "f", '{"x"'), piece(1, "b", "g", "{}"), piece(0, None, None, ":1}")]
     assert assembler.feed(delta) == (ToolCall(0, "a", "f", '{"x":1}'), ToolCall(1, "b", "g", "{}"))
-    assert assembler.feed([piece(0), piece(0, "a", "", " ")]) == (ToolCall(0, "", "", " "),)
+    assert assembler.feed([piece(0), piece(0, "a", "", " ")]) == ()
+    assert assembler.flush() == (ToolCall(0, "", "", " "),)
 
 
 def test_pieces_add_up_by_index() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import Future
 
 import pytest
 
+from nvcf_core.errors import InvalidRequestError
 from nvcf_core.transport.backends import AsyncBackend, SyncBackend, run_sync
-from nvcf_core.transport.httpx_client import ClientConfig
+from nvcf_core.transport.clients import ClientConfig
 
 
 async def double(number: int) -> int:
@@ -25,6 +28,16 @@ def test_a_coroutine_that_waits_for_a_loop_is_a_mistake() -> None:
 
     with pytest.raises(AssertionError, match="about to wait for an event loop"):
         run_sync(waits())
+
+
+async def test_a_synchronous_wait_does_not_hold_up_a_loop_for_ever() -> None:
+    backend = SyncBackend(ClientConfig())
+    future: Future[None] = Future()
+    with pytest.raises(InvalidRequestError, match="inside a running event loop"):
+        run_sync(backend.wait(future))
+    threading.Timer(0.05, future.set_result, [None]).start()
+    await asyncio.to_thread(lambda: run_sync(backend.wait(future)))
+    run_sync(backend.wait(future))  # It is done: nothing has to be waited for.
 
 
 async def test_side_by_side() -> None:

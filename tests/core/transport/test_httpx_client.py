@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
+import time
 from typing import Any
 
 import httpx
@@ -12,9 +12,10 @@ from pydantic import SecretStr
 
 from nvcf_core.config.auth import Auth
 from nvcf_core.config.options import RequestOptions
-from nvcf_core.errors import APIConnectionError, APITimeoutError, InvalidRequestError
+from nvcf_core.errors import APIConnectionError, APITimeoutError, InvalidRequestError, NVCFError
 from nvcf_core.exchange import Request
-from nvcf_core.transport.httpx_client import ClientConfig, HTTPXClient
+from nvcf_core.transport.clients import ClientConfig
+from nvcf_core.transport.httpx_client import HTTPXClient
 
 ROOT = "https://integrate.api.nvidia.com/v1"
 ASK = Request("ask", "POST", f"{ROOT}/chat/completions", {"accept": "application/json"})
@@ -66,7 +67,7 @@ def own() -> Any:
 
 def limits(http: HTTPXClient, timeout: Any = None, patience: float | None = None) -> Any:
     request = Request("poll", "GET", ASK.url, read_timeout=patience)
-    return http.prepare(request, None, None, terms(timeout)).limits
+    return http.prepare(request, None, None, terms(timeout)).limits.phases
 
 
 def each(connect: Any, read: Any, write: Any, pool: Any) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def test_a_foreign_host_gets_none_of_them(http: HTTPXClient, sent: Sent) -> None
     prepared = http.prepare(PUT, b"data", KEY, terms(**{"x-user": "1"}))
     prepared.send()
     assert set(sent.headers) == {"host", "content-length"}
-    assert prepared.limits == each(7, 7, 7, 7)
+    assert prepared.limits.phases == each(7, 7, 7, 7)
 
 
 def test_without_a_key_the_clients_own_credentials_count(http: HTTPXClient, sent: Sent) -> None:
@@ -121,6 +122,44 @@ def test_a_request_that_was_sent_holds_no_key(http: HTTPXClient, sent: Sent) -> 
     assert "authorization" not in sent.headers
 
 
+class Failing(httpx.BaseTransport):
+    """Fails each request, or its body, in the same way."""
+
+    def __init__(self, error: Exception, in_body: bool = False) -> None:
+        self.error, self.in_body = error, in_body
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if not self.in_body:
+            raise self.error
+        return httpx.Response(200, stream=self.Body(self.error))
+
+    class Body(httpx.SyncByteStream):
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def __iter__(self) -> Any:
+            yield b"begun"
+            raise self.error
+
+
+def failure(
+    error: Exception, request: Request = ASK, in_body: bool = False, owned: bool = True
+) -> Exception:
+    """What becomes of a failure of httpx's."""
+    with httpx.Client(transport=Failing(error, in_body)) as client:
+        timeout = httpx.Timeout(connect=1, read=2, write=3, pool=4)
+        http = HTTPXClient(client, owned=owned, proxy="http://proxy:8080")
+        prepared = http.prepare(request, b"", None, terms(timeout))
+        if not in_body:
+            with pytest.raises(NVCFError) as caught:
+                prepared.send()
+        else:
+            response = prepared.send()
+            with pytest.raises(NVCFError) as caught:
+                list(response.iter_bytes())
+    return caught.value
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -130,37 +169,46 @@ def test_a_request_that_was_sent_holds_no_key(http: HTTPXClient, sent: Sent) -> 
         (httpx.ReadTimeout("x"), "no response within 2 s (timeout)"),
     ],
 )
-def test_every_limit_is_named(error: Exception, said: str, own: HTTPXClient) -> None:
-    failure = own.translate_error(error, ASK, each(1, 2, 3, 4))
-    assert type(failure) is APITimeoutError
-    assert str(failure) == f"ask (integrate.api.nvidia.com): {said}"
-    assert failure.failed_at > 0
+def test_every_limit_is_named(error: Exception, said: str) -> None:
+    late = failure(error)
+    assert type(late) is APITimeoutError
+    assert str(late) == f"ask (integrate.api.nvidia.com): {said}"
+    assert late.failed_at > 0
 
 
-def test_other_failures_are_connections_that_failed(own: HTTPXClient) -> None:
-    failure = own.translate_error(httpx.ConnectError("refused"), PUT, {})
-    assert type(failure) is APIConnectionError
-    assert str(failure) == "put (s3.example.org): ConnectError: refused"
-    assert own.errors == (httpx.RequestError, httpx.StreamError, ssl.SSLError, httpx.InvalidURL)
+def test_other_failures_are_connections_that_failed() -> None:
+    refused = failure(httpx.ConnectError("refused"), PUT)
+    assert type(refused) is APIConnectionError
+    assert refused.retryable
+    assert str(refused) == "put (s3.example.org): ConnectError: refused"
 
 
-def test_a_request_that_cannot_be_sent(own: HTTPXClient) -> None:
-    failure = own.translate_error(httpx.InvalidURL("no host"), PUT, {})
-    assert type(failure) is InvalidRequestError
-    assert str(failure) == "put: the request cannot be sent: no host"
-    own.close()
-    assert RuntimeError in own.errors
-    assert isinstance(own.translate_error(RuntimeError("closed"), PUT, {}), InvalidRequestError)
+def test_a_proxy_that_refuses_is_not_asked_again() -> None:
+    refused = failure(httpx.ProxyError("407 Proxy Authentication Required"))
+    assert not refused.retryable
+    assert "the proxy http://proxy:8080 refused: 407" in str(refused)
 
 
-def test_what_goes_wrong_in_a_body(own: HTTPXClient) -> None:
-    late = own.translate_body_error(httpx.ReadTimeout("x"), each(1, 2, 3, 4), "timeout")
+def test_a_request_that_cannot_be_sent() -> None:
+    refused = failure(httpx.InvalidURL("no host"), PUT)
+    assert type(refused) is InvalidRequestError
+    assert str(refused) == "put: the request cannot be sent: no host"
+
+
+def test_what_goes_wrong_in_a_body() -> None:
+    late = failure(httpx.ReadTimeout("x"), in_body=True)
     assert (type(late), str(late)) == (APITimeoutError, "nothing arrived for 2 s (timeout)")
-    broken = own.translate_body_error(httpx.ReadError("reset"), {}, "timeout")
-    assert (type(broken), str(broken)) == (
-        APIConnectionError,
-        "the connection failed: ReadError: reset",
-    )
+    broken = failure(httpx.ReadError("reset"), in_body=True)
+    assert str(broken) == "the connection failed: ReadError: reset"
+
+
+def test_a_phase_never_takes_longer_than_the_call_has_left() -> None:
+    with httpx.Client(transport=Failing(httpx.ReadTimeout("x"))) as client:
+        prepared = HTTPXClient(client, owned=True).prepare(ASK, b"", None, terms(60))
+        prepared.limits.deadline = time.monotonic() + 5
+        with pytest.raises(APITimeoutError):
+            prepared.send()
+    assert all(0 < seconds <= 5 for seconds in prepared.limits.phases.values())
 
 
 def test_clients_of_httpx2_are_known() -> None:
@@ -177,9 +225,3 @@ def test_a_client_of_ones_own_is_found() -> None:
         assert HTTPXClient(client, owned=False).library is httpx
         assert ClientConfig(http_client=client).client().client is client
         assert not ClientConfig(http_client=client).client().owned
-
-
-def test_certificates_may_be_switched_off() -> None:
-    made = ClientConfig(verify=False).client()
-    assert made.owned
-    made.client.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import random
 import threading
 from typing import Any
 
@@ -33,6 +35,7 @@ class Caller:
     def wake(self, oversleeps: float = 0.0) -> None:
         wait = self.pace.wait(self.ticket)
         if wait <= 0:
+            self.pace.sent(self.ticket)
             self.used_at = self.clock.now
         else:
             self.wakes_at = self.clock.now + wait + oversleeps
@@ -106,14 +109,78 @@ def test_first_come_first_served(per_minute: int, pauses: list[float]) -> None:
     assert most_in_a_minute(times) <= per_minute
 
 
-def test_who_leaves_the_queue_holds_up_nobody_for_long() -> None:
+def test_who_leaves_the_queue_holds_up_nobody() -> None:
     clock = Clock()
     pace = RateLimiter(clock)
-    gone = [Caller(pace, clock, 2) for _ in range(4)]
-    assert gone[0].used_at is None
-    rest = [Caller(pace, clock, 2) for _ in range(2)]
-    times = run_all(rest, clock)
-    assert times[-1] <= 1000 + 3 * 61
+    first, second, third = (Caller(pace, clock, 1) for _ in range(3))
+    first.wake()
+    second.wake()
+    third.wake()
+    assert third.wakes_at - clock.now == pytest.approx(2 * 60.05)
+    pace.cancel(second.ticket)
+    third.wake()
+    assert third.wakes_at - clock.now == pytest.approx(60.05)
+
+
+def test_a_request_that_never_went_out_gives_its_place_back() -> None:
+    clock = Clock()
+    pace = RateLimiter(clock)
+    place = pace.reserve(1)
+    assert pace.wait(place) == 0
+    pace.cancel(place)
+    assert pace.wait(pace.reserve(1)) == 0
+
+
+def test_one_that_went_out_does_not() -> None:
+    clock = Clock()
+    pace = RateLimiter(clock)
+    place = pace.reserve(1)
+    assert pace.wait(place) == 0
+    pace.sent(place)
+    pace.cancel(place)
+    assert pace.wait(pace.reserve(1)) > 60
+
+
+def test_a_place_counts_from_when_its_request_goes_out() -> None:
+    clock = Clock()
+    pace = RateLimiter(clock)
+    place, following = pace.reserve(1), pace.reserve(1)
+    assert pace.wait(place) == 0
+    clock.now += 70  # So long it took to connect.
+    assert pace.wait(following) > 0
+    pace.sent(place)
+    assert pace.wait(following) == pytest.approx(60.05)
+
+
+@pytest.mark.slow
+def test_a_herd_that_leaves_at_random() -> None:
+    """Never more than the limit in a minute, and no minute is idle while somebody waits."""
+    count, limit = 100_000, 5_000
+    rng, clock = random.Random(1), Clock()
+    pace = RateLimiter(clock)
+    waiting = [(clock.now, number, pace.reserve(limit)) for number in range(count)]
+    leaving = set(rng.sample(range(count), count // 2))
+    times: list[float] = []
+    while waiting:
+        at, number, place = heapq.heappop(waiting)
+        clock.now = max(clock.now, at)
+        if number in leaving and rng.random() < 0.5:
+            pace.cancel(place)
+            continue
+        wait = pace.wait(place)
+        if wait > 0:
+            later = clock.now + min(wait, max(1.0, wait / 10))
+            heapq.heappush(waiting, (later, number, place))
+        else:
+            pace.sent(place)
+            times.append(clock.now)
+    assert pace.waiting == 0
+    assert len(times) >= count // 2
+    assert times == sorted(times)
+    for first, past in zip(times, times[limit:], strict=False):
+        assert past - first >= MINUTE
+    minutes = (times[-1] - times[0]) / MINUTE
+    assert len(times) / (minutes + 1) > 0.9 * limit
 
 
 def test_after_a_429_it_is_slower_and_recovers() -> None:
@@ -156,13 +223,16 @@ def test_old_tickets_are_forgotten() -> None:
     for _ in range(1000):
         Caller(pace, clock, 100).wake()
         clock.now += 10
-    assert len(pace._reservations) < 20
+    assert len(pace._sent) <= 100
+    assert pace._gone == []
 
 
 def test_the_window_may_be_another() -> None:
     clock = Clock()
     limiter = RateLimiter(clock, window=0.5)
-    assert limiter.wait(limiter.reserve(1)) == 0
+    first = limiter.reserve(1)
+    assert limiter.wait(first) == 0
+    limiter.sent(first)
     second = limiter.reserve(1)
     assert limiter.wait(second) == 0.5
     clock.now += 0.5

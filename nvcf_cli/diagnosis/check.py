@@ -1,0 +1,22 @@
+"""One line of a diagnosis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+__all__ = ["Check", "Status"]
+
+Status: TypeAlias = Literal["ok", "note", "failed", "skipped"]
+"""`note`: nothing is broken, but worth knowing. `skipped`: what it needs has failed already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked at, and how it is."""
+
+    name: str
+    status: Status
+    detail: str
+    advice: str = ""
+    """What to do; empty where there is nothing to do."""

@@ -1,0 +1,109 @@
+"""Images, audio and video that tools and earlier answers hold: moved where the model sees them, or described."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nvcf_core.media.formats import sniff_format
+from nvcf_core.media.sources import first_bytes
+from nvcf_core.messages import Media, MediaKind, Message, Part
+from nvcf_core.models.validator import Validator
+
+__all__ = ["describe_unseen_media", "move_media_after_results"]
+
+_PLURALS: dict[MediaKind, str] = {"image": "images", "audio": "audio", "video": "video"}
+
+
+def describe_unseen_media(messages: Sequence[Message], validator: Validator) -> list[Message]:
+    """The messages, with a line of text for each medium that is not the user's own and that the model cannot take.
+
+    A tool that returns an image must not end the conversation. With `validation` "warn" and "off" all media are sent.
+    """
+    if validator.validation != "error":
+        return list(messages)
+    return [_described(message, validator) for message in messages]
+
+
+def _described(message: Message, validator: Validator) -> Message:
+    if message.role not in ("tool", "assistant"):
+        return message
+    parts = tuple(
+        part
+        if isinstance(part, str)
+        else _part_or_line(part, _why_unseen(part, message, validator), validator)
+        for part in message.parts
+    )
+    return message if parts == message.parts else replace(message, parts=parts)
+
+
+def _why_unseen(media: Media, message: Message, validator: Validator) -> str | None:
+    """Why the model cannot take a medium, None where it can."""
+    spec = validator.spec
+    if message.role == "assistant" and spec.documented:
+        return "it is part of an earlier answer"
+    if media.kind not in spec.media:
+        return f"this model takes no {_PLURALS[media.kind]}"
+    if media.url is not None and not spec.remote_urls:
+        return "this model takes no urls"
+    formats = spec.media[media.kind]
+    if formats is not None and media.source is not None and _format(media) not in formats:
+        return f"this model takes {_PLURALS[media.kind]} as {', '.join(sorted(formats))}"
+    return None
+
+
+def _part_or_line(media: Media, reason: str | None, validator: Validator) -> Part:
+    if reason is None:
+        return media
+    line = f"[{_description(media)}; not shown: {reason}]"
+    validator.warn(
+        "unseen_media", f"{media.place}: {line} is sent in its place ({validator.spec.id})"
+    )
+    return line
+
+
+def _description(media: Media) -> str:
+    """Kind, format and size."""
+    facts: list[str] = [media.kind, _format(media) or media.mime_type or ""]
+    if media.source is not None:
+        facts.append(f"{media.source.length} bytes")
+    facts.append(media.url or "")
+    return ", ".join(filter(None, facts))
+
+
+def _format(media: Media) -> str | None:
+    return None if media.source is None else sniff_format(first_bytes(media.source))
+
+
+def move_media_after_results(messages: Sequence[Message]) -> list[Message]:
+    """Media that tools returned, in a user message right after the results: tool messages are text.
+
+    Where several results of one turn have media, each is led by the name of its tool and the id of its call.
+    """
+    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    arranged: list[Message] = []
+    waiting: list[Message] = []
+    for message in messages:
+        if message.role != "tool" and waiting:
+            arranged.append(_shown(waiting, names))
+            waiting = []
+        if message.role == "tool" and any(isinstance(part, Media) for part in message.parts):
+            waiting.append(message)
+            texts = tuple(part for part in message.parts if isinstance(part, str))
+            message = replace(message, parts=texts)
+        arranged.append(message)
+    if waiting:
+        arranged.append(_shown(waiting, names))
+    return arranged
+
+
+def _shown(results: Sequence[Message], names: dict[str, str]) -> Message:
+    """A user message with the media of some results."""
+    parts: list[Part] = []
+    for result in results:
+        if len(results) > 1:
+            call_id = result.tool_call_id or ""
+            name = names.get(call_id) or result.name or "a tool"
+            parts.append(f"Returned by {name} (call {call_id}):")
+        parts += [part for part in result.parts if isinstance(part, Media)]
+    return Message(role="user", parts=tuple(parts), index=results[-1].index)

@@ -1,0 +1,153 @@
+"""Which HTTP client a request goes over: the user's own, ours, or one of httpx's where a proxy is in between."""
+
+from __future__ import annotations
+
+import os
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from nvcf_core.config.endpoints import is_loopback
+from nvcf_core.config.options import RequestOptions
+from nvcf_core.exchange import Request
+from nvcf_core.locks import Lock
+
+from .httpcore_client import AsyncHTTPCoreClient, HTTPCoreClient
+from .httpx_client import HTTPXClient, proxied_async_client, proxied_client
+from .interface import Content, HTTPClient, PreparedRequest
+from .tls import Verify, aload_context, load_context
+
+__all__ = ["ClientConfig", "Proxies", "Proxy"]
+
+
+class Proxy(NamedTuple):
+    """A proxy, and who named it."""
+
+    url: str
+    source: str
+    """The keyword or environment variable."""
+
+
+class Proxies:
+    """The proxies of the user, or else those of the environment, as they were when this was made.
+
+    Args:
+        given: the user's, for every request.
+    """
+
+    def __init__(self, given: str | None = None) -> None:
+        self._given = None if given is None else Proxy(given, "proxy")
+        self._found = {} if given else urllib.request.getproxies()
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return self._given is not None or any(name != "no" for name in self._found)
+
+    def for_url(self, url: str) -> Proxy | None:
+        """The proxy through which a url is asked. None: it is asked directly.
+
+        This machine is never asked through a proxy of the environment, to which a local server's key would go in the
+        clear. Entries of `NO_PROXY` that cannot be read are passed over.
+        """
+        if self._given is not None:
+            return self._given
+        if is_loopback(url):
+            return None
+        parts = urlsplit(url)
+        name = parts.scheme if parts.scheme in self._found else "all"
+        if name not in self._found or urllib.request.proxy_bypass(parts.netloc):
+            return None
+        found = self._found[name]
+        variable = f"{name}_proxy"
+        source = variable if variable in os.environ else variable.upper()
+        return Proxy(found if "://" in found else f"http://{found}", source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """How connections are made. All of it belongs to one model object."""
+
+    verify: Verify = True
+    max_connections: int | None = None
+    proxy: str | None = field(default=None, repr=False)
+    http_client: Any = field(default=None, repr=False)
+    http_async_client: Any = field(default=None, repr=False)
+
+    def client(self) -> HTTPClient:
+        """The user's synchronous client, or a new one of our own."""
+        if self.http_client is not None:
+            return HTTPXClient(self.http_client, owned=False)
+        if not isinstance(self.verify, bool):
+            load_context(self.verify)  # A path that is wrong is told of, also where no TLS is used.
+        direct = HTTPCoreClient(self.verify, self.max_connections)
+        proxies = Proxies(self.proxy)
+
+        def through(proxy: Proxy) -> HTTPClient:
+            return proxied_client(proxy, load_context(self.verify), self.max_connections)
+
+        return _RoutingClient(direct, proxies, through) if proxies else direct
+
+    async def async_client(self) -> HTTPClient:
+        """The user's asynchronous client, or a new one of our own."""
+        if self.http_async_client is not None:
+            return HTTPXClient(self.http_async_client, owned=False)
+        if not isinstance(self.verify, bool):
+            await aload_context(self.verify)
+        direct = AsyncHTTPCoreClient(self.verify, self.max_connections)
+        proxies = Proxies(self.proxy)
+        if not proxies:
+            return direct
+        context = await aload_context(self.verify)
+
+        def through(proxy: Proxy) -> HTTPClient:
+            return proxied_async_client(proxy, context, self.max_connections)
+
+        return _RoutingClient(direct, proxies, through)
+
+
+class _RoutingClient:
+    """Asks directly where no proxy is meant for a url, and through one where it is."""
+
+    owned = True
+
+    def __init__(
+        self, direct: HTTPClient, proxies: Proxies, through: Callable[[Proxy], HTTPClient]
+    ) -> None:
+        self._direct, self._proxies, self._through = direct, proxies, through
+        self._lock = Lock()
+        self._proxied: dict[Proxy, HTTPClient] = {}
+
+    def prepare(
+        self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
+    ) -> PreparedRequest:
+        """A request that is ready to be sent. See `HTTPClient`."""
+        return self._client_for(request.url).prepare(request, content, key, options)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._direct.close()
+        for client in self._proxied.values():
+            client.close()
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        await self._direct.aclose()
+        for client in self._proxied.values():
+            await client.aclose()
+
+    def drop(self) -> None:
+        """Close what can be closed without waiting."""
+        self._direct.drop()
+
+    def _client_for(self, url: str) -> HTTPClient:
+        proxy = self._proxies.for_url(url)
+        if proxy is None:
+            return self._direct
+        with self._lock:
+            if proxy not in self._proxied:
+                self._proxied[proxy] = self._through(proxy)
+            return self._proxied[proxy]

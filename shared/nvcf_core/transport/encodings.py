@@ -1,0 +1,86 @@
+"""Content encodings undone in pieces of bounded size: a small body can stand for any amount of bytes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from nvcf_core.errors import InvalidResponseError
+
+__all__ = ["Decompressor", "decompressor_for"]
+
+_PIECE = 1 << 20
+"""Bytes that are decoded at a time."""
+
+
+class Decompressor:
+    """Undoes gzip or deflate.
+
+    Args:
+        name: the encoding, for the error.
+        window: zlib's `wbits`.
+    """
+
+    def __init__(self, name: str, window: int) -> None:
+        self._name = name
+        self._inner = zlib.decompressobj(window)
+        self._raw = window == zlib.MAX_WBITS
+        """Whether raw deflate, without zlib's header, may come instead: some servers send that."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Decode the next bytes, in pieces.
+
+        Raises:
+            InvalidResponseError: they are not of this encoding.
+        """
+        try:
+            while data:
+                piece = self._decoded(data)
+                data = self._inner.unconsumed_tail
+                if piece:
+                    yield piece
+        except zlib.error as error:
+            raise InvalidResponseError(
+                f"the response is not {self._name} as its content-encoding says: {error}",
+                body=b"",
+            ) from None
+
+    def _decoded(self, data: bytes) -> bytes:
+        try:
+            piece = self._inner.decompress(data, _PIECE)
+        except zlib.error:
+            if not self._raw:
+                raise
+            self._inner = zlib.decompressobj(-zlib.MAX_WBITS)
+            piece = self._inner.decompress(data, _PIECE)
+        self._raw = False
+        return piece
+
+
+class _Headers(Protocol):
+    def get(self, name: str, default: str, /) -> str: ...
+
+
+_KNOWN: dict[str, Callable[[], Decompressor]] = {
+    "gzip": lambda: Decompressor("gzip", zlib.MAX_WBITS | 16),
+    "x-gzip": lambda: Decompressor("gzip", zlib.MAX_WBITS | 16),
+    "deflate": lambda: Decompressor("deflate", zlib.MAX_WBITS),
+}
+
+
+def decompressor_for(headers: _Headers) -> Decompressor | None:
+    """What undoes the encoding that a response names. None: it is not encoded.
+
+    Raises:
+        InvalidResponseError: nothing here does. Encodings are not asked for, and never one within another.
+    """
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        return None
+    known = _KNOWN.get(encoding)
+    if known is None:
+        raise InvalidResponseError(
+            f"the response's content-encoding, {encoding[:100]!r}, was not asked for", body=b""
+        )
+    return known()

@@ -1,0 +1,376 @@
+"""Sockets under httpcore's connections, sync and async, that hold every wait to the limits of the request."""
+
+# httpcore's interfaces name more than is needed here: limits are those of the request, in all of a phase.
+# ruff: noqa: ARG002, ASYNC109
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import select
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import httpcore
+
+from .time_limits import TimeLimits
+
+__all__ = ["AsyncLink", "SyncLink"]
+
+_SLICE = 1 << 17
+"""Bytes that are sent at a time: each slice has the whole time of a write."""
+
+_IN_A_ROW = 16
+"""Reads of an asynchronous connection that may find their bytes waiting before others get a turn."""
+
+_STAGGER = 0.25
+"""Seconds until the next of a host's addresses is tried beside one that has not answered (RFC 8305)."""
+
+_Address: TypeAlias = "tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]"
+
+
+class _Link:
+    """What one connection is made over: the socket, and the limits of the request that uses it."""
+
+    def __init__(self) -> None:
+        self.limits = TimeLimits({})
+        self._connected: socket.socket | None = None
+
+    def close(self) -> None:
+        """Close the socket at once, whatever is under way. Nothing is waited for."""
+        if self._connected is not None:
+            self._connected.close()
+
+    @property
+    def _socket(self) -> socket.socket:
+        if self._connected is None:
+            raise httpcore.ConnectError("there is no connection yet")
+        return self._connected
+
+    @property
+    def readable(self) -> bool:
+        """Whether there is something to be read: on an idle connection, that the other side has closed it."""
+        if self._socket.fileno() < 0:
+            return True
+        if hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN)
+            return bool(poll.poll(0))
+        return bool(select.select([self._socket], [], [], 0)[0])
+
+    def extra_info(self, info: str) -> Any:
+        """What httpcore asks of a stream, beyond its bytes."""
+        if info == "is_readable":
+            return self.readable
+        return self._socket if info == "socket" else None
+
+
+def _prepared(sock: socket.socket) -> socket.socket:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _slices(data: bytes) -> Iterator[memoryview]:
+    view = memoryview(data)
+    return (view[start : start + _SLICE] for start in range(0, len(view), _SLICE))
+
+
+# --- synchronous ---------------------------------------------------------------------------------
+
+
+class SyncLink(_Link, httpcore.NetworkBackend, httpcore.NetworkStream):
+    """The network of one synchronous connection: connects it, and is its stream then."""
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        *_args: Any,
+        **_options: Any,
+    ) -> SyncLink:
+        """Connect to the first address of a host that answers; all of them share the time for it."""
+        self.limits.begin("connect")
+        failure: OSError = OSError(f"{host} has no address")
+        try:
+            for family, kind, protocol, _, address in socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM
+            ):
+                sock = socket.socket(family, kind, protocol)
+                try:
+                    sock.settimeout(self._left(httpcore.ConnectTimeout))
+                    sock.connect(address)
+                except OSError as error:
+                    sock.close()
+                    failure = error
+                except BaseException:
+                    sock.close()
+                    raise
+                else:
+                    self._connected = _prepared(sock)
+                    return self
+        except OSError as error:
+            failure = error
+        if isinstance(failure, TimeoutError):
+            raise httpcore.ConnectTimeout(str(failure)) from failure
+        raise httpcore.ConnectError(str(failure)) from failure
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> SyncLink:
+        """Put TLS over the connection, within what is left of the time for connecting."""
+        try:
+            self._socket.settimeout(self._left(httpcore.ConnectTimeout))
+            self._connected = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
+        except TimeoutError as error:
+            self.close()
+            raise httpcore.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            self.close()
+            raise httpcore.ConnectError(str(error)) from error
+        return self
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """The next bytes of the response; none: the other side has ended it."""
+        self.limits.wait_for_response()
+        self._socket.settimeout(self._left(httpcore.ReadTimeout))
+        try:
+            return self._socket.recv(max_bytes)
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from error
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send bytes. Each slice of them has the whole time of a write."""
+        try:
+            for piece in _slices(buffer):
+                self.limits.begin("write")
+                self._socket.settimeout(self._left(httpcore.WriteTimeout))
+                self._socket.sendall(piece)
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from error
+
+    def get_extra_info(self, info: str) -> Any:
+        """See httpcore."""
+        return self.extra_info(info)
+
+    def _left(self, late: type[Exception]) -> float | None:
+        left = self.limits.left()
+        if left is not None and left <= 0:
+            raise late
+        return left
+
+
+# --- asynchronous --------------------------------------------------------------------------------
+
+
+class AsyncLink(_Link, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream):
+    """The network of one asynchronous connection: connects it, and is its stream then.
+
+    It reads and writes its socket by the loop's `sock_recv` and `sock_sendall`. So it owns the socket, and can close
+    it at any time: while a task is being cancelled, from another thread, after the loop has ended.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tls: ssl.SSLObject | None = None
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._at_once = 0
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        *_args: Any,
+        **_options: Any,
+    ) -> AsyncLink:
+        """Connect to the address of a host that answers first."""
+        self.limits.begin("connect")
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.limits.left()):
+                addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                self._connected = _prepared(await _connect_first(_alternating(addresses)))
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        return self
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncLink:
+        """Put TLS over the connection, within what is left of the time for connecting."""
+        tls = ssl_context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        try:
+            async with asyncio.timeout(self.limits.left()):
+                while True:
+                    try:
+                        tls.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        await self._flush()
+                        self._take(await self._receive(_SLICE))
+                await self._flush()
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        self._tls = tls
+        return self
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """The next bytes of the response; none: the other side has ended it."""
+        self.limits.wait_for_response()
+        try:
+            if self._tls is None:
+                return await self._receive_in_time(max_bytes)
+            return await self._read_tls(self._tls, max_bytes)
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from error
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send bytes. Each slice of them has the whole time of a write."""
+        try:
+            for piece in _slices(buffer):
+                self.limits.begin("write")
+                async with asyncio.timeout(self.limits.left()):
+                    if self._tls is None:
+                        await self._send(piece)
+                    else:
+                        self._tls.write(piece)
+                        await self._flush()
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from error
+
+    async def aclose(self) -> None:
+        """Close the socket at once."""
+        self.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        """See httpcore."""
+        return self.extra_info(info)
+
+    async def _read_tls(self, tls: ssl.SSLObject, max_bytes: int) -> bytes:
+        while True:
+            try:
+                return tls.read(max_bytes)
+            except ssl.SSLWantReadError:
+                if self._outgoing.pending:
+                    await self._flush()
+                self._take(await self._receive_in_time(_SLICE))
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b""
+
+    def _take(self, data: bytes) -> None:
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    async def _flush(self) -> None:
+        await self._send(memoryview(self._outgoing.read()))
+
+    async def _send(self, data: memoryview) -> None:
+        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def _receive(self, max_bytes: int) -> bytes:
+        return await asyncio.get_running_loop().sock_recv(self._socket, max_bytes)
+
+    async def _receive_in_time(self, max_bytes: int) -> bytes:
+        """Bytes that wait already are taken without a timer, which most of the time would be made for nothing."""
+        left = self.limits.left()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        if self._at_once == _IN_A_ROW:
+            self._at_once = 0
+            await asyncio.sleep(0)
+        try:
+            data = self._socket.recv(max_bytes)
+        except (BlockingIOError, InterruptedError):
+            self._at_once = 0
+        else:
+            self._at_once += 1
+            return data
+        async with asyncio.timeout(left):
+            return await self._receive(max_bytes)
+
+
+def _alternating(addresses: Sequence[_Address]) -> list[_Address]:
+    """The addresses of a host, the families in turn, beginning with the one that the system prefers."""
+    families: dict[int, list[_Address]] = {}
+    for address in addresses:
+        families.setdefault(address[0], []).append(address)
+    turns = itertools.zip_longest(*families.values())
+    return [address for turn in turns for address in turn if address is not None]
+
+
+async def _connect(address: _Address) -> socket.socket:
+    family, kind, protocol, _, where = address
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, where)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _connect_first(addresses: list[_Address]) -> socket.socket:
+    """A socket that is connected to one of the addresses: each is tried beside those before it that are slow.
+
+    Raises:
+        OSError: none could be connected to.
+    """
+    if len(addresses) == 1:
+        return await _connect(addresses[0])
+    waiting = list(reversed(addresses))
+    attempts: set[asyncio.Task[socket.socket]] = set()
+    failure = OSError("the host has no address")
+    winner: socket.socket | None = None
+    try:
+        while winner is None and (waiting or attempts):
+            if waiting:
+                attempts.add(asyncio.create_task(_connect(waiting.pop())))
+            done, attempts = await asyncio.wait(
+                attempts,
+                timeout=_STAGGER if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for attempt in done:
+                error = attempt.exception()
+                if isinstance(error, OSError):
+                    failure = error
+                elif winner is None:
+                    winner = attempt.result()
+                else:
+                    attempt.result().close()
+    finally:
+        for attempt in attempts:
+            attempt.cancel()
+            attempt.add_done_callback(_close_late)
+        if attempts:
+            await asyncio.wait(attempts)
+    if winner is None:
+        raise failure
+    return winner
+
+
+def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()

@@ -1,0 +1,63 @@
+"""TLS contexts, one for the whole process and each `verify`: making one takes longer than a request."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import ssl
+from typing import TypeAlias
+
+from nvcf_core.errors import InvalidRequestError
+
+from .httpx_client import default_context
+
+__all__ = ["Verify", "aload_context", "load_context"]
+
+Verify: TypeAlias = "bool | str | os.PathLike[str] | ssl.SSLContext"
+"""What `verify` may be: whether certificates are checked, a CA file or folder, or a context."""
+
+
+def load_context(verify: Verify) -> ssl.SSLContext:
+    """The context for `verify`, made at first use.
+
+    Raises:
+        InvalidRequestError: there is no such CA file, or it holds no certificates.
+    """
+    if isinstance(verify, ssl.SSLContext):
+        return verify
+    if isinstance(verify, bool):
+        file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+        return _of_environment(verify, file, folder)
+    return _of_path(os.fspath(verify))
+
+
+async def aload_context(verify: Verify) -> ssl.SSLContext:
+    """As `load_context`, in a thread: it reads files."""
+    if isinstance(verify, ssl.SSLContext):
+        return verify
+    return await asyncio.to_thread(load_context, verify)
+
+
+@functools.lru_cache(maxsize=16)
+def _of_environment(verify: bool, file: str | None, folder: str | None) -> ssl.SSLContext:
+    if not verify or not (file or folder):
+        return default_context(verify)
+    try:
+        context = ssl.create_default_context(cafile=file or None, capath=folder or None)
+    except OSError as error:
+        variable, path = ("SSL_CERT_FILE", file) if file else ("SSL_CERT_DIR", folder)
+        raise InvalidRequestError(
+            f"{variable}: cannot use {path!r} for certificates: {error}", field="verify"
+        ) from None
+    return context
+
+
+@functools.lru_cache(maxsize=16)
+def _of_path(path: str) -> ssl.SSLContext:
+    try:
+        if os.path.isdir(path):
+            return ssl.create_default_context(capath=path)
+        return ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise InvalidRequestError(f"verify: cannot use {path!r}: {error}", field="verify") from None

@@ -1,0 +1,195 @@
+"""Limits of time over all of something, where a server sends a byte now and then to keep a call waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from nvcf_core.errors import (
+    APITimeoutError,
+    NVCFError,
+    PollingTimeoutError,
+    StreamInterruptedError,
+)
+from nvcf_core.transport.time_limits import TimeLimits
+
+ENDLESS = 30.0
+"""Seconds after which a server here stops by itself: far beyond every limit."""
+
+
+def event(text: str, finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    return b"data: " + json.dumps({"id": "c", "choices": [choice]}).encode() + b"\n\n"
+
+
+MESSAGE = {"role": "assistant", "content": "whole"}
+WHOLE = json.dumps(
+    {"choices": [{"index": 0, "message": MESSAGE, "finish_reason": "stop"}]}
+).encode()
+EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def chunked(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def dripping(data: bytes, pause: float = 0.05) -> list[bytes | float]:
+    """The same bytes again and again."""
+    return [data, pause] * int(ENDLESS / pause)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """What is inside has to end soon after it may: with room for a busy machine, but far before the server ends."""
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < seconds + ENDLESS / 4
+
+
+async def test_after_its_end_an_answer_keeps_nobody_waiting(
+    ask: Any, adapter: Any, raw: Any, say: Any
+) -> None:
+    end = chunked(event("all of it", "stop") + b"data: [DONE]\n\n")
+    raw.answer(EVENTS, end, *dripping(chunked(b": ping\n\n")))
+    with within(1):
+        answer = await ask(adapter(base_url=raw.url, streaming=True), [say("hi")])
+    assert answer.text == "all of it"
+
+
+async def test_white_space_behind_an_answer_keeps_nobody_waiting(
+    ask: Any, adapter: Any, raw: Any, say: Any
+) -> None:
+    raw.answer(JSON, chunked(WHOLE), 0.05, *dripping(chunked(b"  \n")))
+    with within(1):
+        answer = await ask(adapter(base_url=raw.url), [say("hi")])
+    assert answer.text == "whole"
+
+
+async def test_white_space_before_an_answer_is_not_waited_for_for_ever(
+    ask: Any, adapter: Any, raw: Any, say: Any
+) -> None:
+    raw.answer(JSON, *dripping(chunked(b"  \n")))
+    limits = {"timeout": 0.5, "stream_chunk_timeout": 0.5, "max_retries": 0}
+    with within(1), pytest.raises(StreamInterruptedError):
+        await ask(adapter(base_url=raw.url, **limits), [say("hi")])
+
+
+ACCEPTED = b"HTTP/1.1 202 Accepted\r\nnvcf-reqid: 1\r\ncontent-length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "poll",
+    [
+        pytest.param([b"HTTP/1.1 202 Accepted\r\n", *dripping(b"x: y\r\n")], id="head"),
+        pytest.param(
+            [b"HTTP/1.1 202 Accepted\r\nnvcf-reqid: 1\r\ncontent-length: 9999\r\n\r\n", *dripping(b"x")],
+            id="body",
+        ),
+        pytest.param([b"HTTP/1.1 500 No\r\ncontent-length: 9999\r\n\r\n", *dripping(b"x")], id="error"),
+        pytest.param([ACCEPTED], id="again and again"),
+    ],
+)  # fmt: skip
+async def test_polls_end_when_their_time_is_over(
+    ask: Any, adapter: Any, raw: Any, say: Any, poll: Any
+) -> None:
+    raw.answer(ACCEPTED)
+    raw.answer(*poll)
+    begun = time.monotonic()
+    with within(1.6), pytest.raises(PollingTimeoutError, match=r"after 0\.6 s \(poll_timeout\)"):
+        await ask(adapter(base_url=raw.url, nvcf_url=raw.url, poll_timeout=0.6), [say("hi")])
+    assert time.monotonic() - begun >= 0.6, "not before it is over"
+
+
+async def test_an_answer_that_is_there_in_time_is_fetched(
+    ask: Any, adapter: Any, raw: Any, say: Any
+) -> None:
+    """It is done at 0.9 of a limit of 1.1 seconds, where pauses that double would have left off at 0.7."""
+    ready = time.monotonic() + 0.9
+    body = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+    answer = body % (len(WHOLE), WHOLE)
+    raw.answer(ACCEPTED)
+    raw.answers.append(lambda: [ACCEPTED if time.monotonic() < ready else answer])
+    model = adapter(base_url=raw.url, nvcf_url=raw.url, poll_timeout=1.1)
+    assert (await ask(model, [say("hi")])).text == "whole"
+
+
+async def held(model: Any, call: Any, colour: str, form: str) -> Any:
+    """An answer, in one of four ways."""
+    client = model._client
+    if colour == "sync":
+        if form == "whole":
+            return await asyncio.to_thread(client.complete, call)
+        return await asyncio.to_thread(lambda: list(client.stream(call)))
+    if form == "whole":
+        return await client.acomplete(call)
+    return [chunk async for chunk in client.astream(call)]
+
+
+@pytest.mark.parametrize("form", ["whole", "stream"])
+@pytest.mark.parametrize("colour", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("answer", "begun"),
+    [
+        pytest.param([ENDLESS], False, id="silence"),
+        pytest.param([b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"], False, id="retries"),
+        pytest.param([ACCEPTED], False, id="polls"),
+        pytest.param(
+            [EVENTS, *dripping(chunked(event("word ")))], True, id="an answer without end"
+        ),
+    ],
+)
+async def test_all_of_a_call(
+    adapter: Any, raw: Any, say: Any, answer: Any, begun: bool, colour: str, form: str
+) -> None:
+    raw.answer(*answer)
+    model = adapter(base_url=raw.url, nvcf_url=raw.url, max_retries=1000)
+    call = model._build_request([say("hi")], {}, stream=True)
+    call = dataclasses.replace(call, options=dataclasses.replace(call.options, call_timeout=0.7))
+    with within(1.7), pytest.raises(NVCFError) as caught:
+        await held(model, call, colour, form)
+    error: Any = caught.value
+    if begun:
+        assert isinstance(error, StreamInterruptedError)
+        assert error.partial.text.startswith("word word ")
+        error = error.__cause__
+    assert isinstance(error, APITimeoutError)
+    assert "call_timeout" in str(error)
+
+
+def test_a_phase_ends_with_its_time_or_with_the_deadline() -> None:
+    limits = TimeLimits({"connect": 10.0, "read": None, "write": 5.0, "pool": None})
+    assert limits.left() is None
+    limits.begin("connect")
+    assert 9 < (limits.left() or 0) <= 10
+    limits.begin("read")
+    assert limits.left() is None
+    limits.deadline = time.monotonic() + 1
+    for phase in ("connect", "read", "write"):
+        limits.begin(phase)  # type: ignore[arg-type]
+        assert 0 < (limits.left() or 0) <= 1
+
+
+def test_reading_on_does_not_start_the_time_anew() -> None:
+    limits = TimeLimits({"read": 100.0, "write": 100.0})
+    limits.begin("write")
+    limits.wait_for_response()
+    until = limits.until
+    for _ in range(3):
+        limits.wait_for_response()
+    assert limits.until == until
+    limits.as_a_whole()
+    limits.next_piece()
+    assert limits.body_limit == (100.0, "timeout")
+    limits.piece_by_piece(1.0, "stream_chunk_timeout")
+    limits.next_piece()
+    assert limits.body_limit == (1.0, "stream_chunk_timeout")
+    limits.finish_within(50.0)
+    assert (limits.left() or 0) <= 1, "it never makes a limit longer"

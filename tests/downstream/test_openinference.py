@@ -1,0 +1,104 @@
+"""OpenInference's spans of both frameworks: model, tokens, tool calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from langchain_nvcf import ChatNVCF
+from llamaindex_nvcf import NVCF
+from nvcf_emulator import Emulator
+
+KIMI = "moonshotai/kimi-k2.6"
+
+langchain_spans = pytest.importorskip(
+    "openinference.instrumentation.langchain", reason="needs the extra `downstream`"
+)
+llamaindex_spans = pytest.importorskip("openinference.instrumentation.llama_index")
+
+trace = pytest.importorskip("opentelemetry.sdk.trace")
+export = pytest.importorskip("opentelemetry.sdk.trace.export")
+in_memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+
+
+@pytest.fixture
+def spans() -> Iterator[Any]:
+    """An exporter that keeps the spans that ended."""
+    exporter, provider = in_memory.InMemorySpanExporter(), trace.TracerProvider()
+    provider.add_span_processor(export.SimpleSpanProcessor(exporter))
+    instrumentors = (
+        langchain_spans.LangChainInstrumentor(),
+        llamaindex_spans.LlamaIndexInstrumentor(),
+    )
+    for instrumentor in instrumentors:
+        instrumentor.instrument(tracer_provider=provider)
+    yield exporter
+    for instrumentor in instrumentors:
+        instrumentor.uninstrument()
+
+
+def of_the_model(spans: Any) -> dict[str, Any]:
+    """The attributes of the one span that stands for an answer of a model."""
+    found = [dict(span.attributes or {}) for span in spans.get_finished_spans()]
+    (only,) = [one for one in found if "llm.token_count.total" in one]
+    assert only["openinference.span.kind"] == "LLM"
+    return only
+
+
+def check(attributes: dict[str, Any], key: str) -> None:
+    assert attributes["llm.model_name"] == KIMI
+    assert attributes["llm.token_count.prompt"] == 11
+    assert attributes["llm.token_count.completion"] == 7
+    assert attributes["llm.token_count.total"] == 18
+    call = "llm.output_messages.0.message.tool_calls.0.tool_call."
+    assert attributes[f"{call}id"] == "c1"
+    assert attributes[f"{call}function.name"] == "weather"
+    assert json.loads(attributes[f"{call}function.arguments"]) == {"city": "Cairo"}
+    assert key not in json.dumps(attributes, default=str)
+
+
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"sunny in {city}"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_langchain(
+    chat: ChatNVCF,
+    nvcf_emulator: Emulator,
+    spans: Any,
+    call: Any,
+    usage: dict[str, int],
+    streamed: bool,
+) -> None:
+    nvcf_emulator.reply(
+        reasoning="I ask.", tool_calls=[call("c1", "weather", city="Cairo")], usage=usage
+    )
+    model = chat.bind_tools([weather])
+    list(model.stream("Cairo?")) if streamed else model.invoke("Cairo?")
+    check(of_the_model(spans), nvcf_emulator.api_key)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_llamaindex(
+    llm: NVCF,
+    nvcf_emulator: Emulator,
+    spans: Any,
+    call: Any,
+    usage: dict[str, int],
+    streamed: bool,
+) -> None:
+    from llama_index.core.tools import FunctionTool
+
+    nvcf_emulator.reply(
+        reasoning="I ask.", tool_calls=[call("c1", "weather", city="Cairo")], usage=usage
+    )
+    tools = [FunctionTool.from_defaults(weather)]
+    if streamed:
+        list(llm.stream_chat_with_tools(tools, user_msg="Cairo?"))
+    else:
+        llm.chat_with_tools(tools, user_msg="Cairo?")
+    check(of_the_model(spans), nvcf_emulator.api_key)
