@@ -71,6 +71,8 @@ ORDER = (
     "protocol.model_list",
     "protocol",
     "transport.rate_limiter",
+    "transport.sliding_window",
+    "transport.file_limiter",
     "transport.retry_budget",
     "transport.redaction",
     "transport.bodies",
@@ -106,7 +108,7 @@ STRANGERS: dict[str, set[str]] = {
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "pydantic_ai", "openai"}
 HTTP = {"httpx", "httpx2", "httpcore", "requests", "aiohttp", "urllib3"}
-OURS = {"nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf", "nvcf_cli"}
+OURS = {"nvcf_batch", "nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf", "nvcf_cli"}
 ADAPTERS = {
     "langchain_nvcf": {"langchain_core", "pydantic", "pydantic_core", "typing_extensions"},
     "llamaindex_nvcf": {"llama_index", "pydantic", "pydantic_core", "typing_extensions"},
@@ -241,7 +243,9 @@ def hidden_imports(path: Path, package: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("package", [CORE, ROOT / "langchain_nvcf", ROOT / "llamaindex_nvcf"])
+@pytest.mark.parametrize(
+    "package", [CORE, ROOT / "langchain_nvcf", ROOT / "llamaindex_nvcf", ROOT / "nvcf_batch"]
+)
 def test_no_import_hides_from_the_running_program(package: Path) -> None:
     """An import within one package that only type checkers see hides a cycle."""
     for path in package.rglob("*.py"):
@@ -260,7 +264,9 @@ def test_a_hidden_import_is_found(tmp_path: Path) -> None:
     assert len(hidden_imports(file, "langchain_nvcf")) == 3
 
 
-@pytest.mark.parametrize("package", [CORE, ROOT / "langchain_nvcf", ROOT / "llamaindex_nvcf"])
+@pytest.mark.parametrize(
+    "package", [CORE, ROOT / "langchain_nvcf", ROOT / "llamaindex_nvcf", ROOT / "nvcf_batch"]
+)
 def test_no_private_name_is_imported(package: Path) -> None:
     for path in package.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -288,15 +294,19 @@ def test_few_files_know_an_http_library() -> None:
     assert knowing({"httpcore"}) == {"transport/httpcore_client.py", "transport/network.py"}
 
 
-def test_one_file_sleeps() -> None:
-    """And one gives others a turn, with `asyncio.sleep(0)`."""
+def test_few_files_sleep() -> None:
+    """The limiter waits by itself, as its protocol has it. One gives others a turn, with `asyncio.sleep(0)`."""
     sleeping = {
         str(path.relative_to(CORE))
         for path in CORE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in {"time.sleep", "asyncio.sleep"}
     }
-    assert sleeping == {"transport/backends.py", "transport/network.py"}
+    assert sleeping == {
+        "transport/backends.py",
+        "transport/file_limiter.py",
+        "transport/network.py",
+    }
 
 
 @pytest.mark.parametrize("package", ADAPTERS)
@@ -329,6 +339,11 @@ def test_an_adapter_imports_the_core_and_its_own_framework(package: str) -> None
     for name, found in outside(ROOT / package).items():
         strange = found - set(sys.stdlib_module_names) - ADAPTERS[package] - {"nvcf_core", package}
         assert not strange, f"{package}/{name} imports {strange}"
+
+
+def test_batches_ask_by_the_core_alone() -> None:
+    found = set().union(*outside(ROOT / "nvcf_batch").values())
+    assert not found & (FRAMEWORKS | HTTP | OURS - {"nvcf_core", "nvcf_batch"})
 
 
 def test_the_emulator_imports_nothing_of_ours() -> None:

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf", "nvcf_cli"}
+PACKAGES = {
+    "nvcf_batch",
+    "nvcf_core",
+    "nvcf_emulator",
+    "langchain_nvcf",
+    "llamaindex_nvcf",
+    "nvcf_cli",
+}
 NAMESPACE = "llama_index"
 """The namespace of LlamaIndex's integrations, in which only our module is ours."""
 
@@ -127,7 +134,7 @@ def test_shared_is_not_a_package(bare: Empty) -> None:
 
 @pytest.mark.parametrize(
     ("package", "extra_name"),
-    [("langchain_nvcf", "langchain"), ("llamaindex_nvcf", "llamaindex")],
+    [("langchain_nvcf", "langchain"), ("llamaindex_nvcf", "llamaindex"), ("nvcf_batch", "batch")],
 )
 def test_a_missing_extra_is_named(bare: Empty, package: str, extra_name: str) -> None:
     said = bare.fails(f"import {package}")

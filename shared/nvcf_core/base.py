@@ -32,6 +32,7 @@ from .protocol.upload_cache import Asset
 from .request.parameters import check_client_limits, check_settings
 from .request_builder import build_chat_request, call_context, endpoints_of
 from .transport.clients import ClientConfig
+from .transport.rate_limiter import RequestLimiter
 
 __all__ = ["BaseNVCF"]
 
@@ -52,6 +53,7 @@ class BaseNVCF(Settings):
                 checked_root(getattr(self, name), name)
         checked_headers(self.default_headers)
         check_client_limits(self)
+        _check_limiter(self.request_limiter)
         _check_client("http_client", self.http_client, asynchronous=False)
         _check_client("http_async_client", self.http_async_client, asynchronous=True)
 
@@ -262,4 +264,13 @@ def _check_client(field: str, client: Any, *, asynchronous: bool) -> None:
         wanted = "an httpx.AsyncClient" if asynchronous else "an httpx.Client"
         raise InvalidRequestError(
             f"{field} takes {wanted}, not {type(client).__name__}", field=field
+        )
+
+
+def _check_limiter(limiter: object) -> None:
+    if limiter is not None and not isinstance(limiter, RequestLimiter):
+        raise InvalidRequestError(
+            "request_limiter needs acquire(), acquire_async() and feedback(status, retry_after); "
+            f"{type(limiter).__name__} lacks one of them",
+            field="request_limiter",
         )

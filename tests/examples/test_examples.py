@@ -175,6 +175,28 @@ def test_extract(run: Run, nvcf_emulator: Emulator, examples: Path) -> None:
     assert body["tool_choice"]["function"]["name"] == "Receipt"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_batch_ray(run_with_ray: Run, nvcf_emulator: Emulator) -> None:
+    def answer(request: Any) -> dict[str, Any]:
+        if "ordered" in request.user:
+            name = request.body["tools"][0]["function"]["name"]
+            customer = "Anna" if "Anna" in request.user else "Ben"
+            arguments = {"customer": customer, "item": "lamp"}
+        elif not request.tool_results:
+            name, arguments = "in_stock", {"item": "lamp"}
+        else:
+            return {"text": f"There are {request.tool_results[-1]}."}
+        return {"tool_calls": [{"name": name, "arguments": arguments}]}
+
+    nvcf_emulator.reply(answer, times=6)
+    run = run_with_ray
+    printed = run("batch_ray.py")
+    assert "Anna wants: lamp\n  There are 4." in printed
+    assert "Ben wants: lamp\n  There are 4." in printed
+    assert NO_MODEL not in printed
+
+
 def test_hear(run: Run, nvcf_emulator: Emulator, examples: Path) -> None:
     printed = run("hear.py")
     assert printed.count("audio audio/") == 2

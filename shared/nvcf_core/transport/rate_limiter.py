@@ -6,7 +6,7 @@ import time
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from nvcf_core.locks import Lock
 
@@ -16,6 +16,7 @@ WINDOW = 60.05
 """Seconds in which a limit holds. A little over a minute, for what the network adds."""
 
 
+@runtime_checkable
 class RequestLimiter(Protocol):
     """A limiter of the user's own (`request_limiter`): of several processes, say."""
 

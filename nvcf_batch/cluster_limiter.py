@@ -1,0 +1,177 @@
+"""A limit of requests per minute that the workers of a Ray cluster share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from nvcf_core.errors import InvalidRequestError
+from nvcf_core.transport.sliding_window import SlidingWindow
+
+from .output_folder import OutputFolder
+
+__all__ = ["STATE_FILE", "ClusterLimiter"]
+
+STATE_FILE = "_requests_per_minute.json"
+"""Where the permits of the last window are kept beside the results, so that a restart counts them."""
+
+_BLOCK = 100
+"""Permits of one request to the actor, at most."""
+
+
+class ClusterLimiter:
+    """A `request_limiter` for all that runs on one Ray cluster.
+
+    An actor hands out permits in blocks, to as many callers as wait; none is kept for later. It travels to other
+    workers in arguments and closures, as Ray's own handles do, and ends with the process that made it.
+
+    Args:
+        per_minute: requests in any `window` seconds, 1 or more.
+        window: seconds that the limit counts over; 60 is a minute.
+        state: a folder, or its url, where permits are noted before they are used, so that a limiter that is made
+            there after a crash counts them. None: they are not noted.
+
+    Raises:
+        InvalidRequestError: `per_minute` or `window` is not positive.
+        RuntimeError: Ray is not running.
+    """
+
+    def __init__(self, per_minute: int, *, window: float = 60.0, state: str | None = None) -> None:
+        if per_minute < 1 or window <= 0:
+            raise InvalidRequestError(
+                f"per_minute={per_minute} and window={window} must be positive",
+                field="request_limiter",
+            )
+        import ray  # Runs without a cluster need not wait for it.
+
+        if not ray.is_initialized():
+            raise RuntimeError("ClusterLimiter needs Ray: call ray.init() first")
+        actor = ray.remote(_Permits).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+        self.__setstate__(actor.remote(per_minute, window, state))
+
+    def __getstate__(self) -> Any:
+        return self._actor
+
+    def __setstate__(self, actor: Any) -> None:
+        self._actor = actor
+        self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue] = WeakKeyDictionary()
+        self._slowed = False
+
+    def acquire(self) -> None:
+        """Block until one request may be sent."""
+        import ray
+
+        _, self._slowed = ray.get(self._actor.take.remote(1))
+
+    async def acquire_async(self) -> None:
+        """As `acquire`, without blocking the event loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._queues:
+            self._queues[loop] = _Queue(self._take)
+        await self._queues[loop].take()
+
+    def close(self) -> None:
+        """End the actor, for all that use it. Not needed where Ray is shut down."""
+        import ray
+
+        ray.kill(self._actor)
+
+    def feedback(self, status: int, retry_after: float | None = None) -> None:
+        """Slow the cluster down after a 429, and let it speed up again with successes."""
+        if status == 429 or (self._slowed and status < 400):
+            self._slowed = True
+            self._actor.feedback.remote(status, retry_after)
+
+    async def _take(self, wanted: int) -> int:
+        granted, self._slowed = await self._actor.take.remote(wanted)
+        return int(granted)
+
+
+class _Queue:
+    """Those of one event loop who wait for a permit.
+
+    Args:
+        take: waits for permits, up to as many as asked for.
+    """
+
+    def __init__(self, take: Callable[[int], Awaitable[int]]) -> None:
+        self._take = take
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    async def take(self) -> None:
+        """Wait for a permit. Who leaves uses none."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self._fetch())
+        await future
+
+    async def _fetch(self) -> None:
+        from ray.exceptions import RayError
+
+        while self._drop_those_who_left():
+            try:
+                granted = await self._take(min(len(self._waiting), _BLOCK))
+            except RayError as error:
+                while self._waiting:
+                    _settle(self._waiting.popleft(), error)
+                return
+            for _ in range(granted):
+                if self._drop_those_who_left():
+                    _settle(self._waiting.popleft(), None)
+
+    def _drop_those_who_left(self) -> int:
+        """How many still wait."""
+        while self._waiting and self._waiting[0].done():
+            self._waiting.popleft()
+        return len(self._waiting)
+
+
+def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+class _Permits:
+    """The actor: one sliding window for the whole cluster."""
+
+    def __init__(self, per_minute: int, window: float, state: str | None) -> None:
+        import ray
+
+        self._per_minute = per_minute
+        self._window = SlidingWindow(window)
+        self._turn = asyncio.Lock()
+        self._folder = None if state is None else OutputFolder(state)
+        stored = None if self._folder is None else self._folder.read_text(STATE_FILE)
+        if stored is not None:
+            self._window = SlidingWindow.load(stored, window)
+        elif ray.get_runtime_context().was_current_actor_reconstructed:
+            # What was handed out before is not known: none of it may be within one window with what comes.
+            self._window.used = [(time.time(), per_minute)]
+
+    async def take(self, wanted: int) -> tuple[int, bool]:
+        """Wait until there are permits, up to as many as wanted. Also says whether the limit is lowered at present."""
+        async with self._turn:
+            while True:
+                granted, wait = self._window.grant(time.time(), wanted, self._per_minute)
+                if granted:
+                    await self._note()
+                    return granted, self._window.share < 1
+                await asyncio.sleep(wait)
+
+    async def feedback(self, status: int, retry_after: float | None) -> None:
+        """Take a response into account."""
+        self._window.feedback(time.time(), status, retry_after)
+
+    async def _note(self) -> None:
+        if self._folder is not None:
+            await asyncio.to_thread(self._folder.write_text, STATE_FILE, self._window.dump())

@@ -1,0 +1,203 @@
+"""A run on Ray: Ray Data reads the source and hands blocks of rows to a pool of actors, each a worker."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy, DataContext
+from ray.exceptions import RayError
+
+from nvcf_core.errors import NVCFError
+
+from .background_loop import BackgroundLoop
+from .ledger import Ledger
+from .report import Counts
+from .worker import Job, Worker
+
+__all__ = ["RayLedger", "dataset_schema", "quiet_context", "ray_running", "run_on_ray"]
+
+_BLOCK_ROWS = 64
+"""Rows that go to an actor at once. Few, so that all actors have some, and images do not fill the memory."""
+
+_ACTOR_CPUS = 0.1
+"""A worker mostly waits for the network. Reading the source needs the processors."""
+
+
+class RayLedger:
+    """A ledger in an actor, as the driver and the workers ask it."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    @classmethod
+    def start(cls, *args: Any, **options: Any) -> RayLedger:
+        """Start the actor; the arguments are those of `Ledger`.
+
+        Raises:
+            InvalidRequestError: the output has files of others.
+        """
+        actor = ray.remote(Ledger).options(num_cpus=0).remote(*args, **options)
+        return cls(actor)
+
+    async def claim(self, token: str, digests: list[bytes]) -> list[bytes | None]:
+        """As `Ledger.claim`."""
+        ids: list[bytes | None] = await self._actor.claim.remote(token, digests)
+        return ids
+
+    def note(self, counts: Counts) -> None:
+        """As `Ledger.note`, without waiting."""
+        self._actor.note.remote(counts)
+
+    def progress(self) -> Counts:
+        """As `Ledger.progress`."""
+        counts: Counts = ray.get(self._actor.progress.remote())
+        return counts
+
+    def fail(self, error: Exception) -> None:
+        """As `Ledger.fail`."""
+        ray.get(self._actor.fail.remote(error))
+
+    def failure(self) -> Exception | None:
+        """As `Ledger.failure`."""
+        error: Exception | None = ray.get(self._actor.failure.remote())
+        return error
+
+    def close(self) -> None:
+        """End the actor."""
+        ray.kill(self._actor)
+
+
+@contextmanager
+def ray_running(address: str | None) -> Iterator[None]:
+    """Ray, started on this machine or connected to, and left as it was found.
+
+    Args:
+        address: of a cluster; None: the one that runs already, or else one for this run alone.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    dashboard = None if address else False  # None: that of the cluster.
+    ray.init(
+        address=address or "local",
+        include_dashboard=dashboard,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def dataset_schema(dataset: Any) -> pa.Schema:
+    """The columns of a Ray Dataset."""
+    found = dataset.schema()
+    types = found.types if found is not None else []
+    if found is not None and all(isinstance(kind, pa.DataType) for kind in types):
+        return pa.schema(list(zip(found.names, types, strict=True)))
+    for table in dataset.limit(_BLOCK_ROWS).iter_batches(batch_format="pyarrow"):
+        return table.schema.remove_metadata()
+    return pa.schema([])
+
+
+def run_on_ray(dataset: Any, job: Job, ledger: RayLedger, actors: int) -> None:
+    """Ask every row of a dataset that is not done.
+
+    Args:
+        dataset: a Ray Dataset.
+        job: what the workers need to know.
+        ledger: says which rows are to be asked.
+        actors: workers.
+
+    Raises:
+        NVCFError, OSError: what ended a worker.
+    """
+    calls = -(-job.concurrency // _BLOCK_ROWS) + 2
+    with _plain_errors(ledger):
+        done = dataset.repartition(target_num_rows_per_block=_BLOCK_ROWS).map_batches(
+            _Actor,
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(
+                size=actors,
+                max_tasks_in_flight_per_actor=calls,
+                max_concurrent_calls_per_actor=calls,
+                enable_true_multi_threading=True,
+            ),
+            fn_constructor_args=(job, ledger),
+            num_cpus=_ACTOR_CPUS,
+        )
+        for _ in done.iter_batches(batch_size=None, batch_format="pyarrow"):
+            pass  # The workers have written the rows; what comes back is their number.
+
+
+class _Actor:
+    """A worker as Ray Data calls it, from several threads at once."""
+
+    def __init__(self, job: Job, ledger: RayLedger) -> None:
+        self._loop, self._ledger = BackgroundLoop(), ledger
+        with self._failures():
+            self._worker = self._loop.run(_opened(job, ledger))
+        self._batches: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        with self._failures():
+            self._loop.run(self._worker.process(self._token(), batch))
+        return pa.table({"rows": [batch.num_rows]})
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Tell the driver what went wrong: Ray would hand on its text alone."""
+        try:
+            yield
+        except (NVCFError, OSError) as error:
+            self._ledger.fail(error)
+            raise
+
+    def _token(self) -> str:
+        """What a batch is known by: its task, which has the same id when another actor tries it again."""
+        task = ray.get_runtime_context().get_task_id() or ""
+        with self._lock:
+            self._batches[task] += 1
+            return f"{task}:{self._batches[task]}"
+
+
+async def _opened(job: Job, ledger: RayLedger) -> Worker:
+    return await Worker(job, ledger).__aenter__()
+
+
+@contextmanager
+def quiet_context() -> Iterator[None]:
+    """Ray Data without its own progress bars, and without an order that fast rows would wait for."""
+    context = DataContext.get_current()
+    log = logging.getLogger("ray.data")
+    before = context.enable_progress_bars, context.execution_options.preserve_order, log.level
+    context.enable_progress_bars, context.execution_options.preserve_order = False, False
+    log.setLevel(logging.CRITICAL)  # What ends the run is raised.
+    try:
+        yield
+    finally:
+        context.enable_progress_bars, context.execution_options.preserve_order = before[:2]
+        log.setLevel(before[2])
+
+
+@contextmanager
+def _plain_errors(ledger: RayLedger) -> Iterator[None]:
+    """Errors of a worker as they were raised there, and not as Ray wraps them."""
+    try:
+        yield
+    except RayError as error:
+        found = ledger.failure()
+        if found is None:
+            raise
+        raise found from error

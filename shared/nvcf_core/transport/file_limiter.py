@@ -1,0 +1,120 @@
+"""A limit of requests per minute that the processes of one machine share through a file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from nvcf_core.errors import InvalidRequestError
+
+from .sliding_window import SlidingWindow
+
+__all__ = ["FileLimiter"]
+
+_LOCK_TIMEOUT = 30.0
+"""Seconds to wait for another process that holds the file. It is held for less than a millisecond."""
+
+_SPREAD = 0.002
+"""Part of the window over which those who wait come back, so that they do not come all at once."""
+
+
+class FileLimiter:
+    """A `request_limiter` for the processes of one machine, kept also over their restarts.
+
+    The file is an SQLite database: a process that is killed while it holds the lock leaves neither the lock nor half a
+    state. It must lie on a local disk. Processes take turns as they come, without an order.
+
+    Args:
+        path: the file; made where there is none, in a folder that exists.
+        per_minute: requests in any `window` seconds, 1 or more, over all processes that name the same file.
+        window: seconds that the limit counts over; 60 is a minute.
+
+    Raises:
+        InvalidRequestError: `per_minute` or `window` is not positive; when acquiring: the file cannot be used.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], per_minute: int, *, window: float = 60.0
+    ) -> None:
+        if per_minute < 1 or window <= 0:
+            raise InvalidRequestError(
+                f"per_minute={per_minute} and window={window} must be positive",
+                field="request_limiter",
+            )
+        self.path, self.per_minute, self.window = os.path.abspath(path), per_minute, window
+        self._slowed = False
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            WeakKeyDictionary()
+        )
+
+    def __repr__(self) -> str:
+        return f"FileLimiter({self.path!r}, {self.per_minute}, window={self.window})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.path, self.per_minute, self.window)
+
+    def acquire(self) -> None:
+        """Block until one request may be sent.
+
+        Raises:
+            InvalidRequestError: the file cannot be used.
+        """
+        while (wait := self._take()) > 0:
+            time.sleep(wait)
+
+    async def acquire_async(self) -> None:
+        """As `acquire`, without blocking the event loop."""
+        turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with turn:  # One of each loop asks the file: the others could get nothing before it.
+            while (wait := await asyncio.to_thread(self._take)) > 0:
+                await asyncio.sleep(wait)
+
+    def feedback(self, status: int, retry_after: float | None = None) -> None:
+        """Slow all processes down after a 429, and let them speed up again with each success.
+
+        Raises:
+            InvalidRequestError: the file cannot be used.
+        """
+        if status == 429 or (self._slowed and status < 400):
+            with self._state() as state:
+                state.feedback(time.monotonic(), status, retry_after)
+                self._slowed = state.share < 1
+
+    def _take(self) -> float:
+        """Seconds to wait before asking again; 0 where a permit was taken."""
+        with self._state() as state:
+            granted, wait = state.grant(time.monotonic(), 1, self.per_minute)
+            self._slowed = state.share < 1
+        return 0.0 if granted else wait + random.uniform(0, _SPREAD * self.window)
+
+    @contextmanager
+    def _state(self) -> Iterator[SlidingWindow]:
+        """The state that all share, to be changed while nobody else can."""
+        try:
+            # A connection of its own each time: none may be carried over a fork, or between threads.
+            with closing(sqlite3.connect(self.path, _LOCK_TIMEOUT, isolation_level=None)) as file:
+                file.execute("PRAGMA synchronous = OFF")  # A minute is not worth a disk's time.
+                file.execute("BEGIN IMMEDIATE")
+                file.execute("CREATE TABLE IF NOT EXISTS limiter (id INTEGER PRIMARY KEY, state)")
+                row = file.execute("SELECT state FROM limiter").fetchone()
+                state = SlidingWindow(self.window)
+                if row is not None:
+                    state = SlidingWindow.load(row[0], self.window)
+                yield state
+                file.execute("REPLACE INTO limiter VALUES (1, ?)", (state.dump(),))
+                file.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise InvalidRequestError(
+                f"FileLimiter cannot use the file {self.path}: {error}", field="request_limiter"
+            ) from error
+
+
+def _rebuild(path: str, per_minute: int, window: float) -> FileLimiter:
+    return FileLimiter(path, per_minute, window=window)

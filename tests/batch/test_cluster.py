@@ -1,0 +1,235 @@
+"""Batches on Ray, with two workers: the same rows, whoever is killed, and one limit for all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import ray.data
+
+import nvcf_batch
+from nvcf_batch.asker import AskerConfig
+from nvcf_batch.cluster_limiter import STATE_FILE
+from nvcf_core import RequestLimiter
+from nvcf_core.errors import InvalidRequestError
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+    # Ray's own, of its sockets, files and interpreters.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+MB = 1 << 20
+
+DRIVER = """
+import json, sys
+import ray
+import nvcf_batch
+
+if __name__ == "__main__":
+    ray.init(num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
+    print(nvcf_batch.run(**json.loads(sys.argv[1]), progress=False), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=2, object_store_memory=100 * MB, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def workers() -> list[int]:
+    """The processes of the actors that ask."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True)
+    mine = str(os.getpid())
+    lines = [line.split(None, 2) for line in listed.stdout.splitlines()]
+    parents = {pid: parent for pid, parent, *_ in lines}
+
+    def is_mine(pid: str) -> bool:
+        while pid in parents and pid != mine:
+            pid = parents[pid]
+        return pid == mine
+
+    return [int(line[0]) for line in lines if "MapWorker" in line[-1] and is_mine(line[0])]
+
+
+def test_a_run_and_a_second_one(cluster: None, bench: Any) -> None:
+    source = bench.source(150)
+    first = bench.run(source, local=False)
+    assert (first.rows, first.answered, first.failed, first.skipped) == (150, 150, 0, 0)
+    second = bench.run(source, local=False)
+    assert (second.rows, second.answered, second.skipped) == (150, 0, 150)
+    assert bench.asked() == dict.fromkeys(range(150), 1)
+    assert [row["id"] for row in bench.rows()] == list(range(150))
+    # The same rows without Ray: they are known.
+    assert bench.run(source).skipped == 150
+
+
+def test_a_dataset_with_a_key_and_a_limit(cluster: None, bench: Any) -> None:
+    dataset = ray.data.from_items([{"id": n, "text": f"row {n}."} for n in range(40)])
+    report = bench.run(dataset, local=False, key="id", requests_per_minute=30_000)
+    assert report.answered == 40
+    assert (bench.output / STATE_FILE).exists()
+    assert bench.run(dataset, local=False, key="id").skipped == 40
+
+
+def test_errors_that_end_a_run_come_as_they_are(cluster: None, bench: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="'txt'"):
+        bench.run(bench.source(3), local=False, prompt="{txt}")
+    rows = [{"id": None, "text": "x"}, {"id": 1, "text": "y"}]
+    with pytest.raises(InvalidRequestError, match="null"):
+        bench.run(bench.source(rows), local=False, key="id")
+    rows = [{"id": n, "text": f"row {n}."} for n in range(3)]
+    settings = {"base_url": None, "nvcf_url": None, "api_key": None}
+    with pytest.raises(InvalidRequestError, match="NVIDIA_API_KEY"):
+        bench.run(bench.source(rows), local=False, settings=settings)
+    assert not bench.server.requests
+
+
+@pytest.mark.parametrize("key", [None, "id"])
+def test_a_killed_worker(
+    cluster: None, bench: Any, key: str | None, written_ids: Callable[[Path], list[int]]
+) -> None:
+    rows, concurrency = 400, 8
+    source = bench.source(rows)
+    killed: list[int] = []
+
+    async def go_on() -> Any:
+        running = asyncio.create_task(
+            asyncio.to_thread(bench.run, source, local=False, key=key, concurrency=concurrency)
+        )
+        for wanted in (40, 160):
+            while len(bench.server.chats) < wanted:
+                assert not running.done()
+                await asyncio.sleep(0.02)
+            victim = workers()[0]
+            os.kill(victim, signal.SIGKILL)
+            killed.append(victim)
+        return await running
+
+    report = asyncio.run(go_on())
+    assert len(killed) == 2
+    assert (report.rows, report.answered, report.failed) == (rows, rows, 0)
+    assert sorted(written_ids(bench.output)) == list(range(rows))
+    assert sum(bench.asked().values()) <= rows + 2 * 2 * concurrency
+
+
+def test_a_killed_driver(bench: Any, written_ids: Callable[[Path], list[int]]) -> None:
+    rows = 300
+    given = {
+        "source": str(bench.source(rows)),
+        "output": str(bench.output),
+        "model": "moonshotai/kimi-k2.6",
+        "prompt": "text",
+        "settings": bench.settings,
+        "concurrency": 8,
+    }
+    command = [sys.executable, "-c", DRIVER, json.dumps(given)]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert bench.server.wait_until(lambda: len(bench.server.chats) >= 100, 120)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    # The workers end with their driver: wait until nothing is asked and written any more.
+    asked = -1
+    while asked != len(bench.server.chats):
+        asked = len(bench.server.chats)
+        time.sleep(2)
+    written = written_ids(bench.output)
+    assert 0 < len(written) == len(set(written))
+    again = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert f"rows={rows}" in again.stdout, again.stderr
+    assert sorted(written_ids(bench.output)) == list(range(rows))
+    late = bench.server.chats[asked:]
+    texts = {request.body["messages"][-1]["content"] for request in late}
+    assert not texts & {f"row {id}." for id in written}
+    assert sum(bench.asked().values()) <= rows + 2 * 8
+
+
+def test_a_text_key_shows_in_nothing_that_travels_but_its_own_field(bench: Any) -> None:
+    key = bench.server.api_key
+    config = AskerConfig.of("moonshotai/kimi-k2.6", bench.settings)
+    assert key not in repr(config)
+    assert key not in repr(pickle.loads(pickle.dumps(config)))
+    assert key not in pickle.dumps(replace(config, key=None)).decode(errors="replace")
+    assert config.make().api_key.get_secret_value() == key
+
+
+@ray.remote
+class Asker:
+    """One of several processes that share a limiter."""
+
+    def __init__(self, limiter: RequestLimiter) -> None:
+        self.limiter = limiter
+
+    def ask(self, count: int) -> list[float]:
+        async def one() -> float:
+            await self.limiter.acquire_async()
+            return time.time()
+
+        async def several() -> list[float]:
+            return await asyncio.gather(*(one() for _ in range(count)))
+
+        self.limiter.acquire()
+        return [time.time(), *asyncio.run(several())]
+
+
+def test_one_limit_for_the_whole_cluster(cluster: None) -> None:
+    limiter = nvcf_batch.ClusterLimiter(10, window=2.0)
+    assert isinstance(limiter, RequestLimiter)
+    askers = [Asker.options(num_cpus=0).remote(limiter) for _ in range(4)]
+    times = sorted(at for part in ray.get([asker.ask.remote(6) for asker in askers]) for at in part)
+    assert len(times) == 28
+    # What is noted came a little after the permit, by a time that differs.
+    assert max(sum(start <= at < start + 1.5 for at in times) for start in times) <= 10
+    assert times[-1] - times[0] > 2 * 2.0 * 0.9
+
+
+def test_a_429_slows_the_cluster_down(cluster: None) -> None:
+    limiter = nvcf_batch.ClusterLimiter(4, window=60.0)
+    other = pickle.loads(pickle.dumps(limiter))
+
+    async def asking() -> None:
+        limiter.feedback(429, None)
+        await other.acquire_async()
+        await other.acquire_async()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(other.acquire_async(), 1.0)
+        for _ in range(10):
+            other.feedback(200, None)
+        await other.acquire_async()
+
+    asyncio.run(asking())
+
+
+def test_a_limiter_that_is_made_anew_counts_what_was_noted(cluster: None, tmp_path: Path) -> None:
+    first = nvcf_batch.ClusterLimiter(3, state=str(tmp_path))
+    for _ in range(3):
+        first.acquire()
+    second = nvcf_batch.ClusterLimiter(3, state=str(tmp_path))
+
+    async def fourth() -> None:
+        await asyncio.wait_for(second.acquire_async(), 2.0)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(fourth())
+
+
+def test_without_ray_it_says_so() -> None:
+    code = "import nvcf_batch; nvcf_batch.ClusterLimiter(4)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "ray.init" in ended.stderr
