@@ -1,4 +1,7 @@
-"""Each row of a table by Ray: a LangGraph agent answers it, and LlamaIndex extracts an object from it."""
+"""Each row of a table by Ray: a LangGraph agent answers it, and LlamaIndex extracts an object from it.
+
+Needs: pip install "nvcf-adapters[langchain,llamaindex,batch,emulator]" langchain
+"""
 
 import os
 from typing import Any

@@ -231,7 +231,9 @@ def _refusals(spec: ModelSpec) -> Iterator[Probe]:
     if spec.alternating or spec.single_message:
         twice = [_user("Say hello."), _user("Say hello again.")]
         asked = _ask(spec, messages=twice, **short)
-        yield Probe("two user messages in a row", outcomes.REFUSED, asked, outcomes.refused, _SHORT)
+        # `system_first` comes from a chat template, which the documentation does not mention.
+        documented = None if spec.system_first else outcomes.REFUSED
+        yield Probe("two user messages in a row", documented, asked, outcomes.refused, _SHORT)
 
 
 def _ask(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from nvcf_core import BaseNVCF, Media, Message, ToolCall
+from nvcf_core import BaseNVCF, FileLimiter, Media, Message, ToolCall
 from nvcf_core.errors import InvalidRequestError, NVCFWarning
 from nvcf_core.media.delivery import Delivery
 from nvcf_core.media.sources import BytesSource
@@ -298,8 +299,8 @@ def test_a_model_by_another_name_keeps_the_name_it_was_given() -> None:
         prepared(name, temperature=1.5)
 
 
-def test_what_the_settings_hand_on() -> None:
-    limiter = object()
+def test_what_the_settings_hand_on(tmp_path: Path) -> None:
+    limiter = FileLimiter(tmp_path / "limit", 40)
     call = prepared(given={"call_timeout": 5}, call_timeout=7, request_limiter=limiter)
     assert (call.options.call_timeout, call.options.request_limiter) == (5, limiter)
     assert prepared(call_timeout=7).options.call_timeout == 7

@@ -24,6 +24,7 @@ BROUGHT_BY = {
     "langgraph": "langchain",
     "rank_bm25": "rank-bm25",
     "rich": "rich",
+    "ray": "nvcf-adapters[batch]",
 }
 """What is to be installed for a package to be there."""
 

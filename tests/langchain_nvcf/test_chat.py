@@ -535,7 +535,6 @@ def test_identifying_parameters_are_plain_and_without_the_key() -> None:
     )
     assert json.loads(json.dumps(model._identifying_params)) == {
         "model": KIMI, "temperature": 0.5, "media_tags": "literal",
-        "tools_as_text": False,
     }  # fmt: skip
 
 

@@ -93,9 +93,9 @@ BROKEN = {
     "empty": ("", "is empty"),
     "only blanks": (" \n", "is empty"),
     "cut off": ("iVBORw0KGgoAAAANSUhEUgA", "cut off"),
-    "a letter of no alphabet": ("iVBORw0KGgo*AAANSUhEUgAA", "no base64"),
-    "padding in the middle": ("iVBORw0=GgoAAAANSUhEUgAA", "no base64"),
-    "letters beyond ASCII": ("iVBORw0KGgoÄÖÜßASUhEUgAA", "no base64"),
+    "a letter of no alphabet": ("iVBORw0KGgo*AAANSUhEUgAA", "not base64"),
+    "padding in the middle": ("iVBORw0=GgoAAAANSUhEUgAA", "not base64"),
+    "letters beyond ASCII": ("iVBORw0KGgoÄÖÜßASUhEUgAA", "not base64"),
 }
 
 
@@ -149,17 +149,36 @@ def test_a_remote_picture_for_paligemma_is_refused(server, talk, words):
     assert server.requests == []
 
 
-@pytest.mark.parametrize("role", ["system", "assistant"])
-@pytest.mark.parametrize("model", [GEMMA, OMNI, KIMI, PALI, "acme/any"])
-def test_media_belong_into_user_messages(model, role, server, talk, sample):
-    turns = [("user", ["Hello"]), (role, [sample("jpg")]), ("user", ["And?"])]
+@pytest.mark.parametrize("model", [GEMMA, OMNI, KIMI, PALI])
+def test_media_of_a_system_message_are_refused(model, server, talk, sample):
+    turns = [("user", ["Hello"]), ("system", [sample("jpg")]), ("user", ["And?"])]
     if model == PALI:
-        turns = [(role, [sample("jpg")]), ("user", ["Hello"])]
+        turns = [("system", [sample("jpg")]), ("user", ["Hello"])]
     with pytest.raises(InvalidRequestError, match=r"only user messages may|one user message"):
         talk.chat(talk.model(model), turns)
     assert server.requests == []
 
 
+@pytest.mark.parametrize("model", [GEMMA, OMNI, KIMI])
+def test_media_of_an_answer_become_a_line_of_text(model, server, talk, sample):
+    turns = [("user", ["Hello"]), ("assistant", ["See: ", sample("jpg")]), ("user", ["And?"])]
+    with pytest.warns(NVCFWarning, match="not shown|not sent|line of text"):
+        talk.chat(talk.model(model), turns)
+    content = server.chats[0].body["messages"][1]["content"]
+    assert content.startswith("See: ")
+    assert "image" in content
+    assert "not shown" in content
+
+
+@pytest.mark.parametrize("role", ["system", "assistant"])
+def test_the_service_judges_media_where_there_is_no_row(role, server, talk, sample):
+    medium = sample("jpg")
+    talk.chat(talk.model("acme/any"), [("user", ["Hello"]), (role, [medium]), ("user", ["And?"])])
+    content = server.chats[0].body["messages"][1]["content"]
+    assert content == [{"type": "image_url", "image_url": {"url": medium.url}}]
+
+
+@pytest.mark.filterwarnings("ignore:.*has no reasoning:nvcf_core.errors.NVCFWarning")
 @pytest.mark.parametrize("length", [None, 135_001])
 def test_media_of_a_tool_follow_its_result(length, server, talk, sample):
     medium = sample("jpg", length)

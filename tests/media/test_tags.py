@@ -190,7 +190,7 @@ def test_ways_to_write_a_tag(model, quote, end, server, talking, sample):
         ("file:///etc/passwd", "neither an http nor a data url"),
         ("lake.png", "neither an http nor a data url"),
         ("data:image/png;base64,", "is empty"),
-        ("data:image/png;asset_id,../x", "no asset id"),
+        ("data:image/png;asset_id,../x", "not an asset id"),
         ("data:text/html;asset_id,f3b8a1e2-0000-4000-8000-000000000000", "mime_type"),
     ],
 )

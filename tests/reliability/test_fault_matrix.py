@@ -154,9 +154,10 @@ def _within_the_answer() -> Iterator[Case]:
                 partial=partial if broken else None,
             )
             # Garbage in the place of the last byte is as long as was announced; elsewhere it is too short.
-            if kind in ("bad-json", "bad-utf8", "endless-line") or (kind, place) == (
-                "garbage",
-                "end",
+            # JSON that is cut before its first byte is an empty body: nothing has arrived.
+            if (kind, place) != ("bad-json", "first byte") and (
+                kind in ("bad-json", "bad-utf8", "endless-line")
+                or (kind, place) == ("garbage", "end")
             ):
                 yield Case(
                     f"{place}: {kind}",
@@ -175,10 +176,10 @@ def _within_the_answer() -> Iterator[Case]:
                 yield Case(
                     f"{place}: {kind} twice",
                     lambda s, k=kind, n=share: s.fault(k, after=n, times=2),
-                    "StreamInterruptedError",
+                    "InvalidResponseError" if kind == "bad-json" else "StreamInterruptedError",
                     {"ask": 2},
                     modes=("whole",),
-                    partial="",
+                    partial=None if kind == "bad-json" else "",
                 )
         for shape in get_args(StreamError):
             yield Case(
@@ -186,10 +187,13 @@ def _within_the_answer() -> Iterator[Case]:
                 {"ask": 1 if broken else 2}, modes=("stream",), partial=partial if broken else None,
             )  # fmt: skip
     for shape in get_args(StreamError):
+        # A body that names a status of the service's fault is that failure, though its own status is 200.
+        names_a_status = shape in ("error-object", "problem")
         yield Case(
             f"whole: {shape}",
             lambda s, k=shape: s.error_in_stream(k),
-            "InvalidResponseError",
+            None if names_a_status else "InvalidResponseError",
+            {"ask": 2 if names_a_status else 1},
             modes=("whole",),
         )
 

@@ -77,11 +77,11 @@ def test_long_sources_come_in_pieces() -> None:
         ("", "empty"),
         (" \n", "empty"),
         ("abc", "cut off"),
-        ("ab=c", "no base64"),
-        ("a===", "no base64"),
-        ("ab!d", "no base64"),
-        ("äbcd", "no base64"),
-        ("-_-_", "no base64"),
+        ("ab=c", "not base64"),
+        ("a===", "not base64"),
+        ("ab!d", "not base64"),
+        ("äbcd", "not base64"),
+        ("-_-_", "not base64"),
     ],
 )
 def test_base64_text_that_is_none(text: str, why: str) -> None:

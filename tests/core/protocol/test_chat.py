@@ -307,9 +307,9 @@ def test_a_service_on_this_machine_may_redirect_without_tls(chatting: Any) -> No
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "is no zip"),
-        (b"<Error/>", "is no zip"),
-        (zipped(("r.response", ANSWER))[:-5], "is no zip"),
+        (b"", "is not a zip"),
+        (b"<Error/>", "is not a zip"),
+        (zipped(("r.response", ANSWER))[:-5], "is not a zip"),
         (zipped(("notes.txt", b"x")), "not hold one answer"),
         (zipped(("a.response", b"x"), ("b.response", b"x")), "not hold one answer"),
         (
