@@ -17,7 +17,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import model_validator
 from typing_extensions import override
 
-from nvcf_core import ChatRequest, Media
+from nvcf_core import ChatRequest, Chunk, Media
 from nvcf_core.request.structured import response_format as response_format_fields
 from nvcf_core.request.tools import tool_choice as chosen_tool
 
@@ -149,9 +149,15 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             events = EventConverter(
                 call.spec.id, _message_id(run_manager), self.include_response_headers
             )
+            last = Chunk()
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
-                    yield from events.convert(chunk)
+                    if chunk.last:
+                        last = chunk
+                    else:
+                        yield from events.convert(chunk)
+            # langchain-core reads no further than the end of the message: by then nothing may be open.
+            yield from events.convert(last)
 
     async def _astream_chat_model_events(
         self,
@@ -166,10 +172,16 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             events = EventConverter(
                 call.spec.id, _message_id(run_manager), self.include_response_headers
             )
+            last = Chunk()
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
-                    for event in events.convert(chunk):
-                        yield event
+                    if chunk.last:
+                        last = chunk
+                    else:
+                        for event in events.convert(chunk):
+                            yield event
+            for event in events.convert(last):
+                yield event
 
     def _call(
         self,
