@@ -344,7 +344,7 @@ def test_an_event_that_is_too_long(decoded: Any) -> None:
 
 
 def test_a_whole_answer_that_is_too_long() -> None:
-    decoder = JSONBodyDecoder(Response(200, {}), DecodeOptions(), longest_answer=100)
+    decoder = JSONBodyDecoder(Response(200, {}), DecodeOptions(), longest_document=100)
     assert decoder.feed(b"x" * 100) == []
     with pytest.raises(InvalidResponseError, match="longer than 100 bytes") as caught:
         decoder.feed(b"x")
