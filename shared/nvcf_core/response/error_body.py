@@ -41,7 +41,6 @@ _HINTS: Mapping[int, str] = {
     401: "Set NVIDIA_API_KEY, or pass api_key",
     402: "The account's credits are spent",
     403: "Check the key (NVIDIA_API_KEY or api_key) and what its account may use",
-    404: "available_models() lists the models; check model, base_url and function_id",
     410: "Choose another model: available_models() lists them",
     429: "requests_per_minute=… keeps below the account's limit",
 }

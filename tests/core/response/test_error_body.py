@@ -88,7 +88,6 @@ def test_every_status(status: int) -> None:
         (401, "NVIDIA_API_KEY"),
         (402, "credits"),
         (403, "NVIDIA_API_KEY"),
-        (404, "available_models()"),
         (410, "available_models()"),
         (429, "requests_per_minute"),
     ],
