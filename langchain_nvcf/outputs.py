@@ -191,12 +191,27 @@ def _piece(chunk: Chunk) -> AIMessageChunk:
     if not (chunk.reasoning or chunk.tool_calls or chunk.refusal or chunk.logprobs):
         return AIMessageChunk(content=chunk.text, response_metadata=_SAID_BY_US)
     metadata = {**_SAID_BY_US, "logprobs": chunk.logprobs} if chunk.logprobs else _SAID_BY_US
-    return AIMessageChunk(
+    are_invalid = not any(_may_be_object(call.arguments) for call in chunk.tool_calls)
+    message = AIMessageChunk(
         content=chunk.text,
         additional_kwargs=additional_kwargs(chunk),
         response_metadata=metadata,
-        tool_call_chunks=_fragments(chunk),
+        tool_call_chunks=[] if are_invalid else _fragments(chunk),
     )
+    if are_invalid and chunk.tool_calls:
+        # What langchain-core itself comes to, but only after it has tried to parse every beginning of the fragment.
+        message.tool_call_chunks = _fragments(chunk)
+        message.tool_calls = []
+        message.invalid_tool_calls = [
+            invalid_tool_call(name=call.name or None, args=call.arguments, id=call.id or None)
+            for call in chunk.tool_calls
+        ]
+    return message
+
+
+def _may_be_object(fragment: str) -> bool:
+    """Whether langchain-core may make a call of a fragment alone: it is empty, or begins as an object."""
+    return fragment.lstrip()[:1] in ("", "{")
 
 
 def _last_piece(chunk: Chunk, include_headers: bool) -> AIMessageChunk:

@@ -136,9 +136,10 @@ class Chunk:
     model: str | None = None
     request_id: str | None = None
     last: bool = False
-    raw: dict[str, Any] = field(default_factory=dict[str, Any], compare=False, repr=False)
+    # The factories are plain dict: calling dict[str, Any] takes as long as making all the rest of a chunk.
+    raw: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The event or body as it came, under the wire's names."""
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """The headers of the response, names in lower case. Said once."""
     other_choices: tuple[Chunk, ...] = ()
     """The second and later choices of a whole answer that was asked with `n` > 1."""

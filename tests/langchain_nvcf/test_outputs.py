@@ -11,6 +11,7 @@ from langchain_core.language_models.chat_model_stream import ChatModelStream
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages import content as standard_blocks
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 
 from langchain_nvcf.outputs import ChunkConverter, to_chat_result
@@ -160,6 +161,39 @@ def test_interleaved_calls() -> None:
             ("c0", "f", {"a": 1}), ("c1", "g", {"b": 2}),
         ]  # fmt: skip
         assert message.invalid_tool_calls == []
+
+
+FRAGMENT = st.one_of(
+    st.text('{}[]":,a1 \n\\\t', max_size=8),
+    st.sampled_from(
+        ["", " ", "word", '"a"', "1", "null", '{"a": 1}', ' {"a', "\x0b{}", "\ufeff{}", "[{}]"]
+    ),
+)
+CALL = st.builds(
+    ToolCall, st.integers(0, 2), st.sampled_from(["", "c0"]), st.sampled_from(["", "f"]), FRAGMENT
+)
+
+
+@given(st.lists(CALL, min_size=1, max_size=3), st.sampled_from(["", "hm"]))
+def test_fragments_of_calls_are_read_as_langchain_reads_them(
+    calls: list[ToolCall], reasoning: str
+) -> None:
+    [piece] = ChunkConverter().convert(Chunk(reasoning=reasoning, tool_calls=tuple(calls)))
+    message = piece.message
+    expected = AIMessageChunk(
+        content="",
+        additional_kwargs=message.additional_kwargs,
+        response_metadata=message.response_metadata,
+        tool_call_chunks=[
+            tool_call_chunk(
+                name=call.name or None, args=call.arguments, id=call.id or None, index=call.index
+            )
+            for call in calls
+        ],
+    )
+    assert message == expected
+    assert message.model_fields_set == expected.model_fields_set
+    assert message.model_dump() == expected.model_dump()
 
 
 def test_a_call_without_arguments() -> None:

@@ -14,6 +14,7 @@ from llama_index.core.callbacks import (
     LlamaDebugHandler,
     TokenCountingHandler,
 )
+from llama_index.core.llms import callbacks
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.rate_limiter import BaseRateLimiter
 from pydantic import BaseModel
@@ -145,6 +146,119 @@ async def test_an_async_stream_left_early_closes_too(
         _, left = await asyncio.wait(closing, timeout=1)
         assert not left
     await llm.aclose()
+
+
+@pytest.fixture
+def made_events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The events of responses in a stream that the framework makes, whether or not anybody listens."""
+    made: list[Any] = []
+    for name in ("LLMChatInProgressEvent", "LLMCompletionInProgressEvent"):
+        kind = getattr(callbacks, name)
+
+        def make_event(kind: Any = kind, **fields: Any) -> Any:
+            made.append(kind(**fields))
+            return made[-1]
+
+        monkeypatch.setattr(callbacks, name, make_event)
+    return made
+
+
+@pytest.mark.parametrize("method", WAYS[2:])
+def test_while_nobody_listens_there_is_no_event_for_each_response(
+    make, server: Emulator, colour, made_events: list[Any], method: str
+):
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    server.reply(text=["one", " two", " three"])
+    responses = ask(colour, make(callback_manager=CallbackManager([debug])), method)
+    assert [response.delta for response in responses] == ["one", " two", " three", ""]
+    assert [event.response for event in made_events] == responses[-1:]
+    [(_, end)] = debug.get_event_pairs(CBEventType.LLM)
+    assert responses[-1] in end.payload.values()
+
+
+@pytest.mark.parametrize("method", WAYS[2:])
+def test_while_nobody_listens_an_error_is_reported_all_the_same(
+    make, server: Emulator, colour, made_events: list[Any], method: str
+):
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    server.error_in_stream("error-object", after=2)
+    server.reply(text=["one", " two", " three"])
+    with pytest.raises(StreamInterruptedError) as caught:
+        ask(colour, make(callback_manager=CallbackManager([debug])), method)
+    assert made_events == []
+    [(_, end)] = debug.get_event_pairs(CBEventType.LLM)
+    assert end.payload["exception"] is caught.value
+
+
+@pytest.mark.parametrize("method", WAYS[2:])
+@pytest.mark.parametrize("end", ["close", "forget"])
+def test_while_nobody_listens_a_stream_left_early_closes(
+    make, server: Emulator, method: str, end: str
+):
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    server.reply(**ENDLESS)
+    llm = make(callback_manager=CallbackManager([debug]))
+    stream = getattr(llm, method)(HELLO if "chat" in method else "hello")
+    next(stream)
+    if end == "close":
+        stream.close()
+    del stream
+    assert server.wait_until(lambda: server.streaming == 0, timeout=1)
+    [(_, last)] = debug.get_event_pairs(CBEventType.LLM)
+    assert isinstance(last.payload["exception"], GeneratorExit)
+
+
+@pytest.mark.parametrize("method", WAYS[2:])
+async def test_while_nobody_listens_a_cancelled_stream_closes(make, server: Emulator, method: str):
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    server.reply(**ENDLESS)
+    llm = make(callback_manager=CallbackManager([debug]))
+    begun = asyncio.Event()
+
+    async def read() -> None:
+        stream = await getattr(llm, f"a{method}")(HELLO if "chat" in method else "hello")
+        async for _ in stream:
+            begun.set()
+
+    task = asyncio.create_task(read())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await asyncio.to_thread(server.wait_until, lambda: server.streaming == 0, 1)
+    [(_, last)] = debug.get_event_pairs(CBEventType.LLM)
+    assert isinstance(last.payload["exception"], asyncio.CancelledError)
+    await llm.aclose()
+
+
+def test_who_listens_halfway_hears_the_end(make, server: Emulator, request: pytest.FixtureRequest):
+    server.reply(text=["one", " two", " three"])
+    stream = make().stream_chat(HELLO)
+    next(stream)
+    events = request.getfixturevalue("events")
+    *_, last = stream
+    assert events.names == ["LLMChatInProgressEvent", "LLMChatEndEvent"]
+    assert events.seen[-1].response == last
+
+
+def test_a_listener_of_the_frameworks_own_dispatcher_hears_of_each_response(
+    make, server: Emulator, colour, events, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(callbacks.dispatcher, "event_handlers", [events])
+    monkeypatch.setattr(callbacks.dispatcher, "propagate", False)
+    server.reply(text=["one", " two"])
+    ask(colour, make(), "stream_chat")
+    assert events.names == ["LLMChatStartEvent", *["LLMChatInProgressEvent"] * 3, "LLMChatEndEvent"]
+
+
+def test_what_a_dispatcher_does_not_pass_on_needs_no_event(
+    make, server: Emulator, colour, events, made_events: list[Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(callbacks.dispatcher, "propagate", False)
+    server.reply(text=["one", " two"])
+    assert len(ask(colour, make(), "stream_chat")) == 3
+    assert len(made_events) == 1
+    assert events.names == []
 
 
 def test_a_stream_that_nobody_reads_asks_nothing(make, server: Emulator):

@@ -86,6 +86,43 @@ class ChoiceAccumulator:
             return None
         return self._keep(Chunk(text, reasoning, calls, refusal, logprobs, raw=raw))
 
+    def feed_usual(self, event: dict[str, Any], chunks: list[Chunk]) -> bool:
+        """Take an event that is one more piece of text, of reasoning or of calls, and nothing else.
+
+        Nearly all events of a stream are, and looking in each of them for all that an event may say is most of the
+        time that a chunk costs. So these take this short path, to the same result as by `feed`.
+
+        Args:
+            event: the whole event.
+            chunks: where the chunk that comes of it is appended.
+
+        Returns:
+            Whether the event was taken. If not, nothing has changed, and `feed` is to take it.
+        """
+        choices = event.get("choices")
+        if type(choices) is not list or len(choices) != 1 or "error" in event or event.get("usage"):
+            return False
+        choice = choices[0]
+        if type(choice) is not dict or choice.get("index") or choice.get("finish_reason"):
+            return False
+        said = choice.get("delta")
+        if type(said) is not dict or not said or said.get("refusal") or choice.get("logprobs"):
+            return False
+        text, pieces = said.get("content") or "", said.get("tool_calls")
+        reasoning = said.get("reasoning_content") or said.get("reasoning") or ""
+        if type(text) is not str or type(reasoning) is not str:
+            return False
+        if self._stop is not None or (text and not self._think.is_over):
+            return False
+        if text and self._text_calls is not None:
+            text = self._text_calls.feed(text)
+        if reasoning and self._reasoning_calls is not None:
+            reasoning = self._reasoning_calls.feed(reasoning)
+        calls = self._calls(pieces) if pieces else _NO_CALLS
+        if text or reasoning or calls:
+            chunks.append(self._keep(Chunk(text, reasoning, calls, raw=event)))
+        return True
+
     def flush(self) -> Chunk:
         """What was held back until the end, and why the answer ended."""
         reasoning, text = self._think.flush()

@@ -33,6 +33,8 @@ class EventStreamDecoder:
         self._id: str | None = None
         self._asked = reading.model
         self._model: str | None = None
+        self._is_identified = False
+        """Whether id and model are known, so that the events to come need not be searched for them."""
         self._done = False
         self._last: Chunk | None = None
         self._finishing: dict[str, Any] = {}
@@ -122,7 +124,10 @@ class EventStreamDecoder:
                 if said == b"[DONE]":
                     self._done = True
                 elif said or name == b"error":  # Without data it is a sign of life.
-                    self._event(name, data, chunks)
+                    body = self._parse(name, data)
+                    if not name and self._is_identified and self._choice.feed_usual(body, chunks):
+                        continue
+                    self._event(name, body, chunks)
                 if self._done or self._choice.stopped:
                     chunks.append(self._last_chunk())
                     break
@@ -133,8 +138,8 @@ class EventStreamDecoder:
             self._failure = failure
         return chunks
 
-    def _event(self, name: bytes, data: bytes, chunks: list[Chunk]) -> None:
-        body = self._parse(name, data)
+    def _event(self, name: bytes, body: dict[str, Any], chunks: list[Chunk]) -> None:
+        """Take an event of any kind."""
         if name == b"error" or "error" in body or "choices" not in body:
             self._raise_if_error(name, body)
         usage = body.get("usage")
@@ -144,6 +149,7 @@ class EventStreamDecoder:
             self._id = answer_id
             self._choice.calls.set_answer_id(answer_id)
         self._model = self._model or get_text(body, "model") or None
+        self._is_identified = self._id is not None and self._model is not None
         for choice in choices_of(body):
             if choice.get("index"):
                 continue

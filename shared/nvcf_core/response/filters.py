@@ -28,6 +28,11 @@ class ThinkFilter:
         self._state = "start"
         self._held = ""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all that comes now is answer."""
+        return self._state == "answer"
+
     def feed(self, text: str) -> tuple[str, str]:
         """Take the next piece; return (reasoning, text) that is certain."""
         if self._state == "answer":

@@ -82,6 +82,10 @@ _FORMS: Mapping[TextToolCalls, _Form] = {
 }
 
 
+_START_OF_MARKS = "<"
+"""What every mark begins with: a text without it cannot hold one, which is quickly seen."""
+
+
 class TextToolCallFilter:
     """Takes the sections of tool calls out of a text, wherever its pieces are cut."""
 
@@ -96,6 +100,8 @@ class TextToolCallFilter:
 
     def feed(self, text: str) -> str:
         """Take the next piece; return what is certain not to be of a call."""
+        if not (self._held or self._end) and _START_OF_MARKS not in text:
+            return text
         text, passed = self._held + text, []
         self._held = ""
         while text:
