@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, closing
@@ -34,11 +35,11 @@ from llama_index.core.tools.types import BaseTool
 from llama_index.core.types import Model
 from pydantic import Field
 
-from nvcf_core import BaseNVCF, Media
+from nvcf_core import BaseNVCF, ChatRequest, Media
 from nvcf_core.errors import InvalidRequestError
 
 from .callbacks import with_astream_callbacks, with_callbacks, with_stream_callbacks
-from .messages import MediaBlock, to_core_messages
+from .messages import MediaBlock, reads_files, to_core_messages
 from .responses import (
     achat_responses,
     acompletions,
@@ -168,7 +169,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """The same as `stream_chat`, async: await it, and iterate over what it returns."""
-        return self._astream_chat(messages, kwargs)
+        return await self._astream_chat(messages, kwargs)
 
     # Complete
 
@@ -205,7 +206,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """The same as `stream_complete`, async: await it, and iterate over what it returns."""
-        return acompletions(self._astream_chat(self._conversation(prompt, formatted), kwargs))
+        return acompletions(await self._astream_chat(self._conversation(prompt, formatted), kwargs))
 
     def _conversation(self, prompt: str, formatted: bool) -> list[ChatMessage]:
         if not isinstance(prompt, str):
@@ -217,33 +218,37 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         return [ChatMessage(role=MessageRole.USER, content=prompt)]
 
     def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
-        return chat_response(
-            self._client.complete(
-                self._build_request(to_core_messages(messages, self.warn), given, stream=False)
-            )
-        )
+        call = self._build_chat(messages, given, stream=False)
+        return chat_response(self._client.complete(call))
 
     async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
-        call = self._build_request(to_core_messages(messages, self.warn), given, stream=False)
+        call = await self._abuild_chat(messages, given, stream=False)
         return chat_response(await self._client.acomplete(call))
 
     def _stream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseGen:
-        return chat_responses(
-            self._client.stream(
-                self._build_request(to_core_messages(messages, self.warn), given, stream=True)
-            )
-        )
+        call = self._build_chat(messages, given, stream=True)
+        return chat_responses(self._client.stream(call))
 
-    def _astream_chat(
+    async def _astream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseAsyncGen:
-        return achat_responses(
-            self._client.astream(
-                self._build_request(to_core_messages(messages, self.warn), given, stream=True)
-            )
-        )
+        call = await self._abuild_chat(messages, given, stream=True)
+        return achat_responses(self._client.astream(call))
+
+    def _build_chat(
+        self, messages: Sequence[ChatMessage], given: dict[str, Any], *, stream: bool
+    ) -> ChatRequest:
+        return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)
+
+    async def _abuild_chat(
+        self, messages: Sequence[ChatMessage], given: dict[str, Any], *, stream: bool
+    ) -> ChatRequest:
+        """As `_build_chat`, in a thread where a file has to be read for it."""
+        if reads_files(messages):
+            return await asyncio.to_thread(self._build_chat, messages, given, stream=stream)
+        return self._build_chat(messages, given, stream=stream)
 
     # Tools
 

@@ -235,6 +235,26 @@ def _reasoning(message: ChatMessage) -> str | None:
     return _text(extra.get("reasoning_content")) or _text(extra.get("thinking"))
 
 
+def reads_files(messages: Sequence[ChatMessage]) -> bool:
+    """Whether a file has to be read to send these messages, which may block."""
+    return any(_reads_file(block) for message in messages for block in message.blocks)
+
+
+def _reads_file(block: BaseContentBlock) -> bool:
+    if isinstance(block, CitableBlock):
+        return any(_reads_file(inner) for inner in block.content)
+    if isinstance(block, CitationBlock):
+        return _reads_file(block.cited_content)
+    if isinstance(block, DocumentBlock):
+        data: object = block.data
+    elif isinstance(block, ImageBlock | AudioBlock | VideoBlock):
+        data = _described(block)[1]
+    else:
+        return False
+    is_file = isinstance(data, IOBase) and not isinstance(data, BytesIO)
+    return is_file or (data is None and block.path is not None)
+
+
 def tool_calls_of(message: ChatMessage) -> list[tuple[str, str, Any]]:
     """Id, name and arguments (JSON text or an object) of every tool call in an answer.
 

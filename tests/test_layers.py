@@ -70,6 +70,7 @@ ORDER = (
     "protocol.chat",
     "protocol.model_list",
     "protocol",
+    "transport.registry",
     "transport.rate_limiter",
     "transport.sliding_window",
     "transport.file_limiter",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import pickle
@@ -157,7 +158,8 @@ class BaseNVCF(Settings):
         progress: Callable[[int, int], None] | None,
     ) -> Media:
         """As `_upload_media`."""
-        media, uploading = self._uploading(source, mime_type, progress)
+        # In a thread: the file is opened, and its beginning read.
+        media, uploading = await asyncio.to_thread(self._uploading, source, mime_type, progress)
         asset = await self._client.arun(uploading, self._own_options())
         return replace(media, source=None, asset_id=asset.id)
 

@@ -1,20 +1,36 @@
-"""JSON out, naming what cannot be JSON; JSON in, mending lone surrogates; checked access to its fields."""
+"""JSON out, naming what cannot be JSON; JSON in, mending lone surrogates; access to its fields; `Retry-After`."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
+import time
 from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
 from pydantic_core import from_json
 
 from .errors import InvalidRequestError
 
-__all__ = ["JSON", "dump_json", "get_int", "get_list", "get_object", "get_text", "parse_json"]
+__all__ = [
+    "JSON",
+    "LONGEST_DOCUMENT",
+    "dump_json",
+    "get_int",
+    "get_list",
+    "get_object",
+    "get_text",
+    "parse_json",
+    "retry_after",
+]
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 """Any JSON value."""
+
+LONGEST_DOCUMENT = 32 * 1024 * 1024
+"""Bytes of one JSON document, past which it is refused: its objects take some thirty times as much memory."""
 
 
 def dump_json(content: object) -> bytes:
@@ -106,3 +122,25 @@ def get_list(value: object, key: str) -> list[Any]:
     """A field that is a list; empty where it is anything else."""
     found = value.get(key) if isinstance(value, dict) else None
     return found if isinstance(found, list) else []
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that `Retry-After` asks to wait: a number, or a date set against the response's own
+    `Date`, or else against this machine's clock."""
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    value = value.strip()
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+        return float(value)
+    until, now = _date(value), _date(headers.get("date", ""))
+    if until is None:
+        return None
+    return max(0.0, until - (time.time() if now is None else now))
+
+
+def _date(value: str) -> float | None:
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -311,6 +311,17 @@ async def test_the_limits_of_size(core: Any, nvcf_emulator: Emulator) -> None:
         asked.complete(asked.messages("hi", None))
 
 
+async def test_one_json_document_has_a_limit_of_its_own(way: Any, nvcf_emulator: Emulator) -> None:
+    """Of a stream, too, where the server answers it with one document."""
+    nvcf_emulator.raw(
+        chunks=[b'{"choices": [', *[b"{}," * 350_000] * 33],
+        headers={"content-type": "application/json"},
+    )
+    with pytest.raises(errors.InvalidResponseError, match=f"longer than {32 << 20} bytes"):
+        await way(max_retries=0).ask()
+    assert len(nvcf_emulator.chats) == 1
+
+
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("mode", ["whole"])
 @pytest.mark.parametrize("kind", ["reset", "403"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nvcf_core import FileLimiter
-from nvcf_core.errors import InvalidRequestError
+from nvcf_core.errors import InvalidRequestError, RateLimitError
 from nvcf_emulator import Emulator
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -82,6 +82,22 @@ def test_every_try_asks_it_and_tells_it(
             ask(model, stream=stream)
     word = "acquire_async" if asynchronous else "acquire"
     assert limiter.calls == [word, (429, 0.0), word, (200, None)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [("0.25", 0.25), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", None)],
+)
+@pytest.mark.parametrize("framework", ["langchain", "llamaindex"])
+def test_it_learns_the_seconds_in_every_form_of_the_header(
+    nvcf_emulator: Emulator, framework: str, asked: str, seconds: float | None
+) -> None:
+    limiter = Recorder()
+    nvcf_emulator.fail(429, retry_after=asked)
+    model = make(framework, nvcf_emulator, request_limiter=limiter, max_retries=0)
+    with model, pytest.raises(RateLimitError):
+        ask(model, stream=False)
+    assert limiter.calls == ["acquire", (429, seconds)]
 
 
 def test_polls_and_uploads_do_not_ask_it(nvcf_emulator: Emulator) -> None:

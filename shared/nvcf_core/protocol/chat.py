@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from nvcf_core.errors import AuthenticationError, NotFoundError
 from nvcf_core.exchange import Flow, Request, Response
@@ -49,7 +51,7 @@ def _converse(
 ) -> Flow[Response]:
     uploaded = yield from _upload(call, cache, now)
     try:
-        response: Response = yield from send_with_retries(_ask(call, uploaded), retries)
+        response: Response = yield from _send(call, uploaded, retries)
     except NotFoundError as error:
         lost = cache.ids_in(error.response.text)
         if not lost:
@@ -57,7 +59,7 @@ def _converse(
         for asset_id in lost:
             cache.invalidate(asset_id)
         uploaded = yield from _upload(call, cache, now)
-        response = yield from send_with_retries(_ask(call, uploaded), retries)
+        response = yield from _send(call, uploaded, retries)
     if response.status == 202:
         response = yield from poll_until_done(call, response)
     if response.status == 302:
@@ -70,6 +72,31 @@ def _upload(call: ChatRequest, cache: UploadCache, now: float) -> Flow[dict[Cont
     if not uploads or call.nvcf_url is None:
         return {}
     return (yield from AssetApi(call.nvcf_url, call.retry, cache).upload_all(uploads, now))
+
+
+def _send(
+    call: ChatRequest, uploaded: Mapping[ContentKey, str], retries: Retries
+) -> Flow[Response]:
+    try:
+        return (yield from send_with_retries(_ask(call, uploaded), retries))
+    except NotFoundError as error:
+        error.add_hint(_not_found_hint(call, error.response.text))
+        raise
+
+
+def _not_found_hint(call: ChatRequest, text: str) -> str:
+    """What may be missing: an asset of the user's, the API below `base_url`, or the model."""
+    for item in call.deliveries.items:
+        if item.asset_id is not None and item.asset_id in text:
+            return f"Asset {item.asset_id} is gone: assets are kept for 24 hours. upload() it again"
+    url = urlsplit(call.url)
+    asked = f"{url.scheme}://{url.netloc}{url.path}"
+    if not re.search(r"/v\d", url.path):
+        return f"{asked} was asked: base_url should end in /v1"
+    return (
+        f"{call.spec.id} was asked for at {asked}: the account may lack it, or it may have been retired. "
+        "available_models() lists the models; check model, base_url and function_id"
+    )
 
 
 def _ask(call: ChatRequest, uploaded: Mapping[ContentKey, str]) -> Request:

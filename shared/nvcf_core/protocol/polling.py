@@ -46,6 +46,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
     accept = "text/event-stream" if call.stream else "application/json"
     url = f"{call.poll_url}/{request_id}"
     response, at, pause, failures = accepted, accepted.received_at, 0.0, 0
+    failure: NVCFError | None = None
     deadline = accepted.received_at + call.poll_timeout
     while response.status == 202:
         left = deadline - at
@@ -61,6 +62,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
             url,
             {"accept": accept, POLL_SECONDS_HEADER: hold},
             delay=pause,
+            failure=failure,
             stream=True,
             read_timeout=wait,
         )
@@ -70,11 +72,13 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
             if isinstance(error, APITimeoutError) and error.failed_at >= deadline:
                 raise _polled_too_long(call, request_id) from error
             delay = call.retry.delay(failures, error)
-            if delay is None:
+            if delay is None or error is failure:  # Raised again: the process can afford no retry.
                 raise
-            at, pause, failures = _error_time(error, at + pause), delay, failures + 1
+            at, pause = _error_time(error, at + pause), delay
+            failure, failures = error, failures + 1
             continue
-        held, at, failures = response.received_at - at - pause, response.received_at, 0
+        held, at = response.received_at - at - pause, response.received_at
+        failure, failures = None, 0
         pause = 0.0 if held >= 1.0 else min(max(pause * 2, 0.1), _SLOWEST_POLL)
         _report_progress(call.on_progress, response)
     return response

@@ -10,6 +10,7 @@ from typing import Any
 
 from nvcf_core.exchange import Body, ByteSource
 from nvcf_core.media.delivery import ContentKey, Delivery
+from nvcf_core.media.sources import Base64Source, BytesSource
 from nvcf_core.media.tags import contains_tag, escape_media_tags
 from nvcf_core.messages import TAGS, Message, Part, ToolCall
 from nvcf_core.models.spec import ModelSpec
@@ -21,7 +22,10 @@ __all__ = ["JOINED_UP_TO", "Json", "MessageEncoder", "StreamedBody"]
 Json = dict[str, Any]
 
 JOINED_UP_TO = 1 << 18
-"""Bytes of a body up to which it is sent in one piece."""
+"""Bytes of a body up to which it is sent in one piece, where no file has to be read for it."""
+
+_IN_MEMORY = (BytesSource, Base64Source)
+"""Sources that can be read without blocking. Files are read where the body is sent, async in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +180,8 @@ class MessageEncoder:
                 pieces.append(piece)
                 length += len(piece)
         body = StreamedBody(tuple(pieces), length)
-        return b"".join(body.chunks()) if length <= JOINED_UP_TO else body
+        in_memory = all(isinstance(source, _IN_MEMORY) for source in self._sources)
+        return b"".join(body.chunks()) if in_memory and length <= JOINED_UP_TO else body
 
 
 def _delivery(part: Part) -> Delivery:

@@ -79,8 +79,7 @@ class ChoiceAccumulator:
         calls = self._calls(pieces) if pieces and not self.stopped else _NO_CALLS
         refusal = said.get("refusal")
         refusal = refusal if isinstance(refusal, str) else ""
-        logprobs = choice.get("logprobs")
-        logprobs = logprobs if logprobs and isinstance(logprobs, dict) else None
+        logprobs = _logprobs(choice.get("logprobs"))
         if choice.get("finish_reason"):
             self.finish_reason = get_text(choice, "finish_reason") or self.finish_reason
         if not (text or reasoning or calls or refusal or logprobs):
@@ -245,3 +244,20 @@ def content_text(content: object) -> str:
 def choices_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The choices of an answer's body; what is not an object is left out."""
     return [choice for choice in get_list(body, "choices") if isinstance(choice, dict)]
+
+
+def _logprobs(value: object) -> dict[str, Any] | None:
+    """Log probabilities; None where they have not the documented types."""
+    if not value or not isinstance(value, dict):
+        return None
+    known = [value[name] for name in ("content", "refusal") if value.get(name) is not None]
+    return value if all(map(_are_tokens, known)) else None
+
+
+def _are_tokens(entries: object) -> bool:
+    return isinstance(entries, list) and all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("token"), str)
+        and isinstance(entry.get("logprob", 0.0), (int, float))
+        for entry in entries
+    )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pydantic_core import from_json
@@ -22,9 +20,9 @@ from nvcf_core.errors import (
     ServerError,
 )
 from nvcf_core.exchange import Response
-from nvcf_core.wire import get_int, get_object, get_text
+from nvcf_core.wire import get_int, get_object, get_text, retry_after
 
-__all__ = ["describe_error_body", "named_status", "retry_after", "status_error"]
+__all__ = ["describe_error_body", "named_status", "status_error"]
 
 _LONGEST_DETAIL = 2_000
 """Characters of a service's own explanation that an error shows."""
@@ -43,7 +41,6 @@ _HINTS: Mapping[int, str] = {
     401: "Set NVIDIA_API_KEY, or pass api_key",
     402: "The account's credits are spent",
     403: "Check the key (NVIDIA_API_KEY or api_key) and what its account may use",
-    404: "available_models() lists the models; check model, base_url and function_id",
     410: "Choose another model: available_models() lists them",
     429: "requests_per_minute=… keeps below the account's limit",
 }
@@ -134,25 +131,3 @@ def _validation(item: object) -> str:
     place = item.get("loc")
     where = ".".join(str(step) for step in place) if isinstance(place, list) else ""
     return f"{where}: {item.get('msg')}" if where else str(item.get("msg"))
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `Retry-After` asks to wait: a number, or a date set against the response's own
-    `Date`, or else against this machine's clock."""
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    value = value.strip()
-    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
-        return float(value)
-    until, now = _date(value), _date(headers.get("date", ""))
-    if until is None:
-        return None
-    return max(0.0, until - (time.time() if now is None else now))
-
-
-def _date(value: str) -> float | None:
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -8,7 +8,7 @@ from typing import Any
 from nvcf_core.errors import InvalidResponseError, StreamInterruptedError
 from nvcf_core.exchange import Response
 from nvcf_core.messages import Chunk
-from nvcf_core.wire import get_text, parse_json
+from nvcf_core.wire import LONGEST_DOCUMENT, get_text, parse_json
 
 from .choice import ChoiceAccumulator, choices_of, parse_usage
 from .error_body import describe_error_body, named_status, status_error
@@ -18,7 +18,7 @@ from .tool_arguments import FAILED, cut_reason
 __all__ = ["LONGEST_ANSWER", "JSONBodyDecoder"]
 
 LONGEST_ANSWER = 256 * 1024 * 1024
-"""Bytes of a whole answer, past which it is refused unless told otherwise."""
+"""Bytes of a whole answer, decoded, past which it is refused, however many events it comes in."""
 
 
 class JSONBodyDecoder:
@@ -27,13 +27,13 @@ class JSONBodyDecoder:
     Args:
         response: its head.
         reading: how it is to be read.
-        longest_answer: bytes past which it is refused.
+        longest_document: bytes past which it is refused.
     """
 
     def __init__(
-        self, response: Response, reading: DecodeOptions, longest_answer: int = LONGEST_ANSWER
+        self, response: Response, reading: DecodeOptions, longest_document: int = LONGEST_DOCUMENT
     ) -> None:
-        self._longest_answer = longest_answer
+        self._longest_document = longest_document
         self._response = response
         self._request_id = response.headers.get("nvcf-reqid")
         self._reading = reading
@@ -66,12 +66,12 @@ class JSONBodyDecoder:
         """Take the next bytes. The chunks come at the end.
 
         Raises:
-            InvalidResponseError: it is longer than `longest_answer`.
+            InvalidResponseError: it is longer than `longest_document`.
         """
         self._pieces.append(data)
         self._length += len(data)
-        if self._length > self._longest_answer:
-            raise self._invalid(f"the answer is longer than {self._longest_answer} bytes")
+        if self._length > self._longest_document:
+            raise self._invalid(f"the answer is longer than {self._longest_document} bytes")
         return []
 
     def flush(self) -> list[Chunk]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 
 from nvcf_core.errors import APITimeoutError, InvalidRequestError, InvalidResponseError
-from nvcf_core.exchange import Request
+from nvcf_core.exchange import Request, Stage
+from nvcf_core.wire import LONGEST_DOCUMENT
 
 __all__ = ["BoundedBody", "LengthGuard", "pause_too_long"]
 
 _LONGEST_PROBLEM = 1 << 20
 """Bytes of an error's body that are read."""
 
-_LONGEST_BODY = 256 << 20
-"""Bytes of any other body that is read at once."""
+_LONGEST_RESULT = 256 << 20
+"""Bytes of a fetched result, which is a zip. Any other body that is read at once is one JSON document."""
 
 
 def pause_too_long(limit: float | None, name: str) -> APITimeoutError:
@@ -22,10 +23,16 @@ def pause_too_long(limit: float | None, name: str) -> APITimeoutError:
 
 
 class BoundedBody:
-    """A body that is read whole, within bounds. Of an error only the beginning counts."""
+    """A body that is read whole, within bounds. Of an error only the beginning counts.
 
-    def __init__(self, status: int) -> None:
-        self._limit = _LONGEST_BODY if status < 300 else _LONGEST_PROBLEM
+    Args:
+        status: of the response.
+        stage: what the request was for.
+    """
+
+    def __init__(self, status: int, stage: Stage) -> None:
+        longest = _LONGEST_RESULT if stage == "fetch" else LONGEST_DOCUMENT
+        self._limit = longest if status < 300 else _LONGEST_PROBLEM
         self._may_cut = status >= 300
         self._pieces: list[bytes] = []
         self._length = 0

@@ -15,6 +15,7 @@ from nvcf_core.config.endpoints import origin
 from nvcf_core.config.options import RequestOptions
 from nvcf_core.errors import APITimeoutError, NVCFError
 from nvcf_core.exchange import Flow, Request, Response, Step
+from nvcf_core.wire import retry_after
 
 from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
@@ -225,9 +226,8 @@ class _Sending:
         if self._limiter is not None:
             self._limiter.on_response(status)
         if request.stage == "ask" and self._options.request_limiter is not None:
-            asked = response.headers.get("retry-after", "")
-            seconds = float(asked) if asked.isdecimal() and len(asked) < 10 else None
-            self._options.request_limiter.feedback(status, seconds)
+            headers = dict(response.headers.items())
+            self._options.request_limiter.feedback(status, retry_after(headers))
         if status < 400 and request.failure is None:
             self._budget().bring_back()
         if request.stream and status == 200:
@@ -237,7 +237,7 @@ class _Sending:
             limits.piece_by_piece(None, "timeout")  # It may be large.
         else:
             limits.as_a_whole()
-        body = BoundedBody(status)
+        body = BoundedBody(status, request.stage)
         await self._backend.read_into(body, response)
         return self._as_response(response, body.body())
 

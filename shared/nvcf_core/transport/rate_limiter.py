@@ -10,6 +10,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from nvcf_core.locks import Lock
 
+from .registry import Registry
+
 __all__ = ["WINDOW", "RateLimiter", "RequestLimiter", "Reservation", "shared_rate_limiter"]
 
 WINDOW = 60.05
@@ -148,9 +150,9 @@ class RateLimiter:
                 self._share = min(1.0, self._share + 0.05)
 
 
-_limiters: dict[tuple[str, str], RateLimiter] = {}
+_limiters: Registry[tuple[str, str], RateLimiter] = Registry(RateLimiter)
 
 
 def shared_rate_limiter(key_digest: str, host: str) -> RateLimiter:
     """The limiter of a key at a host, one for the whole process."""
-    return _limiters.setdefault((key_digest, host), RateLimiter())
+    return _limiters.get((key_digest, host))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from nvcf_core.errors import APITimeoutError
 from nvcf_core.locks import Lock
 
+from .registry import Registry
+
 __all__ = ["RetryBudget", "shared_retry_budget"]
 
 _FULL = 500
@@ -35,9 +37,9 @@ class RetryBudget:
                 self._tokens = min(self._tokens + 1, _FULL)
 
 
-_budgets: dict[tuple[str, tuple[str, str, int | None]], RetryBudget] = {}
+_budgets: Registry[tuple[str, tuple[str, str, int | None]], RetryBudget] = Registry(RetryBudget)
 
 
 def shared_retry_budget(key_digest: str, origin: tuple[str, str, int | None]) -> RetryBudget:
-    """The budget of a key at an origin, one for the whole process."""
-    return _budgets.setdefault((key_digest, origin), RetryBudget())
+    """The budget of a key at an origin (scheme, host and port), one for the whole process."""
+    return _budgets.get((key_digest, origin))

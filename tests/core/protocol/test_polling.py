@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nvcf_core import BaseNVCF
-from nvcf_core.errors import PollingTimeoutError
+from nvcf_core.errors import APIConnectionError, PollingTimeoutError
 from nvcf_core.exchange import Response
 from nvcf_core.protocol.polling import poll_until_done
 
@@ -50,3 +50,16 @@ def test_a_service_that_does_not_hold_is_not_pressed(
     with pytest.raises(PollingTimeoutError, match="poll_timeout"):
         driven.give(Response(202, {}, received_at=at))
     assert [asked.delay for asked in driven.requests] == pytest.approx(pauses)
+
+
+def test_a_poll_after_a_failed_one_takes_from_the_retry_budget(hand: Any, say: Any) -> None:
+    call = BaseNVCF(model=KIMI)._build_request([say("hi")], {}, stream=False)
+    driven = hand(poll_until_done(call, Response(202, {"nvcf-reqid": "req-1"}, received_at=1.0)))
+    assert driven.start().failure is None
+    lost = APIConnectionError("reset")
+    assert driven.give(lost).failure is lost
+    assert driven.give(Response(202, {}, received_at=2.0)).failure is None
+    assert driven.give(lost).failure is lost
+    with pytest.raises(APIConnectionError) as caught:
+        driven.give(lost)  # As the driver does, where the process can afford no retry.
+    assert caught.value is lost

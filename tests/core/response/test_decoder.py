@@ -344,7 +344,7 @@ def test_an_event_that_is_too_long(decoded: Any) -> None:
 
 
 def test_a_whole_answer_that_is_too_long() -> None:
-    decoder = JSONBodyDecoder(Response(200, {}), DecodeOptions(), longest_answer=100)
+    decoder = JSONBodyDecoder(Response(200, {}), DecodeOptions(), longest_document=100)
     assert decoder.feed(b"x" * 100) == []
     with pytest.raises(InvalidResponseError, match="longer than 100 bytes") as caught:
         decoder.feed(b"x")
@@ -415,3 +415,20 @@ def test_an_error_before_anything_else_is_the_status_it_names(
     assert caught.value.status == want["status"]
     assert caught.value.request_id == "req-1"
     assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["x", [1], {"content": "x"}, {"content": [1]}, {"content": [{"token": 5, "logprob": -1}]},
+     {"content": [{"token": "a", "logprob": "b"}]}, {"refusal": {}}],
+)  # fmt: skip
+@pytest.mark.parametrize("streamed", [False, True])
+def test_log_probabilities_of_an_odd_type_are_left_out(odd: Any, streamed: bool) -> None:
+    place = {"delta" if streamed else "message": {"role": "assistant", "content": "hi"}}
+    choice = {"index": 0, **place, "logprobs": odd, "finish_reason": "stop"}
+    data = json.dumps({"id": "a", "choices": [choice]}).encode()
+    kind = "text/event-stream" if streamed else "application/json"
+    decoder = decoder_for(Response(200, {"content-type": kind}), DecodeOptions())
+    decoder.feed(b"data: " + data + b"\n\ndata: [DONE]\n\n" if streamed else data)
+    decoder.flush()
+    assert (decoder.snapshot().text, decoder.snapshot().logprobs) == ("hi", None)

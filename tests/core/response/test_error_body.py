@@ -18,8 +18,9 @@ from pydantic import SecretStr
 from nvcf_core import Chunk, ToolCall, errors
 from nvcf_core.errors import APIStatusError, NVCFError
 from nvcf_core.exchange import Response
-from nvcf_core.response.error_body import describe_error_body, retry_after, status_error
+from nvcf_core.response.error_body import describe_error_body, status_error
 from nvcf_core.transport.redaction import redact, redact_response
+from nvcf_core.wire import retry_after
 
 FOLDER = Path(__file__).parents[2] / "replies"
 EXPECTED = {
@@ -87,7 +88,6 @@ def test_every_status(status: int) -> None:
         (401, "NVIDIA_API_KEY"),
         (402, "credits"),
         (403, "NVIDIA_API_KEY"),
-        (404, "available_models()"),
         (410, "available_models()"),
         (429, "requests_per_minute"),
     ],

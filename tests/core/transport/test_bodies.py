@@ -20,7 +20,7 @@ from nvcf_core.transport import bodies as bodies_module
 async def test_a_reply_that_is_longer_than_any(
     ask: Any, adapter: Any, server: Any, say: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(bodies_module, "_LONGEST_BODY", 100)
+    monkeypatch.setattr(bodies_module, "LONGEST_DOCUMENT", 100)
     monkeypatch.setattr(bodies_module, "_LONGEST_PROBLEM", 50)
     server.fail(500, body=b"x" * 1000)
     with pytest.raises(ServerError) as caught:

@@ -37,7 +37,7 @@ class Asked:
         http = await self.backend.open()
         prepared = http.prepare(request, None, KEY, options)
         response = await self.backend.send(prepared)
-        body = BoundedBody(response.status_code)
+        body = BoundedBody(response.status_code, "models")
         try:
             if limits:
                 prepared.limits.piece_by_piece(limits["pause"], "stream_chunk_timeout")

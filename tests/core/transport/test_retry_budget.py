@@ -35,3 +35,5 @@ def test_one_for_each_key_and_origin() -> None:
     assert shared_retry_budget("key", here) is shared_retry_budget("key", here)
     assert shared_retry_budget("key", here) is not shared_retry_budget("other", here)
     assert shared_retry_budget("key", here) is not shared_retry_budget("key", ("https", "b", 443))
+    other_port = shared_retry_budget("key", ("https", "a.org", 8443))
+    assert shared_retry_budget("key", here) is not other_port
