@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall
@@ -157,22 +158,23 @@ class ChunkConverter:
         self._include_headers = include_headers
 
     def convert(self, chunk: Chunk) -> tuple[ChatGenerationChunk, ...]:
-        """The message chunks that a chunk of the core becomes: one, and at the end sometimes two."""
+        """The message chunks that a chunk of the core becomes: one, and at the end up to three."""
         if chunk.tool_calls:
             self._calls.add(chunk)
         if not chunk.last:
             return (ChatGenerationChunk(message=_piece(chunk)),)
-        last = ChatGenerationChunk(
+        spoilers = self._invalidating_fragments(chunk.finish_reason)
+        if not spoilers:
+            return (self._last(chunk),)
+        # The arguments that arrive with the last chunk stand before the ends that invalidate them.
+        before = [_fragments_alone(part) for part in (_fragments(chunk), spoilers) if part]
+        return *before, self._last(replace(chunk, tool_calls=()))
+
+    def _last(self, chunk: Chunk) -> ChatGenerationChunk:
+        return ChatGenerationChunk(
             message=_last_piece(chunk, self._include_headers),
             generation_info=_generation_info(chunk),
         )
-        spoilers = self._invalidating_fragments(chunk.finish_reason)
-        if not spoilers:
-            return (last,)
-        spoiler = AIMessageChunk(
-            content="", tool_call_chunks=spoilers, response_metadata=_SAID_BY_US
-        )
-        return ChatGenerationChunk(message=spoiler), last
 
     def _invalidating_fragments(self, finish_reason: str | None) -> list[ToolCallChunk]:
         """Last fragments for the calls that must not be made.
@@ -185,6 +187,14 @@ class ChunkConverter:
             for read in parse_tool_calls(self._calls.tool_calls, finish_reason)
             if read.arguments is None and _would_be_completed(read.call.arguments)
         ]
+
+
+def _fragments_alone(fragments: list[ToolCallChunk]) -> ChatGenerationChunk:
+    return ChatGenerationChunk(
+        message=AIMessageChunk(
+            content="", tool_call_chunks=fragments, response_metadata=_SAID_BY_US
+        )
+    )
 
 
 def _piece(chunk: Chunk) -> AIMessageChunk:

@@ -208,7 +208,12 @@ def test_a_closing_tag_behind_an_opening_one_is_text(
     ("usage", "tokens"),
     [
         ({"prompt_tokens": 12.0, "completion_tokens": 3.0, "total_tokens": 15.0}, (12, 3, 15)),
+        ({"prompt_tokens": 12, "completion_tokens": None}, (12, 0, 12)),
         ({"prompt_tokens": "12", "completion_tokens": None}, None),
+        ({"prompt_tokens": 12.5, "completion_tokens": 3}, None),
+        ({"prompt_tokens": "12", "completion_tokens": 3}, None),
+        ({"prompt_tokens": -1, "completion_tokens": 3}, None),
+        ({"prompt_tokens": True, "completion_tokens": 3}, None),
         ({}, None),
     ],
 )

@@ -80,6 +80,8 @@ _NOTHING = ["", None, "null", "None", "{}", " ", "[]", [], {}, '""', '"{}"', '"n
 
 CASES = (
     Case("half_of_the_arguments", ((piece('{"amount": 12'),),), bad=("pay",)),
+    Case("half_a_name", ((piece('{"amo'),),), bad=("pay",)),
+    Case("half_a_name_in_pieces", ((piece("{"),), (piece('"amo', None, None),)), bad=("pay",)),
     Case("half_without_finish", ((piece('{"amount": 12'),),), bad=("pay",), finish_reason=None),
     Case("no_json", ((piece("12 please"),),), bad=("pay",), finish_reason="stop"),
     Case("a_list", ((piece("[12]"),),), bad=("pay",)),
@@ -88,6 +90,9 @@ CASES = (
         for reason in ("length", "content_filter")
         for kind, arguments in (
             ("half", '{"amount": 12'),
+            ("in_a_name", '{"amo'),
+            ("in_a_text", '{"note": "a'),
+            ("in_an_escape", '{"note": "a\\'),
             ("empty", ""),
             ("whole", '{"amount": 12}'),
         )

@@ -211,9 +211,12 @@ def _comparable(arguments: str) -> str:
 
 
 def parse_usage(usage: object) -> Usage | None:
-    """Token counts, from the service's own object. None where it has no count in it."""
-    counts = ("prompt_tokens", "completion_tokens", "total_tokens")
-    if not isinstance(usage, Mapping) or all(get_int(usage, name) is None for name in counts):
+    """Token counts, from the service's own object. None where it has no count in it, or one that cannot be."""
+    if not isinstance(usage, Mapping):
+        return None
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    counts = [get_int(usage, name) for name in names if usage.get(name) is not None]
+    if not counts or any(count is None or count < 0 for count in counts):
         return None
     prompt = get_int(usage, "prompt_tokens") or 0
     completion = get_int(usage, "completion_tokens") or 0
