@@ -9,6 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 DOWNSTREAM := .venv-downstream
+# Old versions warn of what newer ones have mended.
+OLD_WARNINGS := -W default -W error::nvcf_core.errors.NVCFWarning -W error::ResourceWarning
+# A busy machine may fail a test that waits for it: what failed is run once more by itself, and fails if it fails again.
+FAILED_ONCE := --last-failed --last-failed-no-failures none
 # Quiet but for errors.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
