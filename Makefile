@@ -118,7 +118,7 @@ $(LOWEST)/made: pyproject.toml $(VENV)/made
 	  | grep -E '^(httpx|pydantic|langchain-core|llama-index-core)==' | tee $(LOWEST)/versions.txt
 	@grep -v httpx $(LOWEST)/versions.txt > $(LOWEST)/constraints.txt
 	@grep httpx $(LOWEST)/versions.txt > $(LOWEST)/overrides.txt  # langchain-tests asks for a newer one.
-	@$(BIN)/uv pip install -q --python $(LOWEST)/bin/python --constraints $(LOWEST)/constraints.txt \
+	@$(BIN)/uv pip install -q --link-mode copy --python $(LOWEST)/bin/python --constraints $(LOWEST)/constraints.txt \
 	  --overrides $(LOWEST)/overrides.txt --editable '.[test]'
 	@touch $@
 

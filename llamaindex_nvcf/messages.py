@@ -237,7 +237,10 @@ def _reasoning(message: ChatMessage) -> str | None:
 
 def reads_files(messages: Sequence[ChatMessage]) -> bool:
     """Whether a file has to be read to send these messages, which may block."""
-    return any(_reads_file(block) for message in messages for block in message.blocks)
+    # What is not a message is refused where it is converted.
+    return any(
+        _reads_file(block) for message in messages for block in getattr(message, "blocks", ())
+    )
 
 
 def _reads_file(block: BaseContentBlock) -> bool:

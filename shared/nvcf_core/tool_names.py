@@ -6,7 +6,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-_REFUSED = re.compile(r"[^a-zA-Z0-9_-]")
+_REFUSED = re.compile(r"[^a-zA-Z0-9_\ud800-\udfff-]")
+"""Halves of surrogate pairs are left in: such a name is an error, which is told where the body is made."""
 
 _LONGEST_NAME = 64
 

@@ -402,6 +402,9 @@ def test_a_server_that_is_not_there(nvcf: Any, closed_port: int) -> None:
     assert "ConnectError" in probe["detail"]
 
 
+@pytest.mark.skipif(
+    httpx.__version__.startswith("0.27"), reason="it ignores a file that is not there"
+)
 def test_certificates_that_cannot_be_used(nvcf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
     ended = nvcf("verify", GEMMA, "--base-url", "https://127.0.0.1:1/v1", "--json")

@@ -199,8 +199,13 @@ def register(spec: ModelSpec) -> None:
 
 def unregister(model: str) -> None:
     """Undo `register`: a documented model has its own row again, any other one none."""
-    _MODELS.pop(model, None)
-    _MODELS.update((row.id, row) for row in _ROWS if row.id == model)
+    documented = next((row for row in _ROWS if row.id == model), None)
+    if documented is None:
+        _MODELS.pop(model, None)
+    else:
+        _MODELS[model] = (
+            documented  # In its old place: the order of the rows is that of the documentation.
+        )
 
 
 def known_models() -> tuple[ModelSpec, ...]:

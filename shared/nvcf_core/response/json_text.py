@@ -87,6 +87,8 @@ def partial_answer(text: str, objects_only: bool = False) -> Any:
 
 
 def _complete(text: str) -> Any:
+    if (len(text) - len(text.rstrip("\\"))) % 2:
+        text = text[:-1]  # Half of an escape, of which parsers make different things.
     try:
         return from_json(text, allow_partial="trailing-strings")
     except ValueError:
