@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import ResponseMode
 from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle
+from packaging.version import Version
 from rank_bm25 import BM25Okapi
 
 from llamaindex_nvcf import NVCF
@@ -85,6 +87,8 @@ def engine_of(kind: str, llm: NVCF, retriever: Words) -> BaseChatEngine:
     return kinds[kind].from_defaults(retriever=retriever, system_prompt="Be brief.", **common)
 
 
+OLD_SIMPLE_ENGINE = Version(version("llama-index-core")) < Version("0.14.24")
+
 ENGINES = [
     "simple", "context", "condense question", "condense plus context", "pictures in context",
     "pictures condensed",
@@ -110,6 +114,8 @@ def said(engine: BaseChatEngine, question: str, mode: str) -> str:
 @pytest.mark.parametrize("mode", ["chat", "stream", "achat", "astream"])
 @pytest.mark.parametrize("kind", ENGINES)
 def test_every_chat_engine_twice(server: Emulator, llm: NVCF, retriever: Words, kind: str, mode):
+    if kind == "simple" and "stream" in mode and llm.model != GEMMA and OLD_SIMPLE_ENGINE:
+        pytest.skip("the SimpleChatEngine before llama-index-core 0.14.24 streams no reasoning")
     engine = engine_of(kind, llm, retriever)
     server.reply(text=["On", " Pharos", "."], reasoning="hm" if llm.model != GEMMA else None)
     assert said(engine, QUESTION, mode) == "On Pharos."
