@@ -46,9 +46,11 @@ _HINTS: Mapping[int, str] = {
 }
 
 _CONTEXT_LENGTH = re.compile(
-    r"maximum context length|context_length_exceeded|exceed_context_size_error|context window|prompt is too long",
+    r"context[ _](length|size|window)|maximum (model|input) length|max_(input|seq)_len"
+    r"|(prompt|input)( is)? too long|reduce the length of the (messages|prompt|input)|`max_new_tokens` must be <=",
     re.I,
 )
+"""What OpenAI, Anthropic, vLLM, SGLang, TensorRT-LLM, llama.cpp and TGI say of a prompt that is too long."""
 
 
 def status_error(response: Response) -> APIStatusError:

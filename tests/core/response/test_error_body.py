@@ -108,12 +108,34 @@ def test_only_a_409_of_the_bad_requests_may_be_tried_again() -> None:
         '{"error":{"code":"context_length_exceeded","message":"x"}}',
         "prompt is too long: 9 tokens",
         "exceeds the model's Context Window",
+        "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+        "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+        "Input is too long for requested model.",
+        "prompt too long; exceeded max context length by 9 tokens",
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000",
+        "Prompt length (5000) exceeds maximum input length (4096). Set max_input_len.",
+        "Please reduce the length of the messages or completion.",
+        '{"error":{"type":"exceed_context_size_error","message":"x"}}',
     ],
 )
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_conversation_that_is_too_long(text: str, status: int) -> None:
     assert type(status_error(Response(status, {}, text.encode()))) is errors.ContextLengthError
     assert type(status_error(Response(500, {}, text.encode()))) is errors.ServerError
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max_tokens must be at least 1, got 0",
+        "messages: field required",
+        "stop: the text is too long",
+        "response_format needs the context of a tool",
+        "tools[0].function.name: 65 characters are too long",
+    ],
+)
+def test_a_request_that_is_wrong_and_not_too_long(text: str) -> None:
+    assert type(status_error(Response(400, {}, text.encode()))) is errors.BadRequestError
 
 
 def test_degraded_is_an_outage_only_where_it_is_a_400() -> None:
