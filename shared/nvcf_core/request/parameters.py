@@ -29,6 +29,11 @@ _DEFAULTS: Mapping[str, Any] = {
     "store": False,
     "logit_bias": {},
     "logprobs": False,
+    "top_logprobs": 0,
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "response_format": {"type": "text"},
+    "service_tier": "auto",
 }
 """Values that mean what is not said. They are left out where the model's documentation lacks the field."""
 
@@ -93,8 +98,7 @@ def body_fields(
         value = getattr(settings, name)
         if value is not None:
             check_number(name, value, validator)
-            validator.warn_undocumented(name)
-            result.body[name] = value
+            _add_field(name, value, validator, result)
     _add_stop(settings.stop, validator, result)
     add_reasoning(settings, validator, result.body)
     if extra:
@@ -166,14 +170,21 @@ def _add_extra(
     if stream and isinstance(extra.get("n"), int) and extra["n"] > 1:
         raise validator.invalid_request("n", f"a stream has one answer, not n={extra['n']}")
     for name, value in extra.items():
-        if validator.spec.documents(name):
-            result.body[name] = value
-        elif not _is_default(name, value):
-            validator.warn_undocumented(name)
-            result.body[name] = value
+        _add_field(name, value, validator, result)
+
+
+def _add_field(name: str, value: object, validator: Validator, result: BodyFields) -> None:
+    """Send a field, but for one that the documentation lacks and that says nothing."""
+    if not validator.spec.documents(name):
+        if _is_default(name, value):
+            return
+        validator.warn_undocumented(name)
+    result.body[name] = value
 
 
 def _is_default(name: str, value: object) -> bool:
     """Whether it is what the service does anyway: a client of many models says so to each."""
     default = _DEFAULTS.get(name)
-    return default is not None and type(value) is type(default) and value == default
+    # True equals 1, and is not what 1 means.
+    same_kind = isinstance(value, bool) is isinstance(default, bool)
+    return default is not None and same_kind and value == default
