@@ -145,7 +145,7 @@ def plan_delivery(
     # What is uploaded is counted by `hash_uploads`, which may have to read files.
     _check_assets(len({item.asset_id for item in deliveries} - {None}), validator)
     if can_upload and validator.spec.assets:
-        deliveries = _upload_largest_until_it_fits(deliveries)
+        deliveries = _upload_largest_until_it_fits(deliveries, _may_be_assets(messages))
     planned = iter(deliveries)
     return (
         tuple(
@@ -225,12 +225,28 @@ def _checked_mime_type(media: Media, source: ByteSource, field: str, validator: 
     return mime_of_format(found, media.kind)
 
 
-def _upload_largest_until_it_fits(deliveries: Sequence[Delivery]) -> list[Delivery]:
+def _may_be_assets(messages: Sequence[Message]) -> list[bool]:
+    """For each medium, whether it may be an asset: these are referred to in the user's words alone."""
+    return [
+        message.role == "user"
+        for message in messages
+        for part in message.parts
+        if isinstance(part, Media)
+    ]
+
+
+def _upload_largest_until_it_fits(
+    deliveries: Sequence[Delivery], may_be_assets: Sequence[bool]
+) -> list[Delivery]:
     """Upload what is too large to go inline, and the largest of the rest until all of it fits."""
     planned = list(deliveries)
-    inline = [place for place, delivery in enumerate(planned) if delivery.method == "inline"]
+    inline = [
+        place
+        for place, delivery in enumerate(planned)
+        if delivery.method == "inline" and may_be_assets[place]
+    ]
     inline.sort(key=lambda place: planned[place].length)
-    total = sum(planned[place].length for place in inline)
+    total = sum(delivery.length for delivery in planned if delivery.method == "inline")
     while inline and (planned[inline[-1]].length > INLINE_LIMIT or total > INLINE_TOTAL):
         place = inline.pop()
         total -= planned[place].length

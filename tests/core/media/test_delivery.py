@@ -142,6 +142,20 @@ def test_without_an_asset_api_everything_goes_inline(
     assert placed(model, media, can_upload=can_upload)[0] == [("inline", "image/png")]
 
 
+@pytest.mark.parametrize("role", ["system", "assistant", "developer"])
+def test_media_of_other_roles_go_inline_as_only_the_user_can_refer_to_an_asset(
+    role: str, judge_of: Any
+) -> None:
+    large = sized(INLINE_LIMIT + 4)
+    messages = [
+        Message(role=role, parts=("look", large)),
+        Message(role="user", parts=(sized(20_004, 1),)),
+    ]
+    _, deliveries = plan_delivery(messages, judge_of(UNKNOWN)[0], can_upload=True)
+    # Together they are too large, and the user's own is what can be moved.
+    assert [item.method for item in deliveries.items] == ["inline", "upload"]
+
+
 def test_uploads_are_counted_once_for_each_content(judge_of: Any) -> None:
     judge, _ = judge_of(KIMI)
     same = [sized(200_000, 1) for _ in range(20)]
