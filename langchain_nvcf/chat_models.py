@@ -101,7 +101,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
 
     @override
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
-        return combined_llm_output(llm_outputs)
+        return combined_llm_output(llm_outputs, self.model)
 
     # langchain-core itself tells the callbacks of every chunk that these two yield.
 

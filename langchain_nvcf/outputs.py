@@ -56,8 +56,13 @@ def token_usage(usage: Usage | None) -> dict[str, int]:
     }
 
 
-def combined_llm_output(outputs: Iterable[dict[str, Any] | None]) -> dict[str, Any]:
-    """The `llm_output` of several calls: their tokens added up, and the models that answered."""
+def combined_llm_output(outputs: Iterable[dict[str, Any] | None], asked: str) -> dict[str, Any]:
+    """The `llm_output` of several calls: their tokens added up, and the models that answered.
+
+    Args:
+        outputs: that of each call; None where langchain-core read a stream or its cache.
+        asked: the model, where none of them says which one answered.
+    """
     used: dict[str, int] = {}
     models: dict[str, None] = {}
     for output in outputs:
@@ -65,7 +70,7 @@ def combined_llm_output(outputs: Iterable[dict[str, Any] | None]) -> dict[str, A
             used[name] = used.get(name, 0) + count
         if model := (output or {}).get("model_name"):
             models[model] = None
-    return {"token_usage": used, "model_name": ", ".join(models)}
+    return {"token_usage": used, "model_name": ", ".join(models) or asked}
 
 
 def _generation(answer: Chunk, include_headers: bool) -> ChatGeneration:

@@ -574,6 +574,19 @@ def test_llm_output_of_answers_without_token_counts(
     }
 
 
+def test_llm_output_names_the_model_where_only_a_stream_or_the_cache_was_read(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator
+) -> None:
+    batch = [[HumanMessage("one")]]
+    nvcf_emulator.reply(text="a", times=2)
+    streamed = chat(streaming=True).generate(batch)
+    cached = chat(cache=InMemoryCache())
+    cached.generate(batch)
+    for result in (streamed, cached.generate(batch)):
+        assert result.llm_output == {"token_usage": {}, "model_name": KIMI}
+    assert len(nvcf_emulator.chats) == 2
+
+
 @pytest.mark.parametrize("include", [True, False])
 def test_the_headers_of_the_response_where_they_are_wanted(
     chat: Callable[..., ChatNVCF], colour: SimpleNamespace, include: bool
