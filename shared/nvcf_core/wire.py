@@ -24,6 +24,7 @@ __all__ = [
     "get_text",
     "parse_json",
     "retry_after",
+    "why_unencodable",
 ]
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
@@ -75,12 +76,20 @@ def _why_unserializable(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is not a JSON number"
     if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            return f"character {error.start} is half of a surrogate pair"
-    elif value is not None and not isinstance(value, (bool, int, float, Mapping, list, tuple)):
+        return why_unencodable(value)
+    if value is not None and not isinstance(value, (bool, int, float, Mapping, list, tuple)):
         return f"{type(value).__name__} is not JSON"
+    return ""
+
+
+def why_unencodable(text: str) -> str:
+    """Why a text cannot be sent as UTF-8; empty where it can."""
+    if text.isascii():  # Known without a look at the characters.
+        return ""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"character {error.start} is half of a surrogate pair"
     return ""
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from nvcf_core.messages import Media, Message, Part
+from nvcf_core.models.spec import ModelSpec
 from nvcf_core.models.validator import Validator
 from nvcf_core.tool_names import safe_name
+from nvcf_core.wire import why_unencodable
 
 from .past_calls import calls_as_text, with_result_ids
 from .past_media import describe_unseen_media, move_media_after_results
 
 __all__ = ["normalize", "numbered"]
-
-__all__ = ["normalize"]
 
 _GAP = "\n\n"
 """Between texts that are joined into one message."""
@@ -96,6 +96,27 @@ def _check(message: Message, validator: Validator) -> None:
         validator.reject(
             field, f"{field} has role {message.role}: only user messages may have media"
         )
+    for key, text in _texts_to_send(message, spec):
+        if reason := why_unencodable(text):
+            # Told here, while the message still has a place of its own.
+            raise validator.invalid_request(field, f"{field}.{key} cannot be sent: {reason}")
+
+
+def _texts_to_send(message: Message, spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    """Every text of a message that is sent, and the key it is sent under."""
+    for part in message.parts:
+        if isinstance(part, str):
+            yield "content", part
+    for call in message.tool_calls:
+        yield "tool_calls", call.name
+        yield "tool_calls", call.arguments
+        yield "tool_calls", call.id
+    if message.tool_call_id:
+        yield "tool_call_id", message.tool_call_id
+    if message.name and "name" in spec.message_keys:
+        yield "name", message.name
+    if message.reasoning and "reasoning_content" in spec.message_keys:
+        yield "reasoning_content", message.reasoning
 
 
 def _has_media(message: Message) -> bool:

@@ -17,6 +17,7 @@ __all__ = [
     "arguments_text",
     "calls_as_text",
     "past_calls",
+    "tools_of_results",
     "with_call_reasoning",
     "with_result_ids",
 ]
@@ -122,15 +123,28 @@ def _end_of_results(messages: Sequence[Message], start: int) -> int:
 
 def calls_as_text(messages: Sequence[Message]) -> list[Message]:
     """The conversation for a model without tools: calls as words of the assistant, results as words of the user."""
-    names = {call.id: call.name for message in messages for call in message.tool_calls}
-    return [_as_text(message, names) for message in messages]
+    tools = tools_of_results(messages)
+    return [_as_text(message, tool) for message, tool in zip(messages, tools, strict=True)]
 
 
-def _as_text(message: Message, names: Mapping[str, str]) -> Message:
+def tools_of_results(messages: Sequence[Message]) -> list[str]:
+    """For each message the name of the tool whose result it is, empty where it is not a result.
+
+    An id stands for the last call before it: many servers count their calls anew in each turn.
+    """
+    names: dict[str, str] = {}
+    tools: list[str] = []
+    for message in messages:
+        names.update((call.id, call.name) for call in message.tool_calls)
+        tool = names.get(message.tool_call_id or "") or message.name or "a tool"
+        tools.append(tool if message.role == "tool" else "")
+    return tools
+
+
+def _as_text(message: Message, tool: str) -> Message:
     if message.role == "tool":
-        name = names.get(message.tool_call_id or "") or message.name or "a tool"
         media = [part for part in message.parts if not isinstance(part, str)]
-        parts: tuple[Part, ...] = (f"Result of {name}:\n{message.text}", *media)
+        parts: tuple[Part, ...] = (f"Result of {tool}:\n{message.text}", *media)
         return replace(message, role="user", parts=parts, name=None, tool_call_id=None)
     if message.tool_calls:
         calls = "\n".join(f"Call of {call.name}: {call.arguments}" for call in message.tool_calls)

@@ -10,6 +10,8 @@ from nvcf_core.media.sources import first_bytes
 from nvcf_core.messages import Media, MediaKind, Message, Part
 from nvcf_core.models.validator import Validator
 
+from .past_calls import tools_of_results
+
 __all__ = ["describe_unseen_media", "move_media_after_results"]
 
 _PLURALS: dict[MediaKind, str] = {"image": "images", "audio": "audio", "video": "video"}
@@ -78,32 +80,37 @@ def _format(media: Media) -> str | None:
 def move_media_after_results(messages: Sequence[Message]) -> list[Message]:
     """Media that tools returned, in a user message right after the results: tool messages are text.
 
-    Where several results of one turn have media, each is led by the name of its tool and the id of its call.
+    Where a turn has several results, the media of each are led by the name of its tool and the id of its call.
     """
-    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    tools = tools_of_results(messages)
     arranged: list[Message] = []
-    waiting: list[Message] = []
-    for message in messages:
-        if message.role != "tool" and waiting:
-            arranged.append(_shown(waiting, names))
-            waiting = []
-        if message.role == "tool" and any(isinstance(part, Media) for part in message.parts):
-            waiting.append(message)
-            texts = tuple(part for part in message.parts if isinstance(part, str))
-            message = replace(message, parts=texts)
+    turn: list[tuple[Message, str]] = []
+    for message, tool in zip(messages, tools, strict=True):
+        if message.role == "tool":
+            turn.append((message, tool))
+            arranged.append(_without_media(message))
+            continue
+        arranged += _shown(turn)
+        turn = []
         arranged.append(message)
-    if waiting:
-        arranged.append(_shown(waiting, names))
-    return arranged
+    return arranged + _shown(turn)
 
 
-def _shown(results: Sequence[Message], names: dict[str, str]) -> Message:
-    """A user message with the media of some results."""
+def _without_media(message: Message) -> Message:
+    texts = tuple(part for part in message.parts if isinstance(part, str))
+    return message if len(texts) == len(message.parts) else replace(message, parts=texts)
+
+
+def _shown(results: Sequence[tuple[Message, str]]) -> list[Message]:
+    """A user message with the media of a turn's results, each with the name of its tool; none where they have none."""
     parts: list[Part] = []
-    for result in results:
+    last: int | None = None
+    for result, tool in results:
+        media = [part for part in result.parts if isinstance(part, Media)]
+        if not media:
+            continue
         if len(results) > 1:
-            call_id = result.tool_call_id or ""
-            name = names.get(call_id) or result.name or "a tool"
-            parts.append(f"Returned by {name} (call {call_id}):")
-        parts += [part for part in result.parts if isinstance(part, Media)]
-    return Message(role="user", parts=tuple(parts), index=results[-1].index)
+            parts.append(f"Returned by {tool} (call {result.tool_call_id or ''}):")
+        parts += media
+        last = result.index
+    return [Message(role="user", parts=tuple(parts), index=last)] if parts else []

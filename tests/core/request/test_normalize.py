@@ -112,7 +112,7 @@ def test_media_of_tools_follow_their_results(arranged: Any) -> None:
         ("assistant", ("calls",)),
         ("tool", ("one",)),
         ("tool", ("two",)),
-        ("user", (IMAGE,)),
+        ("user", ("Returned by a tool (call t):", IMAGE)),
         ("assistant", ("b",)),
         ("tool", ()),
         ("user", (IMAGE,)),
@@ -341,6 +341,71 @@ def test_media_of_several_results_are_introduced(judge_of: Any) -> None:
     assert found[4].parts == (
         "Returned by draw (call 1):", IMAGE, "Returned by photo (call 2):", FILM
     )  # fmt: skip
+
+
+def test_media_of_one_of_several_results_are_introduced_and_of_the_only_one_are_not(
+    judge_of: Any,
+) -> None:
+    calls = (call("1", "draw"), ToolCall(1, "2", "photo", "{}"))
+    results = [
+        Message(role="tool", parts=("ok",), tool_call_id="1"),
+        Message(role="tool", parts=(IMAGE, IMAGE), tool_call_id="2"),
+    ]
+    asked = Message(role="assistant", tool_calls=calls)
+    *_, shown = normalize([asked, *results], judge_of(KIMI)[0])
+    assert shown.parts == ("Returned by photo (call 2):", IMAGE, IMAGE)
+    asked = Message(role="assistant", tool_calls=calls[1:])
+    *_, shown = normalize([asked, results[1]], judge_of(KIMI)[0])
+    assert shown.parts == (IMAGE, IMAGE)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_an_id_that_comes_again_is_of_the_last_call_before(as_text: bool, judge_of: Any) -> None:
+    """Servers that count the calls of each turn anew give the same ids again."""
+    messages = []
+    for first, second in (("draw", "photo"), ("scan", "print")):
+        calls = (call("1", first), ToolCall(1, "2", second, "{}"))
+        messages += [
+            Message(role="user", parts=("go",)),
+            Message(role="assistant", tool_calls=calls),
+            Message(role="tool", parts=(IMAGE,), tool_call_id="1"),
+            Message(role="tool", parts=(IMAGE,), tool_call_id="2"),
+        ]
+    model = GEMMA if as_text else KIMI
+    found = normalize(messages, judge_of(model)[0], tools_as_text=as_text)
+    texts = " ".join(part for message in found for part in message.parts if isinstance(part, str))
+    lead = "Result of " if as_text else "Returned by "
+    named = [piece.split()[0].rstrip(":") for piece in texts.split(lead)[1:]]
+    assert named == ["draw", "photo", "scan", "print"]
+
+
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize(
+    ("key", "bad"),
+    [
+        ("content", Message(role="user", parts=("a", f"b{HALF}"))),
+        ("content", Message(role="system", parts=(HALF,))),
+        ("tool_calls", Message(role="assistant", tool_calls=(call("1", HALF),))),
+        ("tool_calls", Message(role="assistant", tool_calls=(ToolCall(0, "1", "f", HALF),))),
+        ("tool_call_id", Message(role="tool", parts=("x",), tool_call_id=HALF)),
+        ("name", Message(role="user", parts=("x",), name=HALF)),
+        ("reasoning_content", Message(role="assistant", parts=("x",), reasoning=HALF)),
+    ],
+)
+def test_half_a_character_is_told_at_the_callers_own_place(
+    key: str, bad: Message, judge_of: Any
+) -> None:
+    joined = make(("system", "a"), ("system", "b"), ("user", "c"), ("user", "d"))
+    for model in (KIMI, SUPER):
+        row = judge_of(model)[0]
+        if key == "reasoning_content" and key not in row.spec.message_keys:
+            continue  # Not sent, and so not looked at.
+        with pytest.raises(InvalidRequestError, match="half of a surrogate pair") as caught:
+            normalize([*joined, bad], row)
+        assert str(caught.value).startswith(f"messages[4].{key} ")
+        assert caught.value.field == "messages[4]"
 
 
 def test_places_are_the_callers_own_whatever_was_moved(judge_of: Any) -> None:
