@@ -253,6 +253,8 @@ def test_a_filtered_answer(server, ask):
 MISSPELT = [
     (lambda s: s.reply(txet="x"), TypeError, "'txet'.*did you mean 'text'.*extra="),
     (lambda s: s.reply([{"txt": "x"}]), TypeError, "'txt'.*did you mean 'text'"),
+    (lambda s: s.reply([{"text": "x"}, {"txt": "x"}]), TypeError, "'txt'.*did you mean 'text'"),
+    (lambda s: s.reply(5), TypeError, "text takes a text.*not 5"),
     (lambda s: s.reply("x", when={"usr": "x"}), ValueError, "'usr'.*user"),
     (lambda s: s.reply("x", when={}), ValueError, "empty"),
     (lambda s: s.reply("x", when=""), ValueError, "every request"),

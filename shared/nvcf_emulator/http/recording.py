@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ __all__ = [
 ]
 
 REDACTED = "[redacted]"
+_SHORTEST_IN_BASE64 = 8
+"""Characters of a secret from which on its base64 is one, too: of less it may be that of anything."""
 FORMAT = "nvcf-recording"
 VERSION = 1
 
@@ -107,8 +110,10 @@ class RecordingWriter:
 
     def add(self, exchange: Exchange, keys: Sequence[str] = ()) -> None:
         """Write an exchange, without `keys` and what else is redacted."""
-        secrets = [*keys, *self._redact]
-        line = _cleaned(_cleaned_chunks(exchange, secrets).as_json(), secrets)
+        secret = _secrets_pattern([*keys, *self._redact])
+        line = _cleaned(
+            (_cleaned_chunks(exchange, secret) if secret else exchange).as_json(), secret
+        )
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
@@ -180,7 +185,7 @@ def differences(recorded: Exchange, got: Exchange) -> list[str]:
             ("path", recorded.path, got.path),
             ("query", recorded.query, got.query),
         )
-        if one != other
+        if one != other and not _was_redacted(one, other)
     ]
     return [*found, *_different("body", recorded.request_body, got.request_body)]
 
@@ -235,32 +240,54 @@ def _bytes(value: Any) -> bytes:
     return base64.b64decode(value["base64"]) if isinstance(value, dict) else value.encode()
 
 
-def _cleaned_chunks(exchange: Exchange, secrets: Sequence[str]) -> Exchange:
+def _secrets_pattern(secrets: Sequence[str]) -> re.Pattern[str] | None:
+    """Return what finds each text: as it is, and as JSON, urls and base64 have it. None: there are none."""
+    found = ["".join(map(_character_pattern, text)) for text in secrets if text]
+    found += [
+        re.escape(base64.b64encode(text.encode()).decode().rstrip("=")) + "=*"
+        for text in secrets
+        if len(text) >= _SHORTEST_IN_BASE64
+    ]
+    return re.compile("|".join(sorted(found, key=len, reverse=True))) if found else None
+
+
+def _character_pattern(character: str) -> str:
+    """Return what finds a character: as it is, after a backslash, as `%2F` and as `\\u002f`."""
+    percent = "".join(f"%{byte:02x}" for byte in character.encode())
+    utf16 = character.encode("utf-16-be").hex()
+    escaped = "".join(rf"\\u{utf16[place : place + 4]}" for place in range(0, len(utf16), 4))
+    forms = [rf"\\?{re.escape(character)}", f"(?i:{percent})", f"(?i:{escaped})"]
+    if character == " ":
+        forms.append(r"\+")
+    return f"(?:{'|'.join(forms)})"
+
+
+def _cleaned_chunks(exchange: Exchange, secret: re.Pattern[str]) -> Exchange:
     """Return an exchange whose chunks hold no secret, be it that one is cut across them."""
-    whole = b"".join(data for _, data in exchange.chunks)
-    if not any(secret.encode() in whole for secret in secrets):
+    # What is not UTF-8 stays as it is.
+    whole = b"".join(data for _, data in exchange.chunks).decode(errors="surrogateescape")
+    if not secret.search(whole):
         return exchange
-    for secret in secrets:
-        whole = whole.replace(secret.encode(), REDACTED.encode())
+    cleaned = secret.sub(REDACTED, whole).encode(errors="surrogateescape")
     pause = sum(pause for pause, _ in exchange.chunks)
     headers = [item for item in exchange.headers if item[0].lower() != "content-length"]
     return replace(
         exchange,
-        chunks=[(pause, whole)],
-        headers=[*headers, ("content-length", str(len(whole)))],
+        chunks=[(pause, cleaned)],
+        headers=[*headers, ("content-length", str(len(cleaned)))],
     )
 
 
-def _cleaned(value: Any, secrets: Sequence[str]) -> Any:
+def _cleaned(value: Any, secret: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, REDACTED)
-        return value
+        return secret.sub(REDACTED, value) if secret else value
     if isinstance(value, dict):
         return {
-            name: REDACTED if str(name).lower() in SECRET_HEADERS else _cleaned(item, secrets)
+            _cleaned(name, secret): (
+                REDACTED if str(name).lower() in SECRET_HEADERS else _cleaned(item, secret)
+            )
             for name, item in value.items()
         }
     if isinstance(value, list):
-        return [_cleaned(item, secrets) for item in value]
+        return [_cleaned(item, secret) for item in value]
     return value

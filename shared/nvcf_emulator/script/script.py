@@ -133,8 +133,9 @@ class Script:
             **unknown,
         }
         given = {name: value for name, value in keywords.items() if value not in (None, (), False)}
-        for one in _each(given):
-            self._add("reply", "ask", _reply(one), times, when, one)
+        # All of them are made before the first is added: a sequence with a mistake adds nothing.
+        for one, step in [(one, _reply(one)) for one in _each(given)]:
+            self._add("reply", "ask", step, times, when, one)
 
     def fail(
         self,
@@ -371,6 +372,8 @@ def _each(given: dict[str, Any]) -> list[dict[str, Any]]:
     text = given.get("text")
     if isinstance(text, str | None) or callable(text):
         return [given]
+    if not isinstance(text, Sequence):
+        raise TypeError(f"text takes a text, a list of texts or dicts, or a function, not {text!r}")
     kinds = {isinstance(item, Mapping) for item in text}
     if kinds == {True, False}:
         raise TypeError(
