@@ -66,6 +66,8 @@ def status_error(response: Response) -> APIStatusError:
     )
     if response.status == 409:
         error.retryable = True
+    if response.headers.get("x-should-retry") == "false":
+        error.retryable = False
     return error
 
 

@@ -101,6 +101,12 @@ def test_only_a_409_of_the_bad_requests_may_be_tried_again() -> None:
     assert not status_error(Response(400, {})).retryable
 
 
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+def test_a_server_may_say_that_trying_again_does_not_help(status: int) -> None:
+    assert not status_error(Response(status, {"x-should-retry": "false"})).retryable
+    assert status_error(Response(status, {"x-should-retry": "true"})).retryable
+
+
 @pytest.mark.parametrize(
     "text",
     [
