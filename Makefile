@@ -59,7 +59,7 @@ examples: $(VENV)/examples.stamp ## every example, each with exactly what it say
 
 .PHONY: emulator
 emulator: $(VENV)/emulator.stamp ## a stand-in for the service on port 8000, until interrupted
-	$(BIN)/nvcf-emulator --port 8000
+	$(BIN)/nvcf-emulator --port 8000 --script examples/stand_in.yaml
 
 .PHONY: bench
 bench: $(VENV)/check.stamp ## side by side with other clients; takes some minutes

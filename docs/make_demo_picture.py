@@ -42,7 +42,7 @@ def pictures() -> dict[str, str]:
     )  # fmt: skip
     quickstart, service = _example("quickstart"), _example("_service")
     console.print("$ make demo", style="bold")
-    console.print(service.NOTICE)
+    console.print(service.NOTICE, end="\n\n")
     with service.stand_in() as keywords:
         quickstart.main(console, keywords)
     console.print()  # Else the frame cuts off what reaches below the last line.

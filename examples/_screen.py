@@ -11,10 +11,13 @@ class Screen:
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._empty = True
 
     def heading(self, text: str) -> None:
-        """A rule with a text."""
-        self.console.print()
+        """A rule with a text, apart from what is above."""
+        if not self._empty:
+            self.console.print()
+        self._empty = False
         self.console.rule(f"[bold]{text}[/]", align="left")
 
     def line(self, text: str, style: str = "") -> None:

@@ -16,17 +16,17 @@ def connection() -> Iterator[dict[str, Any]]:
     if os.environ.get("NVIDIA_API_KEY", "").strip():
         yield {}
         return
-    print(NOTICE)
+    print(NOTICE, end="\n\n")
     with stand_in() as service:
         yield service
 
 
 @contextmanager
-def stand_in() -> Iterator[dict[str, Any]]:
-    """The keywords with which they reach a stand-in."""
+def stand_in(*models: str) -> Iterator[dict[str, Any]]:
+    """The keywords with which they reach a stand-in, which serves further models if they are named."""
     from nvcf_emulator import Emulator  # Here, since nobody with a key needs it.
 
-    with Emulator() as server:
+    with Emulator(models=models) as server:
         server.load_script(ANSWERS)
         yield {
             "base_url": server.base_url,

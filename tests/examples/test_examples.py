@@ -8,9 +8,11 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
+import httpx
 import pytest
 
 from nvcf_emulator import Emulator
@@ -21,17 +23,22 @@ NO_MODEL = "No NVIDIA_API_KEY: the emulator answers"
 OMNI = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
 
 Run = Callable[..., str]
+Load = Callable[[Path], ModuleType]
 
 
 def roles(body: dict[str, Any]) -> list[str]:
     return [message["role"] for message in body["messages"]]
 
 
-def test_every_example_is_run(examples: Path) -> None:
-    named = Path(__file__).read_text(encoding="utf-8")
+def test_every_example_is_run(load: Load, examples: Path) -> None:
     names = {path.name for path in examples.glob("[!_]*.py")}
-    runs = ('run("{}"', 'run_without_key("{}"')
-    assert {name for name in names if not any(run.format(name) in named for run in runs)} == set()
+    assert set(load(Path(__file__).with_name("run_all.py")).SAYS) == names
+
+
+def test_the_index_lists_every_example(load: Load, examples: Path) -> None:
+    generator = load(examples.parent / "docs" / "generate_examples.py")
+    page = (examples / "README.md").read_text(encoding="utf-8")
+    assert generator.page() == page, "run: python docs/generate_examples.py"
 
 
 def received(line: str, sample: Path) -> bool:
@@ -194,7 +201,6 @@ def test_agent_llamaindex(run: Run, nvcf_emulator: Emulator) -> None:
         turn + turn[:3],
     ]
     assert all(body["stream"] for body in bodies)
-    assert bodies[1]["messages"][1]["reasoning_content"]
 
 
 def test_workflow_llamaindex(run: Run, nvcf_emulator: Emulator) -> None:
@@ -234,14 +240,14 @@ def test_extract(run: Run, nvcf_emulator: Emulator, examples: Path) -> None:
         "items": [{"name": "Espresso", "quantity": 2, "price": 5.0}],
         "total": 15.5,
     }
-    nvcf_emulator.reply(tool_calls=[{"name": "Receipt", "arguments": receipt}])
+    nvcf_emulator.reply(json.dumps(receipt), when={"model": OMNI, "system": "currency"})
     assert json.loads(run("extract.py")) == receipt
     [body] = (request.body for request in nvcf_emulator.chats)
-    text, image = body["messages"][0]["content"]
+    assert '"Three letters, such as EUR."' in body["messages"][0]["content"], "no schema"
+    text, image = body["messages"][-1]["content"]
     assert text == {"type": "text", "text": "Read this receipt."}
     data = base64.b64encode((examples / "media" / "receipt.png").read_bytes()).decode()
     assert image["image_url"]["url"] == f"data:image/png;base64,{data}"
-    assert body["tool_choice"]["function"]["name"] == "Receipt"
 
 
 @pytest.mark.slow
@@ -288,3 +294,37 @@ def test_watch(run: Run, nvcf_emulator: Emulator, examples: Path) -> None:
     film = hashlib.sha256((examples / "media" / "lake.mp4").read_bytes()).hexdigest()
     assert film in {asset.sha256 for asset in nvcf_emulator.assets.values()}
     assert {asset.state for asset in nvcf_emulator.assets.values()} == {"deleted"}
+
+
+def test_approve(run: Run, nvcf_emulator: Emulator) -> None:
+    call = {"name": "transfer", "arguments": {"recipient": "Ben", "amount": 250}}
+    nvcf_emulator.reply("It is done.", when={"tool_result": "sent to Ben"})
+    nvcf_emulator.reply(tool_calls=[call])
+    printed = run("approve_langgraph.py")
+    assert "transfer({'recipient': 'Ben', 'amount': 250})? [y/n] y\nIt is done." in printed
+    first, second = (request.body for request in nvcf_emulator.chats)
+    assert roles(first) == ["user"]
+    assert roles(second) == ["user", "assistant", "tool"], "the run was not in the file"
+
+
+@pytest.mark.parametrize("path", ["langchain", "llamaindex"])
+def test_an_endpoint_whose_reader_leaves(
+    path: str,
+    load: Load,
+    examples: Path,
+    nvcf_emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = nvcf_emulator
+    monkeypatch.syspath_prepend(examples)
+    service = {"base_url": server.base_url, "nvcf_url": server.nvcf_url, "api_key": server.api_key}
+    server.reply(["One"] + 1000 * [" more"], chunk_delay=0.05)
+    module = load(examples / "fastapi_stream.py")
+    with (
+        module.serving(module.make_app(service)) as url,
+        httpx.stream("GET", f"{url}/{path}", params={"question": "?"}, timeout=60) as response,
+    ):
+        assert next(response.iter_text()).startswith("One")
+        assert server.streaming == 1
+        response.close()
+        assert server.wait_until(lambda: server.streaming == 0, timeout=60)
