@@ -196,9 +196,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         if stop is not None:
             given["stop"] = stop
         if (tools := given.get("tools")) is not None:
-            given["tools"] = tools = openai_tools(tools)
-        if (choice := given.get("tool_choice")) is not None:
-            given["tool_choice"] = chosen_tool(choice, names_of(tools or ()))
+            given["tools"] = openai_tools(tools)
         if (wanted := given.get("response_format")) is not None:
             given["response_format"] = openai_response_format(wanted)
         return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)

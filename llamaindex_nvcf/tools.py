@@ -35,16 +35,17 @@ def tool_arguments(
         parallel: whether several may be called at once.
 
     Raises:
-        InvalidRequestError: `choice` names a tool that is not there.
+        InvalidRequestError: `choice` names a tool that is not there, or wants one of none.
     """
+    if choice is None and required and tools:
+        choice = "required"
+    names = [tool.metadata.get_name() for tool in tools]
+    chosen = chosen_tool(choice, names)
     if not tools:
         return {}
     arguments: dict[str, Any] = {"tools": [_specification(tool) for tool in tools]}
-    if choice is None and required:
-        choice = "required"
-    if choice is not None:
-        names = [tool.metadata.get_name() for tool in tools]
-        arguments["tool_choice"] = chosen_tool(choice, names)
+    if chosen is not None:
+        arguments["tool_choice"] = chosen
     if not parallel:
         arguments["parallel_tool_calls"] = False
     return arguments

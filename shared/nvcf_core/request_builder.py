@@ -105,7 +105,7 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
     """
     validator, settings, endpoints = context.validator, context.settings, context.endpoints
     spec = validator.spec
-    extra = tools_in_one_form(context.extra)
+    extra = tools_in_one_form(context.extra, settings.extra_body)
     messages, extra = take_schema_in_prompt(numbered(messages), extra)
     asked = body_fields(settings, extra, validator, stream=context.stream)
     normalized = normalize(
