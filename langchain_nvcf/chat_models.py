@@ -272,10 +272,11 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             InvalidRequestError: the method is unknown, or the schema describes nothing.
         """
         with translating_errors:
-            spec = self._spec(kwargs)
-            chosen = method or default_method(spec, beside_tools=bool(kwargs.get("tools")))
+            given = {**(self.call_keywords or {}), **_said(kwargs)}
+            spec = self._spec(given)
+            chosen = method or default_method(spec, beside_tools=bool(given.get("tools")))
             wanted = StructuredOutput.of(schema, chosen, include_raw=include_raw, strict=strict)
-            return wanted.bound_to(self, spec, kwargs)
+            return wanted.bound_to(self, spec, given)
 
     def upload(
         self,

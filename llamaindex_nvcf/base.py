@@ -49,7 +49,7 @@ from .responses import (
     completions,
 )
 from .structured_output import StructuredRequest, StructuredStream
-from .tools import keep_first_tool_call, tool_arguments, tool_selections
+from .tools import keep_first_tool_call, specifications, tool_arguments, tool_selections
 
 
 class NVCF(BaseNVCF, FunctionCallingLLM):
@@ -240,6 +240,11 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
     def _build_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any], *, stream: bool
     ) -> ChatRequest:
+        tools = given.get("tools")
+        if tools is None:
+            tools = (self.call_keywords or {}).get("tools")
+        if tools is not None:
+            given = {**given, "tools": specifications(tools)}
         return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)
 
     async def _abuild_chat(
@@ -315,7 +320,8 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         Args:
             output_cls: the class.
             prompt: the prompt, whose variables `prompt_args` fill.
-            llm_kwargs: keywords of the chat.
+            llm_kwargs: keywords of the chat. With `tools`, the model may call one of them instead of answering, which
+                is a ValueError that names the call.
             prompt_args: the prompt's variables.
 
         Raises:
@@ -395,7 +401,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         prompt_args: dict[str, Any],
     ) -> tuple[list[ChatMessage], dict[str, Any]]:
         """The messages and keywords of the chat that asks for an object."""
-        given = llm_kwargs or {}
+        given = {**(self.call_keywords or {}), **(llm_kwargs or {})}
         calls_tools = self.metadata.is_function_calling_model
         keywords = question.keywords(given, self._spec(given), calls_tools)
         return self._extend_messages(prompt.format_messages(llm=self, **prompt_args)), keywords
