@@ -85,7 +85,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> ChatResult:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=False)
-            return to_chat_result(self._client.complete(call), self.include_response_headers)
+            return to_chat_result(self._client.complete(call), call.include_headers)
 
     @override
     async def _agenerate(
@@ -97,7 +97,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> ChatResult:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=False)
-            return to_chat_result(await self._client.acomplete(call), self.include_response_headers)
+            return to_chat_result(await self._client.acomplete(call), call.include_headers)
 
     @override
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = ChunkConverter(self.include_response_headers)
+            pieces = ChunkConverter(call.include_headers)
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
                     yield from pieces.convert(chunk)
@@ -130,7 +130,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = ChunkConverter(self.include_response_headers)
+            pieces = ChunkConverter(call.include_headers)
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
                     for piece in pieces.convert(chunk):
@@ -146,9 +146,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """What `stream_events(version="v3")` is made of; langchain-core looks for it by name."""
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            events = EventConverter(
-                call.spec.id, _message_id(run_manager), self.include_response_headers
-            )
+            events = EventConverter(call.spec.id, _message_id(run_manager), call.include_headers)
             last = Chunk()
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
@@ -169,9 +167,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """As `_stream_chat_model_events`."""
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            events = EventConverter(
-                call.spec.id, _message_id(run_manager), self.include_response_headers
-            )
+            events = EventConverter(call.spec.id, _message_id(run_manager), call.include_headers)
             last = Chunk()
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:

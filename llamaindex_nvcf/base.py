@@ -144,7 +144,8 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         Returns:
             Its message holds a `ThinkingBlock` where the model thought, a `TextBlock`, and a
             `ToolCallBlock` for each call. `additional_kwargs` has `finish_reason`, `id`,
-            `model_name`, `request_id` and the token counts; `raw` is the service's own body.
+            `model_name`, `request_id`, the token counts and, with `include_response_headers`,
+            `headers`; `raw` is the service's own body.
         """
         return self._chat(messages, kwargs)
 
@@ -219,23 +220,23 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
     def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
         call = self._build_chat(messages, given, stream=False)
-        return chat_response(self._client.complete(call))
+        return chat_response(self._client.complete(call), call.include_headers)
 
     async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
         call = await self._abuild_chat(messages, given, stream=False)
-        return chat_response(await self._client.acomplete(call))
+        return chat_response(await self._client.acomplete(call), call.include_headers)
 
     def _stream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseGen:
         call = self._build_chat(messages, given, stream=True)
-        return chat_responses(self._client.stream(call))
+        return chat_responses(self._client.stream(call), call.include_headers)
 
     async def _astream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseAsyncGen:
         call = await self._abuild_chat(messages, given, stream=True)
-        return achat_responses(self._client.astream(call))
+        return achat_responses(self._client.astream(call), call.include_headers)
 
     def _build_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any], *, stream: bool

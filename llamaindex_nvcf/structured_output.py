@@ -148,7 +148,10 @@ class StructuredRequest(Generic[Model]):
         return next(named, calls[0] if calls else None)
 
     def text_in(self, message: ChatMessage) -> str:
-        """The text that the object is in: the arguments of its call, or the answer. Empty where another tool is called."""
+        """The text that the object is in: the arguments of its call, or the answer.
+
+        Empty where another tool is called.
+        """
         call = self.call_in(message)
         if call is None:
             return message.content or ""

@@ -138,6 +138,7 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
         retry=RetryPolicy(max_retries=settings.max_retries),
         poll_timeout=settings.poll_timeout,
         warn=validator.warn,
+        include_headers=settings.include_response_headers,
         on_progress=settings.on_progress,
     )
 
