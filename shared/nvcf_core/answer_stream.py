@@ -30,9 +30,6 @@ __all__ = ["AnswerStream", "AsyncAnswerStream", "decode_options"]
 _AFTER_THE_END = 0.5
 """Seconds that the rest of a body may take, once the answer in it is whole."""
 
-_KEEPALIVE_LIMIT = 300.0
-"""Seconds that a stream may consist of comments alone, which say only that the service is alive."""
-
 
 def decode_options(call: ChatRequest) -> DecodeOptions:
     """How the answer to a request is to be read."""
@@ -64,7 +61,7 @@ class _AnswerReader:
 
         Raises:
             InvalidResponseError: the answer is longer than any may be.
-            StreamInterruptedError: for too long there were only signs of life.
+            StreamInterruptedError: for too long there were only comments.
         """
         self._length += len(data)
         if self._length > LONGEST_ANSWER:
@@ -106,8 +103,8 @@ class _AnswerReader:
             self._arriving.limits.finish_within(_AFTER_THE_END)
 
     def _check_silence(self) -> None:
-        """Signs of life alone do not keep a call waiting for ever."""
-        limit, name = _KEEPALIVE_LIMIT, "signs of life alone"
+        """Comments alone do not keep a call waiting for ever."""
+        limit, name = self.call.options.keepalive_limit, "comments alone"
         if self.decoder.at_end and self._arriving is not None:
             given, name = self._arriving.limits.body_limit
             limit = limit if given is None else given

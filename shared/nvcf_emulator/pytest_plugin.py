@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -35,9 +36,12 @@ class _Fixtures:
         """
         # Imported here, since every run of pytest imports this file.
         from nvcf_emulator.server import Emulator
+        from nvcf_emulator.state import API_KEY
 
+        # A key of its own: clients share limits by key and address, and a free port may come again.
+        own_key = f"{API_KEY}-{uuid4().hex}"
         marker = request.node.get_closest_marker("nvcf_emulator")
-        given = {"strict": True, **(marker.kwargs if marker else {})}
+        given = {"strict": True, "api_key": own_key, **(marker.kwargs if marker else {})}
         functions, keys = given.pop("functions", {}), given.pop("keys", ())
         with Emulator(**given) as server:
             for function_id, model in dict(functions).items():
