@@ -29,7 +29,7 @@ __all__ = ["RayLedger", "dataset_schema", "ray_running", "run_on_ray", "suited_c
 _BLOCK_ROWS = 64
 """Rows that go to an actor at once. Few, so that all actors have some, and images do not fill the memory."""
 
-_ACTOR_CPUS = 0.1
+_ACTOR_CPUS = 0
 """A worker mostly waits for the network. Reading the source needs the processors."""
 
 _OPTIONS = {
