@@ -20,7 +20,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from PIL import Image
 from nvcf_batch.output_folder import OutputFolder
 from nvcf_emulator import Emulator
 
+from .findings import Findings
 from .processes import private_bytes, ray_cluster, start_run, workers
 from .service import Arrivals, troubled_service
 
@@ -40,18 +40,6 @@ MOST_GROWTH = 24 << 20
 """Bytes by which the memory of a worker may differ between the time after the warm-up and the end."""
 LONGEST = 3_600.0
 """Seconds to wait for anything."""
-
-
-@dataclass
-class Findings:
-    """What is wrong, and what is to be told."""
-
-    wrong: list[str] = field(default_factory=list[str])
-
-    def check(self, good: bool, said: str) -> None:
-        """Note what must not be."""
-        if not good:
-            self.wrong.append(said)
 
 
 class Watch(threading.Thread):
@@ -238,10 +226,7 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         findings = trial(given.rows, given.requests_per_minute, given.share, given.seed, Path(folder))
-    for wrong in findings.wrong:
-        print(f"WRONG: {wrong}")
-    print("all is well" if not findings.wrong else f"{len(findings.wrong)} things are wrong")
-    return 1 if findings.wrong else 0
+    return findings.tell()
 
 
 if __name__ == "__main__":
