@@ -34,6 +34,8 @@ class RequestOptions:
     requests_per_minute: int | None = None
     request_limiter: Any = field(default=None, repr=False)
     """The user's own, asked before each request to the model."""
+    retry_budget: bool = True
+    """Whether retries are taken from the budget that all calls of the process share."""
 
     def headers_for(self, request: Request) -> dict[str, str]:
         """The headers of a request: the user's, and those that it needs, which win."""

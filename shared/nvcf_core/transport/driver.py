@@ -178,7 +178,7 @@ class _Sending:
     async def _wait_turn(self) -> None:
         """Wait for the request's own time, and for a place under the limit of requests per minute."""
         request, auth = self._request, self._options.auth
-        if request.failure is not None and not self._budget().take(request.failure):
+        if request.failure is not None and not self._can_retry(request.failure):
             raise request.failure
         await self._sleep(request.delay)
         if auth.applies_to(request):
@@ -209,6 +209,9 @@ class _Sending:
         if seconds > 0:
             await self._backend.sleep(seconds)
         self._conversation.check_deadline()
+
+    def _can_retry(self, failure: NVCFError) -> bool:
+        return not self._options.retry_budget or self._budget().take(failure)
 
     def _budget(self) -> RetryBudget:
         # Before a retry the key is that of the try before; a callable is asked only when the request is sent.
