@@ -146,6 +146,7 @@ class _CallSpan(Observation):
         self._began = 0.0
         self._first_chunk: float | None = None
         self._counts: dict[str, float] = {}
+        self._counted_above = not instruments.count_tokens or _counts_tokens(self._context)
         self._common = _common(call)
 
     def __enter__(self) -> None:
@@ -230,7 +231,7 @@ class _CallSpan(Observation):
         self._span.set_status(trace.StatusCode.ERROR, said)
 
     def _note_tokens(self, answer: Chunk) -> None:
-        if self._instruments.count_tokens and not _counts_tokens(self._context):
+        if not self._counted_above:
             self._span.set_attributes(_usage(answer))
 
     def _note_content(self, answer: Chunk) -> None:
@@ -315,11 +316,17 @@ def _usage(answer: Chunk) -> dict[str, int]:
 
 
 def _counts_tokens(parent: context.Context) -> bool:
-    """Whether the span around a call stands for a model's answer itself, as those of a framework's tracer do."""
-    attributes = getattr(trace.get_current_span(parent), "attributes", None) or {}
-    return attributes.get("openinference.span.kind") == "LLM" or attributes.get(
-        "gen_ai.operation.name"
-    ) in ("chat", "text_completion", "generate_content")
+    """Whether the span around a call stands for a model's answer itself, as that of a framework's tracer does."""
+    span = trace.get_current_span(parent)
+    attributes = getattr(span, "attributes", None) or {}
+    # OpenInference's tracer of LlamaIndex says of what kind a span is when it ends. It makes one for every answer.
+    scope = getattr(getattr(span, "instrumentation_scope", None), "name", "")
+    return (
+        scope.startswith("openinference.instrumentation.")
+        or attributes.get("openinference.span.kind") == "LLM"
+        or attributes.get("gen_ai.operation.name")
+        in ("chat", "text_completion", "generate_content")
+    )
 
 
 def _length(request: Request) -> int:
