@@ -138,15 +138,17 @@ class _CallSpan(Observation):
 
     def __init__(self, instruments: _Instruments, call: ChatRequest) -> None:
         self._instruments, self._call = instruments, call
-        # Where the call is made, not where its stream is read: that may be in another span, or in none.
-        self._context = context.get_current()
+        # The span in which the call is made, not that in which its stream is read. Its identity alone: tracers have
+        # stand-ins that are another span later on.
+        parent = trace.get_current_span()
+        self._context = trace.set_span_in_context(trace.NonRecordingSpan(parent.get_span_context()))
         self._span: trace.Span = trace.INVALID_SPAN
         self._key: SecretStr | None = None
         self._snapshot: Callable[[], Chunk] = Chunk
         self._began = 0.0
         self._first_chunk: float | None = None
         self._counts: dict[str, float] = {}
-        self._counted_above = not instruments.count_tokens or _counts_tokens(self._context)
+        self._counted_above = not instruments.count_tokens or _counts_tokens(parent)
         self._common = _common(call)
 
     def __enter__(self) -> None:
@@ -315,9 +317,8 @@ def _usage(answer: Chunk) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count is not None}
 
 
-def _counts_tokens(parent: context.Context) -> bool:
+def _counts_tokens(span: trace.Span) -> bool:
     """Whether the span around a call stands for a model's answer itself, as that of a framework's tracer does."""
-    span = trace.get_current_span(parent)
     attributes = getattr(span, "attributes", None) or {}
     # OpenInference's tracer of LlamaIndex says of what kind a span is when it ends. It makes one for every answer.
     scope = getattr(getattr(span, "instrumentation_scope", None), "name", "")
