@@ -242,7 +242,7 @@ class _Sending:
             await self._backend.sleep(seconds)
         self._conversation.check_deadline()
 
-    def _can_retry(self, failure: NVCFError) -> bool:
+    def _can_retry(self, failure: Exception) -> bool:
         return not self._options.retry_budget or self._budget().take(failure)
 
     def _budget(self) -> RetryBudget:
