@@ -1,4 +1,4 @@
-"""Fallbacks between providers: from a model that has gone to another provider's, and from that provider to one of NVIDIA's.
+"""Fallbacks between providers: from a model that has gone to OpenAI's, and from OpenAI's to one of NVIDIA's.
 
 Needs: pip install "nvcf-adapters[langchain,emulator]" langchain-openai
 """

@@ -1,7 +1,7 @@
 """A LangChain agent that looks things up in this project's pages: Chroma and the conversation are kept on disk.
 
 Needs: pip install "nvcf-adapters[langchain,emulator]" langchain langchain-chroma langchain-nvidia-ai-endpoints langgraph-checkpoint-sqlite
-"""
+"""  # noqa: E501  # One command on one line.
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""What all tests share: a Hypothesis profile for each lane, an emulator that makes up answers, the catalog restored, files loaded."""
+"""What all tests share: profiles of Hypothesis, an emulator that makes up answers, a restored catalog, loaded files."""
 
 from __future__ import annotations
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 import struct
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +30,7 @@ from pydantic import BaseModel
 
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
+from nvcf_core.otel import uninstrument
 from nvcf_emulator import Emulator
 
 
@@ -261,3 +262,14 @@ def samples() -> dict[str, dict[str, Medium]]:
 @pytest.fixture
 def said() -> type[Said]:
     return Said
+
+
+@pytest.fixture(autouse=True)
+def _observed_as_before() -> Iterator[None]:
+    """What a page switches on, of spans and of the log, is off again after it."""
+    log = logging.getLogger("nvcf")
+    handlers, level = list(log.handlers), log.level
+    yield
+    uninstrument()
+    log.handlers[:] = handlers
+    log.setLevel(level)

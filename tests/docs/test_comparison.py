@@ -194,13 +194,13 @@ def failing_streams(client: Client) -> bool:
 def partial_answers(client: Client) -> bool:
     client.server.fault("truncate", after=2)
     client.server.reply("One two three four five six.")
-    with pytest.raises(Exception) as raised:  # noqa: PT011  # Which one is up to the client.
+    with pytest.raises(Exception) as raised:  # Which one is up to the client.
         client.stream()
     return "One two" in getattr(getattr(raised.value, "partial", None), "text", "")
 
 
 def limits(client: Client) -> bool:
-    with pytest.raises(Exception):  # noqa: B017, PT011
+    with pytest.raises(Exception):  # noqa: B017
         client.ask(client.text("Hello"), temperature=1.5)
     return not client.server.chats
 

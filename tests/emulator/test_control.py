@@ -205,8 +205,8 @@ def test_a_script_from_a_file_in_a_program(tmp_path, server):
     (tmp_path / "script.yaml").write_text("- text: Sunny.\n  when: Rome\n- status: overloaded")
     server.load_script(tmp_path / "script.yaml")
     assert [pending.method for pending in server.pending] == ["reply", "fail"]
+    (tmp_path / "other.yaml").write_text("text: x")
     with pytest.raises(ValueError, match="must hold a list"):
-        (tmp_path / "other.yaml").write_text("text: x")
         server.load_script(str(tmp_path / "other.yaml"))
     with pytest.raises(FileNotFoundError):
         server.load_script(tmp_path / "none.yaml")

@@ -1,4 +1,4 @@
-"""Runs every example in an environment that holds exactly what its first lines say it needs, and reads what it prints."""
+"""Runs every example in an environment with exactly what its first lines say it needs, and reads what it prints."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ SAYS: dict[str, tuple[str, ...]] = {
     "mcp_tools.py": (
         "LangChain:  The next high water at Brest is at 05:42.",
         "LlamaIndex: The next high water at Brest is at 05:42.",
+    ),
+    "observe_opentelemetry.py": (
+        "span chat nvidia/nemotron-3-super-120b-a12b: ",
+        "metric gen_ai.client.operation.duration : 2 times",
     ),
     "quickstart.py": (
         "Reasoning: Sunlight",
