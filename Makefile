@@ -57,6 +57,10 @@ downstream: $(DOWNSTREAM)/made ## agents, guardrails, evaluations and traces of 
 examples: $(VENV)/examples.stamp ## every example, each with exactly what it says it needs
 	$(BIN)/python tests/examples/run_all.py
 
+.PHONY: notebooks
+notebooks: $(VENV)/check.stamp ## the notebooks run anew, and written with what they print and plot
+	$(BIN)/python docs/run_notebooks.py
+
 .PHONY: emulator
 emulator: $(VENV)/emulator.stamp ## a stand-in for the service on port 8000, until interrupted
 	$(BIN)/nvcf-emulator --port 8000 --script examples/stand_in.yaml
@@ -99,7 +103,7 @@ demo_needs := --editable '.[all]' rich
 test_needs := --editable '.[test]'
 examples_needs := uv
 dist_needs := build twine uv
-check_needs := --editable '.[test,peers]'
+check_needs := --editable '.[test,peers,notebooks]'
 emulator_needs := --editable '.[emulator]'
 
 $(VENV)/%.stamp: pyproject.toml $(VENV)/made
