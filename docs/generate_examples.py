@@ -17,7 +17,9 @@ _ABOUT = """\
 # Examples
 
 Each runs as it is: `python examples/see.py`, or `make examples` for all of the scripts, each with exactly what it
-needs. With `NVIDIA_API_KEY` set it asks the service; without, [the emulator](../docs/emulator.md) answers, from
+needs. From a checkout, write `.` for `nvcf-adapters`: `pip install ".[langchain,emulator]" langchain`.
+
+With `NVIDIA_API_KEY` set they ask the service; without, [the emulator](../docs/emulator.md) answers, from
 [`stand_in.yaml`](stand_in.yaml) where that knows the question. Some take a file, a folder or a question of yours as
 an argument.
 
