@@ -24,7 +24,7 @@ help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(VENV)/demo.stamp ## both adapters at work, on one screen; the emulator answers where there is no NVIDIA_API_KEY
+demo: $(VENV)/demo.stamp ## both adapters at work, on two screens; the emulator answers where there is no NVIDIA_API_KEY
 	$(BIN)/python examples/quickstart.py
 
 .PHONY: test
