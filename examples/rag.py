@@ -45,7 +45,7 @@ class BM25Retriever(BaseRetriever):
 def pages() -> list[Document]:
     return [
         Document(text=path.read_text(encoding="utf-8"), metadata={"page": path.name})
-        for path in sorted(PAGES.glob("*.md"))
+        for path in sorted(PAGES.rglob("*.md"))
     ]
 
 

@@ -31,7 +31,7 @@ def sections() -> list[Document]:
     """Each page, cut before its headings."""
     return [
         Document(text, metadata={"page": path.name})
-        for path in sorted(PAGES.glob("*.md"))
+        for path in sorted(PAGES.rglob("*.md"))
         for text in re.split(r"^(?=##)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     ]
 

@@ -1,6 +1,6 @@
 """A LlamaIndex chat engine over this project's pages: Chroma and the conversation are kept on disk.
 
-Needs: pip install "nvcf-adapters[llamaindex,emulator]" llama-index-vector-stores-chroma llama-index-embeddings-nvidia
+Needs: pip install "nvcf-adapters[llamaindex,emulator]" llama-index-vector-stores-chroma llama-index-embeddings-nvidia openai
 """
 
 import sys
@@ -28,7 +28,7 @@ QUESTIONS = (
 def pages() -> list[Document]:
     return [
         Document(text=path.read_text(encoding="utf-8"), metadata={"page": path.name})
-        for path in sorted(PAGES.glob("*.md"))
+        for path in sorted(PAGES.rglob("*.md"))
     ]
 
 

@@ -55,7 +55,7 @@ SAYS: dict[str, tuple[str, ...]] = {
     ),
     "rag_llamaindex.py": (
         " sections embedded\nA StreamInterruptedError.",
-        "(2 messages; found in errors.md",
+        "(2 messages; found in ",
         "asked for again?\nOnly until",
         "(4 messages; found in ",
     ),
