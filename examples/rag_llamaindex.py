@@ -1,7 +1,7 @@
 """A LlamaIndex chat engine over this project's pages: Chroma and the conversation are kept on disk.
 
 Needs: pip install "nvcf-adapters[llamaindex,emulator]" llama-index-vector-stores-chroma llama-index-embeddings-nvidia openai
-"""
+"""  # noqa: E501  # One command on one line.
 
 import sys
 import tempfile
