@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -99,16 +100,41 @@ def ray_running(address: str | None) -> Iterator[None]:
         yield
         return
     dashboard = None if address else False  # None: that of the cluster.
-    ray.init(
-        address=address or "local",
-        include_dashboard=dashboard,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    try:
+        with _interrupts_held():
+            ray.init(
+                address=address or "local",
+                include_dashboard=dashboard,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        yield
+    finally:
+        with _interrupts_held():
+            ray.shutdown()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait while Ray starts or ends, which would leave processes behind. A second one does not wait."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield  # Nothing of Python's would be interrupted here.
+        return
+    held = False
+
+    def hold(*_: object) -> None:
+        nonlocal held
+        held = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, hold)
     try:
         yield
     finally:
-        ray.shutdown()
+        signal.signal(signal.SIGINT, before)
+    if held:
+        signal.raise_signal(signal.SIGINT)
 
 
 def dataset_schema(dataset: Any) -> pa.Schema:
