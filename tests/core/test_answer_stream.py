@@ -61,6 +61,22 @@ async def test_a_connection_that_breaks_after_the_answer_is_whole(
     assert (await ask(adapter(), [say("hi")])).text == "all"
 
 
+async def test_a_last_event_that_was_handed_out_is_not_asked_for_again(
+    ask: Any, adapter: Any, server: Any, say: Any
+) -> None:
+    """The body ends without the blank line that ends an event, and before the answer is whole."""
+    event = {"id": "c", "choices": [{"index": 0, "delta": {"content": "half of it"}}]}
+    data = f"data: {json.dumps(event)}\n".encode()
+    server.raw(headers={"content-type": "text/event-stream"}, chunks=[data])
+    server.reply(text="all of it")
+    if ask.streams:
+        with pytest.raises(StreamInterruptedError) as caught:
+            await ask(adapter(), [say("hi")])
+        assert caught.value.partial.text == "half of it"
+    else:
+        assert (await ask(adapter(), [say("hi")])).text == "all of it"
+
+
 async def test_an_answer_that_stands_still(ask: Any, adapter: Any, server: Any, say: Any) -> None:
     server.fault("stall-body")
     server.reply(text=["one ", "two ", "three "])
