@@ -102,9 +102,7 @@ def test_errors_that_end_a_run_come_as_they_are(cluster: None, bench: Any) -> No
     assert not bench.server.requests
 
 
-def test_an_output_that_cannot_be_written_any_more_ends_the_run(
-    cluster: None, bench: Any
-) -> None:
+def test_an_output_that_cannot_be_written_any_more_ends_the_run(cluster: None, bench: Any) -> None:
     bench.server.reply("Well.", delay=0.05, times=None)
 
     def spoil() -> None:

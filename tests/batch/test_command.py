@@ -136,7 +136,9 @@ def test_ctrl_c_at_a_terminal(
     assert bench.server.wait_until(lambda: not session(running.pid), 60), session(running.pid)
     ids, asked = written_ids(bench.output), bench.asked()
     assert len(ids) == len(set(ids)) >= len(asked) - 2 * concurrency
-    assert bench.run(source, concurrency=200, settings={"nvcf_url": bench.server.nvcf_url}).rows == 600
+    assert (
+        bench.run(source, concurrency=200, settings={"nvcf_url": bench.server.nvcf_url}).rows == 600
+    )
     assert sorted(written_ids(bench.output)) == list(range(600))
 
 
