@@ -30,8 +30,11 @@ __all__ = ["RayLedger", "dataset_schema", "ray_running", "run_on_ray", "suited_c
 _BLOCK_ROWS = 64
 """Rows that go to an actor at once. Few, so that all actors have some, and images do not fill the memory."""
 
+_QUEUED = 4
+"""Batches that wait at an actor besides those that it asks, so that it does not wait for the driver."""
+
 _ACTOR_CPUS = 0
-"""A worker mostly waits for the network. Reading the source needs the processors."""
+"""A worker mostly waits for the network. Reading the source needs a processor, of which a node may have only one."""
 
 _OPTIONS = {
     "enable_progress_bars": False,
@@ -168,7 +171,7 @@ def run_on_ray(dataset: Any, job: Job, ledger: RayLedger, actors: int) -> None:
             batch_format="pyarrow",
             compute=ActorPoolStrategy(
                 size=actors,
-                max_tasks_in_flight_per_actor=calls,
+                max_tasks_in_flight_per_actor=calls + _QUEUED,
                 max_concurrent_calls_per_actor=calls,
                 enable_true_multi_threading=True,
             ),
