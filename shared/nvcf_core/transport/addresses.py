@@ -61,7 +61,10 @@ def _answer(future: Future[list[Address]], host: str, port: int) -> None:
     try:
         future.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except (OSError, UnicodeError) as error:
-        future.set_exception(error if isinstance(error, OSError) else OSError(str(error)))
+        failure = error if isinstance(error, OSError) else OSError(str(error))
+        future.set_exception(
+            failure.with_traceback(None)
+        )  # Nobody else sees the frames of this thread.
 
 
 _under_way: dict[tuple[int, str, int], Future[list[Address]]] = {}

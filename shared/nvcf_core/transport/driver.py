@@ -26,7 +26,7 @@ from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
 from .interface import Content, HTTPResponse, PreparedRequest
 from .rate_limiter import RateLimiter, Reservation, shared_rate_limiter
-from .redaction import clear_locals, redact, redact_response
+from .redaction import clear_locals, guard_logs, redact, redact_response
 from .retry_budget import RetryBudget, shared_retry_budget
 from .time_limits import TimeLimits
 
@@ -198,6 +198,8 @@ class _Sending:
         await self._sleep(request.delay)
         if auth.applies_to(request):
             self._key = self._conversation.key = await self._backend.resolve_key(auth)
+            if self._key is not None:
+                guard_logs(self._key)
         if request.stage == "ask" and self._options.request_limiter is not None:
             await self._backend.acquire(self._options.request_limiter)
         per_minute = self._options.requests_per_minute

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import dataclasses
 import functools
+import logging
 import re
 import traceback
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pydantic import SecretStr
 from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Response
 
-__all__ = ["clear_locals", "redact", "redact_response"]
+__all__ = ["clear_locals", "guard_logs", "redact", "redact_response"]
 
 _SHORTEST_SECRET = 8
 """A key with fewer characters is a placeholder of a local server, and may be an ordinary word."""
@@ -69,6 +70,36 @@ def redact_response(response: Response, key: SecretStr) -> Response:
         return response
     redacted: Response = _redacted(response, key)
     return redacted
+
+
+def guard_logs(key: SecretStr) -> None:
+    """Keep a key out of what the HTTP libraries log: heads of responses, in which a service may have echoed it."""
+    if key not in _guarded and _is_secret(key):
+        _guarded[key] = None
+        while len(_guarded) > _MOST_GUARDED:
+            _guarded.pop(next(iter(_guarded)), None)
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_mask_keys)  # Once: a logger knows its filters.
+
+
+def _mask_keys(record: logging.LogRecord) -> bool:
+    """A filter that lets every record through, without the keys that this process has sent."""
+    said = record.getMessage()
+    masked = said
+    for key in list(_guarded):
+        masked = _pattern(key).sub(_MASK, masked)
+    if masked != said:
+        record.msg, record.args = masked, ()
+    return True
+
+
+_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
+"""Filters hold for the records of a logger itself, and not for those of the loggers below it."""
+
+_MOST_GUARDED = 16
+
+_guarded: dict[SecretStr, None] = {}
+"""The keys that were sent, the oldest first."""
 
 
 def _is_secret(key: SecretStr) -> bool:
