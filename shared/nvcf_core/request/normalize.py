@@ -32,7 +32,9 @@ def _numbered(message: Message, place: int) -> Message:
     if message.index is not None and not _has_media(message):
         return message
     parts = tuple(
-        part if isinstance(part, str) or part.index is not None else replace(part, index=index)
+        part
+        if isinstance(part, str) or part.index is not None
+        else replace(part, index=index, returned=message.role == "tool")
         for part in message.parts
     )
     return replace(message, index=index, parts=parts)
