@@ -178,9 +178,9 @@ def _add_extra(
         )
     if not validator.spec.documents("parallel_tool_calls") and "parallel_tool_calls" in extra:
         result.single_call = extra.pop("parallel_tool_calls") is False
-    if validator.spec.documented and not extra.get("logprobs"):
-        if _is_default("top_logprobs", extra.get("top_logprobs")):
-            del extra["top_logprobs"]  # Services refuse any number of them without `logprobs`.
+    no_logprobs = validator.spec.documented and not extra.get("logprobs")
+    if no_logprobs and _is_default("top_logprobs", extra.get("top_logprobs")):
+        del extra["top_logprobs"]  # Services refuse any number of them without `logprobs`.
     if stream and isinstance(extra.get("n"), int) and extra["n"] > 1:
         raise validator.invalid_request("n", f"a stream has one answer, not n={extra['n']}")
     for name, value in extra.items():
