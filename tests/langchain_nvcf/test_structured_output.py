@@ -366,7 +366,17 @@ def test_events_of_a_structured_model(
 
 @pytest.mark.parametrize("schema", [Person, PersonDict, SCHEMA])
 @pytest.mark.parametrize(
-    ("model", "strategy"), [(SUPER, None), (SUPER, ProviderStrategy), (KIMI, ProviderStrategy)]
+    ("model", "strategy"),
+    [
+        (SUPER, None),
+        (SUPER, ProviderStrategy),
+        (KIMI, ProviderStrategy),
+        (
+            GEMMA,
+            None,
+        ),  # No tools: left to choose, the agent takes the format, which goes into the prompt.
+        (PALI, None),
+    ],
 )
 def test_agents_by_the_models_own_format(
     chat: Callable[..., ChatNVCF],
