@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from nvcf_core.response.json_text import (
     find_answer,
-    find_value,
     find_json,
+    find_value,
     partial_answer,
     partial_json,
 )
