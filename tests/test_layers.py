@@ -21,6 +21,7 @@ ORDER = (
     "locks",
     "wire",
     "tool_names",
+    "prototype",
     "models.spec",
     "models.catalog",
     "models.validator",
