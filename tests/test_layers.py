@@ -23,6 +23,7 @@ ORDER = (
     "wire",
     "tool_names",
     "arguments",
+    "prototype",
     "models.spec",
     "models.catalog",
     "models.validator",

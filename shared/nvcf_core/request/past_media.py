@@ -28,6 +28,8 @@ def describe_unseen_media(messages: Sequence[Message], validator: Validator) -> 
 def _described(message: Message, validator: Validator) -> Message:
     if message.role not in ("tool", "assistant"):
         return message
+    if len(message.parts) == 1 and isinstance(message.parts[0], str):
+        return message  # Nearly every answer of a long conversation.
     parts = tuple(
         part
         if isinstance(part, str)
@@ -83,6 +85,8 @@ def move_media_after_results(messages: Sequence[Message]) -> list[Message]:
 
     Where several results of one turn have media, those of each are led by the name of its tool and the id of its call.
     """
+    if not any(message.role == "tool" for message in messages):
+        return list(messages)
     tools = tools_of_results(messages)
     arranged: list[Message] = []
     turn: list[tuple[Message, str]] = []
