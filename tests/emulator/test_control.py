@@ -48,7 +48,7 @@ def test_replies_and_failures_over_http(server, control, ask):
     [
         ("reply", {"txet": "x"}, "txet"),
         ("reply", {"text": "x", "when": {"usr": "x"}}, "usr"),
-        ("reply", {"text": "x", "times": "two"}, "not supported between"),
+        ("reply", {"text": "x", "times": "two"}, "times takes a whole number"),
         ("fail", {"status": 500, "tims": 1}, "tims"),
         ("fail", {"status": "rate_limt"}, "rate_limt"),
         ("fail", {}, "status"),
