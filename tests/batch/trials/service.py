@@ -76,7 +76,9 @@ class Arrivals:
 
 
 @contextmanager
-def troubled_service(rows: int, share: float, seed: int) -> Iterator[tuple[Emulator, Arrivals, set[int]]]:
+def troubled_service(
+    rows: int, share: float, seed: int
+) -> Iterator[tuple[Emulator, Arrivals, set[int]]]:
     """An emulator where each fault befalls some rows, drawn by chance.
 
     Args:
