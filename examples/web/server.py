@@ -5,20 +5,18 @@ Needs: pip install "nvcf-adapters[langchain,emulator]" fastapi uvicorn
 
 import asyncio
 import json
-import logging
 import socket
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
-from zoneinfo import ZoneInfo
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from langchain_core.messages import (
@@ -43,7 +41,6 @@ PORT = 8080  # Or any other, where something listens there already.
 DEFAULT = "moonshotai/kimi-k2.6"
 MOST_ROUNDS = 6
 
-log = logging.getLogger("web")
 Event = dict[str, Any]
 
 
@@ -53,13 +50,7 @@ def days_between(first: date, last: date) -> int:
     return abs((last - first).days)
 
 
-@tool
-def current_time(zone: str) -> str:
-    """The current time in a zone such as Europe/Rome."""
-    return datetime.now(ZoneInfo(zone)).isoformat(" ", "minutes")
-
-
-TOOLS = {one.name: one for one in (days_between, current_time)}
+TOOLS = {days_between.name: days_between}
 
 
 class Attachment(BaseModel):
@@ -88,9 +79,10 @@ class Question(BaseModel):
 async def answer(
     model: ChatNVCF, said: list[BaseMessage], question: Question
 ) -> AsyncGenerator[Event]:
-    """Answer a question, calling tools as often as the model wants. What went well is added to what was said."""
+    """Answer a question, calling tools as often as the model wants. What does not fail is added to what was said."""
     turn: list[BaseMessage] = [question.message()]
     tools = list(TOOLS.values()) if spec_for(question.model).supports_tools else None
+    ending = {"type": "error", "text": f"The model called tools {MOST_ROUNDS} times over."}
     try:
         for _ in range(MOST_ROUNDS):
             pieces: list[AIMessageChunk] = []
@@ -101,26 +93,32 @@ async def answer(
                         pieces.append(piece)
                         for event in events(piece):
                             yield event
-            finally:  # What had come before the user pressed "Stop" is kept, too.
+            finally:
                 turn += [add_ai_message_chunks(*pieces)] if pieces else []
-            message = turn[-1]
-            if not isinstance(message, AIMessage) or not message.tool_calls:
-                yield {"type": "end"}
-                return
-            for call in message.tool_calls:
+            calls = calls_of(turn[-1])
+            if not calls:
+                said += turn
+                ending = {"type": "end"}
+                break
+            for call in calls:
                 shown = json.dumps(call["args"], ensure_ascii=False)
                 yield {"type": "call", "id": call["id"], "name": call["name"], "arguments": shown}
                 turn.append(await result_of(call))
                 yield {"type": "result", "id": call["id"], "text": turn[-1].text}
-        yield {"type": "error", "text": f"The model called tools {MOST_ROUNDS} times over."}
     except NVCFError as error:
-        yield {"type": "error", "text": str(error)}
-    except Exception:
-        log.exception("an answer failed")
-        yield {"type": "error", "text": "The server failed. Its log says why."}
-    finally:
-        if isinstance(last := turn[-1], AIMessage) and last.text and not last.tool_calls:
+        ending = {"type": "error", "text": str(error)}
+    except (asyncio.CancelledError, GeneratorExit):  # The user pressed "Stop".
+        if isinstance(turn[-1], AIMessage) and turn[-1].text and not calls_of(turn[-1]):
             said += turn
+        raise
+    yield ending
+
+
+def calls_of(message: BaseMessage) -> list[Any]:
+    """The tool calls of a message, those with broken arguments as well."""
+    if not isinstance(message, AIMessage):
+        return []
+    return [*message.tool_calls, *message.invalid_tool_calls]
 
 
 def events(piece: AIMessageChunk) -> list[Event]:
@@ -132,8 +130,10 @@ def events(piece: AIMessageChunk) -> list[Event]:
 async def result_of(call: Any) -> ToolMessage:
     """Call a tool. A model that asks for something impossible is told so, and may try again."""
     try:
+        if call["type"] == "invalid_tool_call":
+            raise ValueError(call["error"])
         return cast(ToolMessage, await TOOLS[call["name"]].ainvoke(call))
-    except (KeyError, ValueError) as error:  # No such tool or zone; arguments that are none.
+    except (KeyError, ValueError) as error:  # No such tool; arguments that are none.
         said = f"{type(error).__name__}: {error}"
         return ToolMessage(said, tool_call_id=call["id"], status="error")
 
@@ -167,6 +167,12 @@ def as_lines(told: AsyncGenerator[Event]) -> Response:
     return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
+def only_this_page(request: Request) -> None:
+    """Refuse what other sites have a browser ask for: the key is this machine's user's."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPException(403)
+
+
 def create_app(service: dict[str, Any]) -> FastAPI:
     """The application.
 
@@ -181,8 +187,7 @@ def create_app(service: dict[str, Any]) -> FastAPI:
         async with model:  # In the end, what was uploaded is deleted.
             yield
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None)
-    # For one's own machine alone: no other site speaks to it under a name of its own.
+    app = FastAPI(lifespan=lifespan, openapi_url=None, dependencies=[Depends(only_this_page)])
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
     @app.get("/models")

@@ -113,12 +113,12 @@ def test_a_tool_is_called_and_its_result_told(http: httpx.Client, nvcf_emulator:
     ("name", "arguments", "why"),
     [
         ("days_between", {"first": "yesterday", "last": "2026-03-01"}, "ValidationError"),
-        ("current_time", {"zone": "Atlantis"}, "ZoneInfoNotFoundError"),
         ("no_such_tool", {}, "KeyError"),
+        ("days_between", '{"first": ', "ValueError"),
     ],
 )
 def test_a_call_that_fails_is_told_to_the_model(
-    http: httpx.Client, nvcf_emulator: Emulator, name: str, arguments: dict[str, Any], why: str
+    http: httpx.Client, nvcf_emulator: Emulator, name: str, arguments: Any, why: str
 ) -> None:
     call = {"id": "c1", "name": name, "arguments": arguments}
     nvcf_emulator.reply(reasoning="Now.", tool_calls=[call], unchecked=True)
@@ -132,7 +132,8 @@ def test_a_call_that_fails_is_told_to_the_model(
 def test_a_model_that_calls_for_ever_is_ended(
     http: httpx.Client, nvcf_emulator: Emulator, server: ModuleType
 ) -> None:
-    call = {"name": "current_time", "arguments": {"zone": "Europe/Rome"}}
+    arguments = {"first": "2026-02-01", "last": "2026-03-01"}
+    call = {"name": "days_between", "arguments": arguments}
     nvcf_emulator.reply(reasoning="Again.", tool_calls=[call], times=None)
     assert "called tools" in said(ask(http, "Go"), "error")
     assert len(nvcf_emulator.chats) == server.MOST_ROUNDS
@@ -148,6 +149,18 @@ def test_an_error_in_words_and_the_conversation_goes_on(
     assert nvcf_emulator.api_key not in str(events)
     assert ask(http, "Hello again")[-1] == {"type": "end"}
     assert len(asked(nvcf_emulator)[-1]) == 1, "the question that failed is not asked again"
+
+
+def test_an_answer_that_breaks_off_is_not_remembered(
+    http: httpx.Client, nvcf_emulator: Emulator
+) -> None:
+    nvcf_emulator.fault("truncate")
+    nvcf_emulator.reply(text=["Half ", "of ", "it"])
+    events = ask(http, "Hello")
+    assert said(events) == "Half of "
+    assert events[-1]["type"] == "error"
+    ask(http, "Hello again")
+    assert len(asked(nvcf_emulator)[-1]) == 1
 
 
 def test_what_a_model_cannot_take_is_said(http: httpx.Client, media: Path) -> None:
@@ -229,6 +242,14 @@ def test_two_at_once(http: httpx.Client, nvcf_emulator: Emulator) -> None:
 
 def test_other_names_of_this_machine_are_refused(http: httpx.Client) -> None:
     assert http.get("/models", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_other_sites_are_refused(http: httpx.Client, nvcf_emulator: Emulator) -> None:
+    question = {"conversation": "one", "model": KIMI, "text": "Hello"}
+    for site in ("cross-site", "same-site"):
+        answer = http.post("/chat", json=question, headers={"sec-fetch-site": site})
+        assert answer.status_code == 403
+    assert not nvcf_emulator.requests
 
 
 def test_what_was_uploaded_is_deleted_in_the_end(
