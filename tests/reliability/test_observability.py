@@ -24,7 +24,7 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.trace import SpanKind, StatusCode
 
-from langchain_nvcf import ChatNVCF
+from langchain_nvcf import NVCFLLM, ChatNVCF
 from nvcf_core import errors, otel
 from nvcf_core.observation import UNOBSERVED
 from nvcf_core.observers import observe
@@ -483,6 +483,19 @@ def test_langchains_own_callbacks_count_as_ever(
         chat.invoke("hi", config={"callbacks": [counter]})
     assert counter.usage_metadata[KIMI]["total_tokens"] == 18
     assert len(recorded.spans) == 1
+
+
+def test_each_prompt_of_a_batch_is_a_call(
+    settings: dict[str, Any], nvcf_emulator: Emulator, recorded: Recorded
+) -> None:
+    with (
+        NVCFLLM(**settings) as llm,
+        recorded.tracer.start_as_current_span("a batch") as parent,
+    ):
+        llm.batch(["one", "two", "three"])
+    assert len(nvcf_emulator.chats) == len(recorded.spans) == 3
+    (around,) = {span.parent.span_id for span in recorded.spans if span.parent}
+    assert around == parent.get_span_context().span_id
 
 
 def test_an_injected_client_is_traced_as_well(settings: dict[str, Any], recorded: Recorded) -> None:
