@@ -52,9 +52,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_page(browser: Any, address: str) -> Iterator[Open]:
+def wrong() -> list[Any]:
+    """What went wrong in a page: exceptions, and errors in the console."""
+    return []
+
+
+@pytest.fixture
+def open_page(browser: Any, address: str, wrong: list[Any]) -> Iterator[Open]:
     """Opens the page in a tab of its own. In the end nothing may have gone wrong in any."""
-    contexts, wrong = [], []
+    contexts = []
 
     def opened(**settings: Any) -> Any:
         context = browser.new_context(**settings)
@@ -161,6 +167,42 @@ def test_a_file_that_is_dropped_and_refused(page: Any, nvcf_emulator: Emulator) 
     expect(page.locator("#files li")).to_have_count(0)
     expect(page.get_by_text("Drop to attach")).to_be_hidden()
     assert not nvcf_emulator.assets
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"status": 200, "body": '{"type": "progress", "share": 0.5}\n'}, "The upload broke off."),
+        ({"status": 413}, "The server answered 413."),
+    ],
+)
+def test_an_upload_that_the_server_does_not_finish(
+    page: Any, media: Path, answer: dict[str, Any], words: str, wrong: list[Any]
+) -> None:
+    page.route("**/upload", lambda route: route.fulfill(**answer))
+    page.locator("#picker").set_input_files(media / "lake.png")
+    expect(page.get_by_role("alert")).to_contain_text(f"lake.png was not attached. {words}")
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()
+    wrong.clear()  # A browser complains of a 413 by itself.
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (lambda route: route.fulfill(status=422), "The server answered 422."),
+        (lambda route: route.abort(), "The connection to the server broke off."),
+        (
+            lambda route: route.fulfill(status=200, body=""),
+            "The connection to the server broke off.",
+        ),
+    ],
+)
+def test_a_server_that_fails(page: Any, failure: Any, words: str, wrong: list[Any]) -> None:
+    page.route("**/chat", failure)
+    ask(page, "Hello?")
+    expect(page.get_by_role("alert")).to_contain_text(words)
+    expect(page.get_by_label("Message.")).to_have_value("Hello?")
+    wrong.clear()  # As above.
 
 
 def test_an_upload_shows_its_progress_and_can_be_taken_back(

@@ -89,7 +89,8 @@ function upload(entry) {
   request.onload = () => {
     if (request.status !== 200) return failed(`The server answered ${request.status}.`);
     readLines();
-    if (entry.block) entry.bar.remove();
+    if (!entry.block) return attached.includes(entry) && failed("The upload broke off.");
+    entry.bar.remove();
     showReady();
   };
   request.onerror = () => failed("The server cannot be reached.");
