@@ -243,6 +243,35 @@ def test_tools_are_content(
 
 
 @pytest.mark.parametrize(
+    "odd",
+    [
+        {"stop": 5, "temperature": "hot", "n": None, "seed": [1]},
+        {"stop": [5, None], "response_format": 1, "tools": [{"x": 1}]},
+    ],
+)
+async def test_odd_settings_are_the_services_to_judge(
+    way: Any, with_content: Recorded, odd: dict[str, Any]
+) -> None:
+    with pytest.raises(errors.BadRequestError):
+        await way(validation="off", extra_body=odd).ask()
+    assert with_content.attributes()["http.response.status_code"] == 400
+
+
+async def test_odd_arguments_fail_no_call(
+    way: Any, nvcf_emulator: Emulator, with_content: Recorded
+) -> None:
+    arguments = '{"x": NaN, "y": "\\ud83d"}'
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    message = {"role": "assistant", "content": "ok", "tool_calls": [call]}
+    body = {"id": "a", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    headers = {"content-type": "application/json"}
+    nvcf_emulator.raw(200, headers, [json.dumps(body).encode()])
+    assert await way().ask() == "ok"
+    said = json.loads(with_content.attributes()["gen_ai.output.messages"])
+    assert said[0]["parts"][-1]["name"] == "f"
+
+
+@pytest.mark.parametrize(
     ("value", "captured"),
     [("true", True), ("SPAN_ONLY", True), ("span_and_event", True), ("false", False), ("", False)],
 )
