@@ -34,9 +34,10 @@ FAULTS: dict[str, Callable[[Emulator, str], None]] = {
     "bad-json": lambda service, row: service.fault("bad-json", when=row),
     "400": lambda service, row: service.fail(400, when=row),
 }
-"""What may befall a row, once. The last two are not tried again: such a row fails, until failed rows are asked again."""
+"""What may befall a row, once."""
 
 FINAL = frozenset(("bad-json", "400"))
+"""Those that are not tried again: such a row fails, until failed rows are asked again."""
 
 
 @dataclass
