@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[!_]*.py"))
+FOLDER = Path(__file__).parents[2] / "examples"
+EXAMPLES = sorted([*FOLDER.glob("[!_]*.py"), FOLDER / "web" / "server.py"])
 
 BROUGHT_BY = {
     "langchain_nvcf": "nvcf-adapters[langchain]",
@@ -25,6 +26,9 @@ BROUGHT_BY = {
     "rank_bm25": "rank-bm25",
     "rich": "rich",
     "ray": "nvcf-adapters[batch]",
+    "fastapi": "fastapi",
+    "starlette": "fastapi",
+    "uvicorn": "uvicorn",
     "nvcf_core.otel": "nvcf-adapters[otel]",
     "opentelemetry": "nvcf-adapters[otel]",
     "opentelemetry.sdk": "opentelemetry-sdk",
