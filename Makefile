@@ -27,6 +27,10 @@ help: ## list what can be made
 demo: $(VENV)/demo.stamp ## both adapters at work, on two screens; the emulator answers where there is no NVIDIA_API_KEY
 	$(BIN)/python examples/quickstart.py
 
+.PHONY: web
+web: $(VENV)/web.stamp ## a page to chat on, at the address that it prints; the emulator answers where there is no NVIDIA_API_KEY
+	$(BIN)/python examples/web/server.py
+
 .PHONY: test
 test: $(VENV)/test.stamp ## the fast tests, on two cores, in about two minutes
 	$(BIN)/pytest -m "$(FAST)" -n 2 --dist worksteal
@@ -99,11 +103,12 @@ clean: ## remove all that was made, .venv included
 
 # What is installed for what. A stamp says that it was, and stands until pyproject.toml changes.
 
-demo_needs := --editable '.[all]' rich
+demo_needs := --no-compile --editable '.[all]' rich
 test_needs := --editable '.[test]'
 examples_needs := uv
 dist_needs := build twine uv
-check_needs := --editable '.[test,peers,notebooks]'
+check_needs := --editable '.[test,peers,browser,notebooks]'
+web_needs := --editable '.[langchain,emulator]' fastapi uvicorn
 emulator_needs := --editable '.[emulator]'
 
 $(VENV)/%.stamp: pyproject.toml $(VENV)/made

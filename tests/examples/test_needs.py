@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[!_]*.py"))
+FOLDER = Path(__file__).parents[2] / "examples"
+EXAMPLES = sorted([*FOLDER.glob("[!_]*.py"), FOLDER / "web" / "server.py"])
 
 BROUGHT_BY = {
     "langchain_nvcf": "nvcf-adapters[langchain]",
@@ -35,6 +36,7 @@ BROUGHT_BY = {
     "llama_index.embeddings.nvidia": "llama-index-embeddings-nvidia openai",  # Which it forgets.
     "llama_index.tools.mcp": "llama-index-tools-mcp",
     "llama_index.vector_stores.chroma": "llama-index-vector-stores-chroma",
+    "starlette": "fastapi",
     "uvicorn": "uvicorn",
     "nvcf_core.otel": "nvcf-adapters[otel]",
     "opentelemetry": "nvcf-adapters[otel]",
