@@ -17,7 +17,8 @@ _ABOUT = """\
 # Examples
 
 Each runs as it is: `python examples/see.py`, or `make examples` for all of the scripts, each with exactly what it
-needs; `make web` for the page to chat on, `pytest examples/offline` for the tests. From a checkout, write `.` for `nvcf-adapters`: `pip install ".[langchain,emulator]" langchain`.
+needs; `make web` for the page to chat on, `pytest examples/offline` for the tests. From a checkout, write `.` for
+`nvcf-adapters`: `pip install ".[langchain,emulator]" langchain`.
 
 With `NVIDIA_API_KEY` set they ask the service; without, [the emulator](../docs/emulator.md) answers, from
 [`stand_in.yaml`](stand_in.yaml) where that knows the question. Some take a file, a folder or a question of yours as
