@@ -107,8 +107,8 @@ demo_needs := --no-compile --editable '.[all]' rich
 test_needs := --editable '.[test]'
 examples_needs := uv
 dist_needs := build twine uv
-check_needs := --editable '.[test,peers,browser,notebooks]'
 web_needs := --editable '.[langchain,emulator]' fastapi uvicorn
+check_needs := --editable '.[test,peers,notebooks,browser]'
 emulator_needs := --editable '.[emulator]'
 
 $(VENV)/%.stamp: pyproject.toml $(VENV)/made

@@ -1,5 +1,5 @@
-"""What all tests share: profiles of Hypothesis, an emulator that makes up answers, a server that answers with bytes, a
-restored catalog, loaded files."""
+"""What all tests share: a Hypothesis profile for each lane, an emulator that makes up answers, a server that answers
+with bytes, the catalog restored, files that are in no package."""
 
 from __future__ import annotations
 
@@ -42,26 +42,6 @@ def restored_catalog() -> Iterator[None]:
     for spec in known_models():
         if spec not in before:
             unregister(spec.id)
-
-
-@pytest.fixture
-def load() -> Callable[[Path], ModuleType]:
-    """Imports a file that is in no package."""
-
-    def imported(path: Path) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        # Dataclasses look for their module here.
-        sys.modules[path.stem] = module
-        try:
-            spec.loader.exec_module(module)
-        finally:
-            del sys.modules[path.stem]
-        return module
-
-    return imported
 
 
 Bytes = Iterable[bytes | float]
@@ -154,3 +134,23 @@ def raw() -> Iterator[RawServer]:
     yield server
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
+
+
+@pytest.fixture
+def load() -> Callable[[Path], ModuleType]:
+    """Imports a file that is in no package."""
+
+    def imported(path: Path) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        # Dataclasses look for their module here.
+        sys.modules[path.stem] = module
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            del sys.modules[path.stem]
+        return module
+
+    return imported

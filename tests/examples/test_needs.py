@@ -26,8 +26,9 @@ BROUGHT_BY = {
     "rank_bm25": "rank-bm25",
     "rich": "rich",
     "ray": "nvcf-adapters[batch]",
-    "chromadb": "llama-index-vector-stores-chroma",
     "fastapi": "fastapi",
+    "starlette": "fastapi",
+    "chromadb": "llama-index-vector-stores-chroma",
     "langchain_chroma": "langchain-chroma",
     "langchain_mcp_adapters": "langchain-mcp-adapters",
     "langchain_nvidia_ai_endpoints": "langchain-nvidia-ai-endpoints",
@@ -36,7 +37,6 @@ BROUGHT_BY = {
     "llama_index.embeddings.nvidia": "llama-index-embeddings-nvidia openai",  # Which it forgets.
     "llama_index.tools.mcp": "llama-index-tools-mcp",
     "llama_index.vector_stores.chroma": "llama-index-vector-stores-chroma",
-    "starlette": "fastapi",
     "uvicorn": "uvicorn",
     "nvcf_core.otel": "nvcf-adapters[otel]",
     "opentelemetry": "nvcf-adapters[otel]",

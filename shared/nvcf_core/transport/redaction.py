@@ -75,6 +75,8 @@ def redact_response(response: Response, key: SecretStr) -> Response:
 def redact_text(text: str, key: SecretStr) -> str:
     """A text without the key."""
     return _pattern(key).sub(_MASK, text) if _is_secret(key) else text
+
+
 def guard_logs(key: SecretStr) -> None:
     """Keep a key out of what the HTTP libraries log: heads of responses, in which a service may have echoed it."""
     if key not in _guarded and _is_secret(key):
