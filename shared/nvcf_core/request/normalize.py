@@ -99,6 +99,8 @@ def _check(message: Message, validator: Validator) -> None:
             field, f"{field} has role {message.role}: only user messages may have media"
         )
     for key, text in _texts_to_send(message, spec):
+        if text.isascii():
+            continue
         if reason := why_unencodable(text):
             # Told here, while the message still has a place of its own.
             raise validator.invalid_request(field, f"{field}.{key} cannot be sent: {reason}")
@@ -122,6 +124,8 @@ def _texts_to_send(message: Message, spec: ModelSpec) -> Iterator[tuple[str, str
 
 
 def _has_media(message: Message) -> bool:
+    if len(message.parts) == 1 and isinstance(message.parts[0], str):
+        return False  # Nearly every message of a long conversation, of each of which this is asked several times.
     return any(isinstance(part, Media) for part in message.parts)
 
 

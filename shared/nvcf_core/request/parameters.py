@@ -33,7 +33,6 @@ _DEFAULTS: Mapping[str, Any] = {
     "frequency_penalty": 0,
     "presence_penalty": 0,
     "response_format": {"type": "text"},
-    "service_tier": "auto",
 }
 """Values that mean what is not said. They are left out where the model's documentation lacks the field."""
 

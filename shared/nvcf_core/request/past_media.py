@@ -28,6 +28,8 @@ def describe_unseen_media(messages: Sequence[Message], validator: Validator) -> 
 def _described(message: Message, validator: Validator) -> Message:
     if message.role not in ("tool", "assistant"):
         return message
+    if len(message.parts) == 1 and isinstance(message.parts[0], str):
+        return message  # Nearly every answer of a long conversation.
     parts = tuple(
         part
         if isinstance(part, str)
@@ -81,8 +83,10 @@ def _part_or_line(media: Media, reason: str | None, validator: Validator) -> Par
 def move_media_after_results(messages: Sequence[Message]) -> list[Message]:
     """Media that tools returned, in a user message right after the results: tool messages are text.
 
-    Where a turn has several results, the media of each are led by the name of its tool and the id of its call.
+    Where several results of one turn have media, those of each are led by the name of its tool and the id of its call.
     """
+    if not any(message.role == "tool" for message in messages):
+        return list(messages)
     tools = tools_of_results(messages)
     arranged: list[Message] = []
     turn: list[tuple[Message, str]] = []
@@ -106,11 +110,13 @@ def _shown(results: Sequence[tuple[Message, str]]) -> list[Message]:
     """A user message with the media of a turn's results, each with the name of its tool; none where they have none."""
     parts: list[Part] = []
     last: int | None = None
-    for result, tool in results:
-        media = [part for part in result.parts if isinstance(part, Media)]
-        if not media:
-            continue
-        if len(results) > 1:
+    shown = [
+        (result, tool, media)
+        for result, tool in results
+        if (media := [part for part in result.parts if isinstance(part, Media)])
+    ]
+    for result, tool, media in shown:
+        if len(shown) > 1:
             parts.append(f"Returned by {tool} (call {result.tool_call_id or ''}):")
         parts += media
         last = result.index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -13,21 +14,32 @@ from pydantic import SecretStr
 from nvcf_core.config.auth import key_fingerprint
 from nvcf_core.config.endpoints import origin
 from nvcf_core.config.options import RequestOptions
-from nvcf_core.errors import APITimeoutError, NVCFError
+from nvcf_core.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    InvalidResponseError,
+    NVCFError,
+)
 from nvcf_core.exchange import Flow, Request, Response, Step
+from nvcf_core.observation import UNOBSERVED, Observation
 from nvcf_core.wire import retry_after
 
 from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
 from .interface import Content, HTTPResponse, PreparedRequest
 from .rate_limiter import RateLimiter, Reservation, shared_rate_limiter
-from .redaction import redact, redact_response
+from .redaction import clear_locals, guard_logs, redact, redact_response
 from .retry_budget import RetryBudget, shared_retry_budget
 from .time_limits import TimeLimits
 
 __all__ = ["Conversation", "OpenResponse"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger("nvcf")
+"""INFO: a retry. DEBUG: a wait for a limit, and all that is not the question itself. No content, no url, no key."""
+_FOR_AN_ANSWER_IN_TIME = 0.4
+"""Seconds that the body of a polled answer has at least, whose head came at the last moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,8 @@ class OpenResponse:
 
     response: HTTPResponse
     limits: TimeLimits
+    polled: bool = False
+    """Whether it came to a poll: until the answer begins, the time of the polls is running."""
 
 
 class Conversation:
@@ -44,11 +58,15 @@ class Conversation:
     Args:
         backend: sends and waits, sync or async.
         options: how requests are made.
+        observation: told of every request.
     """
 
-    def __init__(self, backend: Backend, options: RequestOptions) -> None:
+    def __init__(
+        self, backend: Backend, options: RequestOptions, observation: Observation = UNOBSERVED
+    ) -> None:
         self.backend = backend
         self.options = options
+        self.observation = observation
         self.deadline: float | None = None
         """When all of the call has to end, by `time.monotonic`. None: no such moment."""
         if options.call_timeout is not None:
@@ -64,26 +82,31 @@ class Conversation:
         Raises:
             NVCFError: what the flow raises.
         """
-        resume: Callable[[Any], Step] = flow.send
-        value: Any = None
         try:
-            while True:
-                step = resume(value)
-                try:
-                    value, resume = await self._take(step), flow.send
-                except NVCFError as error:
-                    self.check_deadline(error)
-                    value, resume = error, flow.throw
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+            return await self._hold(flow)
         except BaseException as error:
             if isinstance(error, NVCFError):
                 self.redact(error)
+                clear_locals(error)  # The flow has raised it, or will not go on.
             await self.leave()
             raise
         finally:
             flow.close()
+
+    async def _hold(self, flow: Flow[T]) -> T:
+        resume: Callable[[Any], Step] = flow.send
+        value: Any = None
+        while True:
+            try:
+                step = resume(value)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            try:
+                value, resume = await self._take(step), flow.send
+            except NVCFError as error:
+                self.check_deadline(error)
+                value, resume = error, flow.throw
 
     async def leave(self) -> None:
         """Close what was left open, and with it a connection whose body was not read to its end."""
@@ -178,13 +201,20 @@ class _Sending:
     async def _wait_turn(self) -> None:
         """Wait for the request's own time, and for a place under the limit of requests per minute."""
         request, auth = self._request, self._options.auth
-        if request.failure is not None and not self._budget().take(request.failure):
-            raise request.failure
+        if request.failure is not None:
+            if not self._can_retry(request.failure):
+                raise request.failure
+            self._note_retry(request, request.failure)
         await self._sleep(request.delay)
         if auth.applies_to(request):
             self._key = self._conversation.key = await self._backend.resolve_key(auth)
+            if self._key is not None:
+                self._conversation.observation.authorized(self._key)
+                guard_logs(self._key)
         if request.stage == "ask" and self._options.request_limiter is not None:
+            began = time.monotonic()
             await self._backend.acquire(self._options.request_limiter)
+            self._conversation.observation.waited(time.monotonic() - began)
         per_minute = self._options.requests_per_minute
         if per_minute is not None and request.stage == "ask":
             self._limiter = shared_rate_limiter(key_fingerprint(self._key), origin(request.url)[1])
@@ -193,8 +223,25 @@ class _Sending:
 
     async def _wait_in_queue(self, limiter: RateLimiter, place: Reservation) -> None:
         """Wait for a place under the limit, and look now and then whether it has come nearer: some may have left."""
-        while (wait := limiter.wait(place)) > 0:
+        wait = limiter.wait(place)
+        if wait <= 0:
+            return
+        _log.debug("a place under requests_per_minute is free in %.2f s, as it looks now", wait)
+        began = time.monotonic()
+        while wait > 0:
             await self._sleep(min(wait, max(1.0, wait / 10)))
+            wait = limiter.wait(place)
+        self._conversation.observation.waited(time.monotonic() - began)
+
+    def _note_retry(self, request: Request, failure: Exception) -> None:
+        status = getattr(failure, "status", "no response")
+        number, most = request.tries
+        what, name = request.stage, type(failure).__name__
+        _log.info(
+            "%s failed: %s (%s); retry %d of %d in %.2f s",
+            what, name, status, number, most, request.delay,
+        )  # fmt: skip
+        self._conversation.observation.retrying(request)
 
     def _note_sending(self) -> None:
         if self._limiter is not None and self._place is not None:
@@ -209,6 +256,9 @@ class _Sending:
         if seconds > 0:
             await self._backend.sleep(seconds)
         self._conversation.check_deadline()
+
+    def _can_retry(self, failure: Exception) -> bool:
+        return not self._options.retry_budget or self._budget().take(failure)
 
     def _budget(self) -> RetryBudget:
         # Before a retry the key is that of the try before; a callable is asked only when the request is sent.
@@ -237,18 +287,25 @@ class _Sending:
             limits.piece_by_piece(None, "timeout")  # It may be large.
         else:
             limits.as_a_whole()
-        body = BoundedBody(status, request.stage)
-        await self._backend.read_into(body, response)
+        body = BoundedBody(status, request.stage, limits)
+        try:
+            await self._backend.read_into(body, response)
+        except APITimeoutError:
+            raise
+        except (APIConnectionError, InvalidResponseError):
+            # An error that cannot be read to its end, or not be decoded, is still that error.
+            if status < 400:
+                raise
         return self._as_response(response, body.body())
 
     def _keep_open(self, response: HTTPResponse, limits: TimeLimits) -> None:
         """Leave the body to be read by the caller, as long as its pieces keep coming."""
         self._kept_open = True
         limits.deadline = self._conversation.deadline
-        if self._request.read_timeout is not None:
-            limits.as_a_whole()  # That was the time of the polls, in which the answer has come.
-        limits.piece_by_piece(self._options.chunk_timeout, "stream_chunk_timeout")
-        self._conversation.answer = OpenResponse(response, limits)
+        polled = self._request.read_timeout is not None
+        if polled:
+            limits.at_least(_FOR_AN_ANSWER_IN_TIME)
+        self._conversation.answer = OpenResponse(response, limits, polled)
 
     def _as_response(self, response: HTTPResponse, body: bytes) -> Response:
         result = Response(
@@ -258,4 +315,7 @@ class _Sending:
             result = redact_response(result, self._key)
         if self._request.on_response is not None:
             self._request.on_response(result)
+        if self._request.stage != "ask":
+            _log.debug("%s was answered with %d", self._request.stage, result.status)
+        self._conversation.observation.responded(self._request, result)
         return result
