@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from base64 import b64decode, b64encode
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 from pydantic import BaseModel
 
+from nvcf_cli import samples
 from nvcf_core.errors import InvalidRequestError
 
 OMNI = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
@@ -177,6 +179,48 @@ def test_media_are_bytes_paths_urls_or_lists_of_them(bench: Any) -> None:
         image, text = request.body["messages"][-1]["content"]
         assert image["image_url"]["url"].startswith("data:image/png;base64,")
         assert text["text"].startswith("row ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "ending", "mime"),
+    [
+        ("image", samples.IMAGE, "png", "image/png"),
+        ("audio", samples.AUDIO, "wav", "audio/"),
+        ("video", samples.VIDEO, "mp4", "video/mp4"),
+    ],
+)
+def test_each_kind_of_media_is_bytes_or_a_path_or_a_url(
+    bench: Any, kind: str, data: bytes, ending: str, mime: str
+) -> None:
+    path = bench.folder / f"media.{ending}"
+    path.write_bytes(data)
+    data_url = f"data:{mime}{'wav' if kind == 'audio' else ''};base64,{b64encode(data).decode()}"
+    link = f"https://example.com/media.{ending}"
+    table = pa.table(
+        {
+            "id": range(4),
+            "text": [f"row {number}." for number in range(4)],
+            "bytes": pa.array([data, None, None, None], pa.binary()),
+            "text_of_it": [None, str(path), data_url, link],
+        }
+    )
+    pq.write_table(table, bench.folder / "in.parquet")
+    report = bench.run(
+        bench.folder / "in.parquet", model=OMNI, concurrency=1, **{kind: ["bytes", "text_of_it"]}
+    )
+    rows = bench.rows()
+    assert report.answered + report.failed == 4
+    for row, request in zip(rows[:3], bench.server.chats[:3], strict=True):
+        assert row["error"] is None
+        (part,) = (p for p in request.body["messages"][-1]["content"] if p["type"] != "text")
+        assert part["type"] == f"{kind}_url"
+        url = part[f"{kind}_url"]["url"]
+        assert url.startswith(f"data:{mime}")
+        assert b64decode(url.partition(",")[2]) == data
+    # A link reaches the service as it is, where the model takes links; else the row says so.
+    sent = [request for request in bench.server.chats if link.encode() in request.raw]
+    assert bool(sent) == (rows[3]["error"] is None)
+    assert sent or kind in rows[3]["error"]
 
 
 def test_large_media_are_uploaded_and_deleted_after_their_batch(bench: Any) -> None:
