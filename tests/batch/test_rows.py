@@ -268,6 +268,25 @@ def test_tries_are_counted_and_a_failed_row_says_why(bench: Any) -> None:
     assert (report.answered, report.failed) == (1, 1)
 
 
+def test_no_row_fails_for_what_others_met(bench: Any) -> None:
+    """Each row is tried again by itself, also where more fail than the retries of a process may be elsewhere."""
+    for number in range(150):
+        bench.server.fail(503, when=f"row {number}.")
+    report = bench.run(bench.source(150), concurrency=64)
+    assert (report.answered, report.failed) == (150, 0)
+    assert {row["tries"] for row in bench.rows()} == {2}
+
+
+@pytest.mark.parametrize(
+    "kind", ["reset", "close", "half-close", "garbage", "truncate", "stall-body"]
+)
+def test_an_answer_that_breaks_off_is_asked_for_again(bench: Any, kind: str) -> None:
+    bench.server.fault(kind, times=1)
+    bench.run(bench.source(1), settings={"timeout": 2})
+    (row,) = bench.rows()
+    assert (row["error"], row["tries"]) == (None, 2)
+
+
 def test_tools_and_other_fields_of_the_body(bench: Any) -> None:
     tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
     bench.server.reply(tool_calls=[{"name": "look_up", "arguments": {"a": 1}}])
