@@ -85,6 +85,13 @@ fuzz: $(VENV)/test.stamp ## ten minutes of bad input for each decoder
 soak: $(VENV)/test.stamp ## ten minutes of load with faults; memory and descriptors must stay flat
 	$(BIN)/python -m tests.soak --minutes 10
 
+.PHONY: batches
+batches: $(VENV)/test.stamp ## batches with faults, killed over and over; no row may be lost or asked for twice; some 20 minutes
+	$(BIN)/python -m tests.batch.trials.faults
+	$(BIN)/python -m tests.batch.trials.kills
+	$(BIN)/python -m tests.batch.trials.kills --key id
+	$(BIN)/python -m tests.batch.trials.kills --key id --ray --kills 8
+
 .PHONY: dist
 dist: $(VENV)/dist.stamp ## both distributions, their metadata checked, the wheel installed into an empty environment
 	rm -rf dist
