@@ -13,17 +13,18 @@ from typing import Any
 
 import yaml
 
-__all__ = ["PAGES", "ROOT", "Block", "blocks", "name_of", "prints_the_same", "tabs"]
+__all__ = ["PAGES", "ROOT", "Block", "blocks", "emulator_of", "name_of", "prints_the_same", "tabs"]
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 _FENCED = re.compile(
-    r"(?P<notes>(?:^ *<!-- (?:replies|needs): (?:(?!-->).)*-->\s*^)?)"
+    r"(?P<notes>(?:^ *<!-- (?:replies|needs):\s(?:(?!-->).)*-->\s*^)?)"
     r"(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
-_NOTE = re.compile(r"<!-- (\w+): (.*?)-->", re.DOTALL)
+_NOTE = re.compile(r"<!-- (\w+):(.*?)-->", re.DOTALL)
+_EMULATOR = re.compile(r"^<!-- emulator: (.*?)-->", re.MULTILINE)
 _TAB = re.compile(r'^=== "(.+)"$', re.MULTILINE)
 
 
@@ -60,6 +61,12 @@ def tabs(page: Path) -> list[str]:
     found = blocks(page, "python")
     titles = list(dict.fromkeys(block.tab for block in found if block.tab))
     return titles or ([""] if found else [])
+
+
+def emulator_of(page: Path) -> dict[str, Any]:
+    """The emulator that a page is run against, in the keywords of its marker: a note says it, and is not shown."""
+    said = _EMULATOR.search(page.read_text(encoding="utf-8"))
+    return {"strict": False, **(yaml.safe_load(said[1]) if said else {})}
 
 
 def prints_the_same(said: str, printed: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import inspect
 import io
 import re
 from collections.abc import Callable
@@ -19,14 +20,25 @@ from nvcf_core.config.settings import Settings
 from nvcf_core.models import known_models
 from nvcf_emulator import Emulator
 
-from .pages import PAGES, ROOT, Block, blocks, name_of, prints_the_same, tabs
+from .pages import PAGES, ROOT, Block, blocks, emulator_of, name_of, prints_the_same, tabs
 
 Load = Callable[[Path], ModuleType]
 
 _LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-SESSIONS = [(page, tab) for page in PAGES for tab in tabs(page)]
+SESSIONS = [
+    pytest.param(
+        page,
+        tab,
+        id=f"{name_of(page)}-{tab}".rstrip("-"),
+        marks=pytest.mark.nvcf_emulator(**emulator_of(page)),
+    )
+    for page in PAGES
+    for tab in tabs(page)
+]
+LOCAL = "http://localhost:8000/v1"
+"""What pages call a server of one's own: while they run, the emulator."""
 
 
 @pytest.fixture
@@ -40,13 +52,16 @@ def at_home(
     monkeypatch.setenv("NVCF_URL", nvcf_emulator.nvcf_url)
 
 
-@pytest.mark.parametrize(
-    ("page", "tab"), SESSIONS, ids=[f"{name_of(page)}-{tab}".rstrip("-") for page, tab in SESSIONS]
+@pytest.mark.filterwarnings(
+    # LlamaIndex's workflows look through all attributes of an agent.
+    "ignore::pydantic.warnings.PydanticDeprecatedSince20",
+    "ignore::pydantic.warnings.PydanticDeprecatedSince211",
 )
+@pytest.mark.parametrize(("page", "tab"), SESSIONS)
 def test_code(page: Path, tab: str, at_home: None, nvcf_emulator: Emulator) -> None:
     """A page read with one of its tabs open: its blocks run one after another, as in one session.
 
-    `await` works as in a notebook. A block without tab is read with each.
+    `await` works as in a notebook. A block without tab is read with each. Tests that it defines are run.
     """
     read = [block for block in blocks(page, "python") if block.tab in ("", tab)]
     for package in sorted({package for block in read for package in block.needs}):
@@ -56,7 +71,10 @@ def test_code(page: Path, tab: str, at_home: None, nvcf_emulator: Emulator) -> N
         for block in read:
             for reply in block.replies:
                 (nvcf_emulator.fail if "status" in reply else nvcf_emulator.reply)(**reply)
-            printed = _run(block, page, names, runner)
+            known = set(names)
+            printed = _run(block, page, names, runner, nvcf_emulator)
+            for test in [n for n in names if n.startswith("test_") and n not in known]:
+                _run_test(names[test], nvcf_emulator, runner)
             where = f"{name_of(page)}:{block.line}"
             left = [step for step in nvcf_emulator.pending if step.times is not None]
             assert not (block.replies and left), f"{where} did not ask for {left}"
@@ -65,9 +83,11 @@ def test_code(page: Path, tab: str, at_home: None, nvcf_emulator: Emulator) -> N
                 assert same, f"{where} prints:\n{printed}"
 
 
-def _run(block: Block, page: Path, names: dict[str, Any], runner: asyncio.Runner) -> str:
+def _run(
+    block: Block, page: Path, names: dict[str, Any], runner: asyncio.Runner, server: Emulator
+) -> str:
     # Moved down to where it stands on the page, for tracebacks.
-    source = "\n" * block.line + block.code
+    source = "\n" * block.line + block.code.replace(LOCAL, server.base_url)
     code = compile(source, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         if code.co_flags & CO_COROUTINE:
@@ -75,6 +95,17 @@ def _run(block: Block, page: Path, names: dict[str, Any], runner: asyncio.Runner
         else:
             exec(code, names)
     return printed.getvalue()
+
+
+def _run_test(test: Callable[..., Any], server: Emulator, runner: asyncio.Runner) -> None:
+    """Run a test that a page shows, with the emulator for the fixture that it takes."""
+    assert set(inspect.signature(test).parameters) <= {"nvcf_emulator", "nvcf_env"}
+    server.clear()
+    done = test(server)
+    if inspect.iscoroutine(done):
+        runner.run(done)
+    server.assert_all_used()
+    server.clear()
 
 
 async def _awaited(code: Any, names: dict[str, Any]) -> None:
