@@ -6,6 +6,7 @@ leads to a page that is made of the file.
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import re
 from collections.abc import Iterator
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
 
-__all__ = ["on_files", "on_page_markdown"]
+__all__ = ["on_files", "on_page_markdown", "on_post_page"]
 
 ROOT = Path(__file__).parents[1]
 _LINK = re.compile(r"(?<=\]\()(?!https?://|mailto:|#)([^)#\s]+)((?:#[^)\s]*)?(?=\)))")
 _NOTE = re.compile(
     r"^ *<!-- (?:replies|needs|emulator):\s(?:(?!-->).)*-->\n\s*?(?=^)", re.MULTILINE | re.DOTALL
 )
+_FETCHED = re.compile(r'(?:\bsrc=|<link\b[^>]*\bhref=|url\()["\']?((?:https?:)?//[^"\'\s>)]+)')
+_log = logging.getLogger("mkdocs.hooks.site")
 _OWN_NAMES = {"README.md": "index.md"}
 
 
@@ -58,6 +61,13 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         return posixpath.relpath(_uri(path), folder or ".") + link[2]
 
     return _LINK.sub(turned, _NOTE.sub("", markdown))
+
+
+def on_post_page(output: str, page: Page, **_: Any) -> str:
+    """Warn, which fails a strict build, of whatever a page would fetch from elsewhere when it is looked at."""
+    for found in _FETCHED.findall(output):
+        _log.warning("%s would fetch %s", page.file.src_uri, found)
+    return output
 
 
 def _linked(page: Path) -> Iterator[Path]:

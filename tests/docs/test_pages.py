@@ -144,6 +144,13 @@ def test_the_tree_of_the_architecture_is_that_of_the_source(load: Load) -> None:
     assert generator.page(text) == text, "run: python docs/generate_architecture.py"
 
 
+def test_the_list_of_examples_is_what_they_say(load: Load) -> None:
+    text = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+    generator = load(ROOT / "docs" / "generate_examples.py")
+    assert generator.page(text) == text, "run: python docs/generate_examples.py"
+    assert all(f"[{path.name}]" in text for path in ROOT.glob("examples/[!_]*.py"))
+
+
 def test_the_models_of_the_readme_are_those_of_the_rows() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]+)` \|.* \| ([\d,]+) \|$", page, re.MULTILINE)
