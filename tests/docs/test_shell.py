@@ -16,7 +16,7 @@ import pytest
 import typer
 
 from nvcf_cli.app import app
-from nvcf_emulator import Emulator
+from nvcf_emulator import API_KEY, Emulator
 from nvcf_emulator.__main__ import main as emulator_main
 
 from .pages import PAGES, ROOT, Block, blocks, name_of, prints_the_same
@@ -119,9 +119,10 @@ def _pip(words: list[str]) -> None:
 def _export(words: list[str]) -> None:
     known = {"NVIDIA_API_KEY", "NVIDIA_BASE_URL", "NVCF_URL", "HTTPS_PROXY", "NO_PROXY"}
     for word in words:
-        name, separator, _ = word.partition("=")
+        name, separator, value = word.partition("=")
         assert separator
         assert name in known, name
+        assert name != "NVIDIA_API_KEY" or value in ("nvapi-…", API_KEY), value
 
 
 def _python(words: list[str]) -> None:
