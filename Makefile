@@ -70,10 +70,8 @@ emulator: $(VENV)/emulator.stamp ## a stand-in for the service on port 8000, unt
 	$(BIN)/nvcf-emulator --port 8000
 
 .PHONY: bench
-bench: $(VENV)/check.stamp ## side by side with other clients; takes some minutes
-	$(BIN)/python benchmarks/chat.py
-	$(BIN)/python benchmarks/uploads.py
-	$(BIN)/python benchmarks/inline_memory.py
+bench: $(VENV)/check.stamp ## side by side with other clients, into docs/performance.md; takes some minutes
+	$(BIN)/python benchmarks/run.py --save
 
 .PHONY: simulate
 simulate: $(VENV)/test.stamp ## a million random conversations with a failing service
