@@ -6,6 +6,7 @@ leads to a page that is made of the file.
 
 from __future__ import annotations
 
+import json
 import logging
 import posixpath
 import re
@@ -27,6 +28,15 @@ _NOTE = re.compile(
 )
 _FETCHED = re.compile(r'(?:\bsrc=|<link\b[^>]*\bhref=|url\()["\']?((?:https?:)?//[^"\'\s>)]+)')
 _log = logging.getLogger("mkdocs.hooks.site")
+_LANGUAGES = {
+    ".py": "python",
+    ".yaml": "yaml",
+    ".toml": "toml",
+    ".html": "html",
+    ".css": "css",
+    ".js": "js",
+}
+"""Of the files that are shown as they are, the suffix and the language."""
 _OWN_NAMES = {"README.md": "index.md"}
 
 
@@ -86,7 +96,7 @@ def _target(page: Path, link: str) -> Path | None:
 
 
 def _is_page(path: Path) -> bool:
-    return path.suffix in (".md", ".py")
+    return path.suffix in (".md", ".ipynb", *_LANGUAGES)
 
 
 def _uri(path: Path) -> str:
@@ -111,8 +121,31 @@ _SOURCES: dict[str, Path] = {}
 
 
 def _page_of(path: Path) -> str:
+    """A page, in Markdown, that shows a file."""
     _SOURCES[_uri(path)] = path
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         return text
-    return f"# {path.name}\n\n`````python\n{text}`````\n"
+    if path.suffix == ".ipynb":
+        return "\n\n".join(part for cell in json.loads(text)["cells"] for part in _parts_of(cell))
+    return f"# {path.name}\n\n{_fenced(text, _LANGUAGES[path.suffix])}"
+
+
+def _parts_of(cell: dict[str, Any]) -> Iterator[str]:
+    """A cell of a notebook and what it printed or drew."""
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        yield source
+        return
+    yield _fenced(source, "python")
+    for output in cell["outputs"]:
+        data = output.get("data", {})
+        if "image/png" in data:
+            drawn = "".join(data["image/png"]).replace("\n", "")
+            yield f'<img alt="What the cell above draws." src="data:image/png;base64,{drawn}">'
+        elif printed := output.get("text") or data.get("text/plain"):
+            yield _fenced("".join(printed), "text")
+
+
+def _fenced(text: str, language: str) -> str:
+    return f"`````{language}\n{text.rstrip()}\n`````"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import inspect
 import re
 import subprocess
@@ -97,6 +98,10 @@ def test_every_page_has_its_class() -> None:
 
 @pytest.mark.parametrize("name", PEERS)
 def test_the_table_names_every_keyword_there(name: str) -> None:
+    text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    [version] = re.findall(rf" in {name} (\S+?);", text)
+    if version != (installed := importlib.metadata.version(name)):
+        pytest.skip(f"the page speaks of {name} {version}; {installed} may have other keywords")
     told = {theirs: default for theirs, default, _ in rows(FOLDER / f"{name}.md")}
     expected = keywords(PEERS[name])
     said_otherwise = {"verify_ssl": "`True`"}  # Its default stands in the code alone.

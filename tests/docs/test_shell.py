@@ -118,6 +118,7 @@ def _pip(words: list[str]) -> None:
 
 def _export(words: list[str]) -> None:
     known = {"NVIDIA_API_KEY", "NVIDIA_BASE_URL", "NVCF_URL", "HTTPS_PROXY", "NO_PROXY"}
+    known.add("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")
     for word in words:
         name, separator, value = word.partition("=")
         assert separator
