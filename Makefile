@@ -24,7 +24,7 @@ help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(VENV)/demo.stamp ## both adapters at work, on one screen; the emulator answers where there is no NVIDIA_API_KEY
+demo: $(VENV)/demo.stamp ## both adapters at work, on two screens; the emulator answers where there is no NVIDIA_API_KEY
 	$(BIN)/python examples/quickstart.py
 
 .PHONY: test
@@ -65,9 +65,13 @@ docs: $(VENV)/docs.stamp ## the site of docs/, into site/; fails for a link that
 docs-serve: $(VENV)/docs.stamp ## the same on port 8080, made anew when a page changes, until interrupted
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8080
 
+.PHONY: notebooks
+notebooks: $(VENV)/check.stamp ## the notebooks run anew, and written with what they print and plot
+	$(BIN)/python docs/run_notebooks.py
+
 .PHONY: emulator
 emulator: $(VENV)/emulator.stamp ## a stand-in for the service on port 8000, until interrupted
-	$(BIN)/nvcf-emulator --port 8000
+	$(BIN)/nvcf-emulator --port 8000 --script examples/stand_in.yaml
 
 .PHONY: bench
 bench: $(VENV)/check.stamp ## side by side with other clients, into docs/performance.md; takes some minutes
@@ -108,7 +112,7 @@ test_needs := --editable '.[test]'
 examples_needs := uv
 dist_needs := build twine uv
 docs_needs := --editable '.[docs]'
-check_needs := --editable '.[test,peers,docs]'
+check_needs := --editable '.[test,peers,notebooks,docs]'
 emulator_needs := --editable '.[emulator]'
 
 $(VENV)/%.stamp: pyproject.toml $(VENV)/made

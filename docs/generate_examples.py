@@ -1,80 +1,77 @@
-"""Writes the list of docs/examples.md: each example by its own first lines.
+"""Writes examples/README.md: every example and notebook with its first line and what it needs.
 
 python docs/generate_examples.py
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-PAGE = Path(__file__).with_name("examples.md")
-_BEGIN = "<!-- The list is written by docs/generate_examples.py. -->"
-_END = "<!-- The list ends. -->"
-_LIST = re.compile(f"(?<={_BEGIN}\n).*(?={_END})", re.DOTALL)
-_NEEDS = re.compile(r"^Needs: (?:pip install )?(.+)$", re.MULTILINE)
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PAGE = EXAMPLES / "README.md"
+NEEDS = re.compile(r"^Needs: pip install (.+)$", re.MULTILINE)
+
+_ABOUT = """\
+# Examples
+
+Each runs as it is: `python examples/see.py`, or `make examples` for all of the scripts, each with exactly what it
+needs. From a checkout, write `.` for `nvcf-adapters`: `pip install ".[langchain,emulator]" langchain`.
+
+With `NVIDIA_API_KEY` set they ask the service; without, [the emulator](../docs/emulator.md) answers, from
+[`stand_in.yaml`](stand_in.yaml) where that knows the question. Some take a file, a folder or a question of yours as
+an argument.
+
+"""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A program, a folder of one, or a notebook."""
+    """An example, as its first lines describe it."""
 
     path: Path
-    says: str
-    """Its first sentence."""
+    about: str
     needs: str
-    """What is to be installed for it; nothing where it does not say."""
+    """What pip is to install."""
 
 
-def examples() -> Iterator[Example]:
-    """All examples: programs, folders that have a README and a program, notebooks."""
-    folder = ROOT / "examples"
-    for path in sorted(folder.glob("[!_]*.py")):
-        yield _example(path, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
-    for path in sorted(folder.glob("*/README.md")):
-        if any(path.parent.glob("*.py")):
-            yield _example(path, _without_heading(path.read_text(encoding="utf-8")))
-    for path in sorted(folder.rglob("*.ipynb")):
-        first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
-        yield _example(path, _without_heading("".join(first["source"])))
+def script(path: Path) -> Example:
+    """The description of a script.
+
+    Raises:
+        ValueError: Its first lines do not say what it needs.
+    """
+    return _example(path, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
 
 
-def listing() -> str:
-    """The list, in Markdown."""
-    rows = ["| example | what it shows | needs |\n| --- | --- | --- |\n"]
-    for example in examples():
-        link = example.path.relative_to(ROOT).as_posix()
-        name = (
-            example.path.parent.name + "/"
-            if example.path.name == "README.md"
-            else example.path.name
-        )
-        needs = f"`{example.needs}`" if example.needs else ""
-        rows.append(f"| [{name}](../{link}) | {example.says} | {needs} |\n")
-    return "".join(rows)
+def notebook(path: Path) -> Example:
+    """The description of a notebook, which is its first cell.
+
+    Raises:
+        ValueError: The first cell does not say what it needs.
+    """
+    first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
+    return _example(path, "".join(first["source"]).removeprefix("# ").replace("`", ""))
 
 
-def page(text: str) -> str:
-    """The page with its list as the examples have it now."""
-    return _LIST.sub(lambda _: listing(), text)
+def _example(path: Path, said: str) -> Example:
+    found = NEEDS.search(said)
+    if found is None:
+        raise ValueError(f"{path.name} does not say what it needs")
+    return Example(path, said.partition("\n")[0], found[1])
 
 
-def _example(path: Path, text: str) -> Example:
-    first = " ".join(text.partition("\n\n")[0].split())
-    if not first:
-        raise ValueError(f"{path} does not say what it shows")
-    needs = _NEEDS.search(text)
-    return Example(path, first, needs[1].strip("`") if needs else "")
-
-
-def _without_heading(text: str) -> str:
-    return re.sub(r"\A#+ .*\n+", "", text)
+def page() -> str:
+    """The page as the examples have it now."""
+    scripts = [script(path) for path in sorted(EXAMPLES.glob("[!_]*.py"))]
+    notebooks = [notebook(path) for path in sorted(EXAMPLES.glob("notebooks/*.ipynb"))]
+    rows = ["| | what it shows | `pip install` |", "| --- | --- | --- |"]
+    for example in (*scripts, *notebooks):
+        place = example.path.relative_to(EXAMPLES)
+        rows.append(f"| [`{place.name}`]({place}) | {example.about} | `{example.needs}` |")
+    return _ABOUT + "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")

@@ -37,6 +37,7 @@ _LANGUAGES = {
     ".js": "js",
 }
 """Of the files that are shown as they are, the suffix and the language."""
+_IN_NAVIGATION = ("SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md")
 _OWN_NAMES = {"README.md": "index.md"}
 
 
@@ -45,7 +46,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     from mkdocs.structure.files import File
 
     todo = [ROOT / "docs" / file.src_uri for file in files.documentation_pages()]
-    todo += [ROOT / name for name in ("SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    todo += [ROOT / name for name in _IN_NAVIGATION]
     seen = set(todo)
     while todo:
         path = todo.pop()

@@ -1,8 +1,12 @@
-"""What all tests share: a Hypothesis profile for each lane, an emulator that makes up answers, the catalog restored."""
+"""What all tests share: profiles of Hypothesis, an emulator that makes up answers, a restored catalog, loaded files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
@@ -32,3 +36,23 @@ def restored_catalog() -> Iterator[None]:
     for spec in known_models():
         if spec not in before:
             unregister(spec.id)
+
+
+@pytest.fixture
+def load() -> Callable[[Path], ModuleType]:
+    """Imports a file that is in no package."""
+
+    def imported(path: Path) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        # Dataclasses look for their module here.
+        sys.modules[path.stem] = module
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            del sys.modules[path.stem]
+        return module
+
+    return imported

@@ -7,7 +7,6 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ _FENCED = re.compile(
 )
 _NOTE = re.compile(r"<!-- (\w+):(.*?)-->", re.DOTALL)
 _EMULATOR = re.compile(r"^<!-- emulator: (.*?)-->", re.MULTILINE)
+_CELLS = re.compile(r"</?(?:table|tr|td)[^>]*>")
 _TAB = re.compile(r'^=== "(.+)"$', re.MULTILINE)
 
 
@@ -77,14 +77,8 @@ def prints_the_same(said: str, printed: str) -> bool:
 
 def _blocks(text: str) -> Iterator[Block]:
     fenced = list(_FENCED.finditer(text))
-    for block, following in zip_longest(fenced, fenced[1:]):
+    for number, block in enumerate(fenced, start=1):
         notes = {name: yaml.safe_load(note) for name, note in _NOTE.findall(block["notes"])}
-        said = (
-            following is not None
-            and following["language"] == "text"
-            and following["indent"] == block["indent"]
-            and not text[block.end() : following.start()].strip()
-        )
         yield Block(
             language=block["language"],
             code=textwrap.dedent(block["code"]),
@@ -92,8 +86,23 @@ def _blocks(text: str) -> Iterator[Block]:
             tab=_tab(text, block),
             replies=notes.get("replies", ()),
             needs=notes.get("needs", ()),
-            prints=textwrap.dedent(following["code"]) if said else None,
+            prints=_said(text, block, fenced[number:]),
         )
+
+
+def _said(text: str, block: re.Match[str], later: Sequence[re.Match[str]]) -> str | None:
+    """The text right after a block; what stands below blocks side by side is said by each of them."""
+    end = block.end()
+    for following in later:
+        between = text[end : following.start()]
+        if _CELLS.sub("", between).strip() or following["indent"] != block["indent"]:
+            return None
+        if following["language"] == "text":
+            return textwrap.dedent(following["code"])
+        if not _CELLS.search(between):
+            return None
+        end = following.end()
+    return None
 
 
 def _tab(text: str, block: re.Match[str]) -> str:

@@ -201,6 +201,17 @@ def test_scripts_that_are_wrong(tmp_path, capsys, text, said):
     assert said in capsys.readouterr().err
 
 
+def test_a_script_from_a_file_in_a_program(tmp_path, server):
+    (tmp_path / "script.yaml").write_text("- text: Sunny.\n  when: Rome\n- status: overloaded")
+    server.load_script(tmp_path / "script.yaml")
+    assert [pending.method for pending in server.pending] == ["reply", "fail"]
+    (tmp_path / "other.yaml").write_text("text: x")
+    with pytest.raises(ValueError, match="must hold a list"):
+        server.load_script(str(tmp_path / "other.yaml"))
+    with pytest.raises(FileNotFoundError):
+        server.load_script(tmp_path / "none.yaml")
+
+
 def test_files_that_are_missing(tmp_path, capsys):
     assert main(["--port", "0", "--script", str(tmp_path / "none.yaml")]) == 1
     assert main(["--port", "0", "--replay", str(tmp_path / "none.jsonl")]) == 1
