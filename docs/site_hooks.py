@@ -141,9 +141,10 @@ def _parts_of(cell: dict[str, Any]) -> Iterator[str]:
     yield _fenced(source, "python")
     for output in cell["outputs"]:
         data = output.get("data", {})
-        if "image/png" in data:
-            drawn = "".join(data["image/png"]).replace("\n", "")
-            yield f'<img alt="What the cell above draws." src="data:image/png;base64,{drawn}">'
+        kind = next((kind for kind in ("image/png", "image/jpeg") if kind in data), None)
+        if kind is not None:
+            drawn = "".join(data[kind]).replace("\n", "")
+            yield f'<img alt="What the cell above shows." src="data:{kind};base64,{drawn}">'
         elif printed := output.get("text") or data.get("text/plain"):
             yield _fenced("".join(printed), "text")
 
