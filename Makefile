@@ -27,6 +27,10 @@ help: ## list what can be made
 demo: $(VENV)/demo.stamp ## both adapters at work, on two screens; the emulator answers where there is no NVIDIA_API_KEY
 	$(BIN)/python examples/quickstart.py
 
+.PHONY: web
+web: $(VENV)/web.stamp ## a page to chat on, at the address that it prints; the emulator answers where there is no NVIDIA_API_KEY
+	$(BIN)/python examples/web/server.py
+
 .PHONY: test
 test: $(VENV)/test.stamp ## the fast tests, on two cores, in about two minutes
 	$(BIN)/pytest -m "$(FAST)" -n 2 --dist worksteal
@@ -112,7 +116,8 @@ test_needs := --editable '.[test]'
 examples_needs := uv
 dist_needs := build twine uv
 docs_needs := --editable '.[docs]'
-check_needs := --editable '.[test,peers,notebooks,docs]'
+web_needs := --editable '.[langchain,emulator]' fastapi uvicorn
+check_needs := --editable '.[test,peers,notebooks,browser,docs]'
 emulator_needs := --editable '.[emulator]'
 
 $(VENV)/%.stamp: pyproject.toml $(VENV)/made

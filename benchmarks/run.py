@@ -42,10 +42,10 @@ class _Racer:
             self.costs.setdefault(case, []).append(cost)
 
 
-def _racers(against: list[Path], only_ours: bool) -> Iterator[_Racer]:
+def _racers(names: list[str], against: list[Path]) -> Iterator[_Racer]:
     for contender in CONTENDERS:
         ours = contender.module in ("langchain_nvcf", "llamaindex_nvcf")
-        if only_ours and not ours:
+        if contender.name not in names:
             continue
         if not contender.installed:
             print(f"{contender.name} is not installed, and left out.", file=sys.stderr)
@@ -106,14 +106,18 @@ def main() -> None:
         "--against", type=Path, nargs="+", default=[], metavar="TREE",
         help="measure our clients as they are in these source trees, too",
     )  # fmt: skip
-    parser.add_argument("--only-ours", action="store_true", help="leave out the other clients")
+    names = [contender.name for contender in CONTENDERS]
+    parser.add_argument(
+        "--clients", nargs="+", choices=names, default=names, metavar="CLIENT",
+        help=f"only these of: {', '.join(names)}",
+    )  # fmt: skip
     parser.add_argument(
         "--save",
         action="store_true",
         help="write docs/performance.json, .svg and the tables of .md",
     )
     options = parser.parse_args()
-    racers = list(_racers(options.against, options.only_ours))
+    racers = list(_racers(options.clients, options.against))
     _measure(racers, [case for case in options.cases if case != IMPORT], options.rounds)
     if IMPORT in options.cases:
         _measure_imports(racers, options.rounds)

@@ -1,5 +1,6 @@
 """A terminal's screen for the examples: headings, and texts that arrive in pieces and wrap between words."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -50,23 +51,28 @@ class Paragraph:
             self.end()
             self._label, self._style = label, style
             text = label + text
-        *whole, self._word = (self._word + text).split(" ")
+        *whole, self._word = re.split(r"(?<=\s)", self._word + text)
         for word in whole:
-            self._print(word)
+            self._print(word.strip())
+            if word.endswith("\n"):
+                self._end_line()
 
     def end(self) -> None:
         """Print what was held back, and end the line."""
         self._print(self._word)
+        self._word = ""
         if self._column:
-            self._console.print()
-        self._column, self._word = 0, ""
+            self._end_line()
 
     def _print(self, word: str) -> None:
         if not word:
             return
         if self._column and self._column + 1 + len(word) > self._console.width:
-            self._console.print()
-            self._column = 0
+            self._end_line()
         shown = f" {word}" if self._column else word
         self._console.print(shown, style=self._style, end="", markup=False, soft_wrap=True)
         self._column += len(shown)
+
+    def _end_line(self) -> None:
+        self._console.print()
+        self._column = 0

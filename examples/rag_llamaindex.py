@@ -1,7 +1,7 @@
 """A LlamaIndex chat engine over this project's pages: Chroma and the conversation are kept on disk.
 
 Needs: pip install "nvcf-adapters[llamaindex,emulator]" llama-index-vector-stores-chroma llama-index-embeddings-nvidia openai
-"""
+"""  # noqa: E501  # One command on one line.
 
 import sys
 import tempfile
@@ -11,6 +11,7 @@ from typing import Any
 import chromadb
 from _service import connection
 from llama_index.core import Document, VectorStoreIndex
+from llama_index.core.chat_engine.types import ChatMode
 from llama_index.core.memory import Memory
 from llama_index.core.node_parser import MarkdownNodeParser
 from llama_index.embeddings.nvidia import NVIDIAEmbedding
@@ -48,7 +49,7 @@ def answer(question: str, folder: Path, service: dict[str, Any]) -> None:
         async_database_uri=f"sqlite+aiosqlite:///{folder / 'conversation.sqlite'}",
     )
     engine = index.as_chat_engine(
-        chat_mode="context",
+        chat_mode=ChatMode.CONTEXT,
         llm=NVCF(model="nvidia/nemotron-3-super-120b-a12b", **service),
         memory=memory,
         similarity_top_k=3,

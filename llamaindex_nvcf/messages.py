@@ -73,7 +73,11 @@ def _message(message: ChatMessage, number: int, warn: Warn) -> Message:
             f"{field} is not a ChatMessage, but {type(message).__name__}", field=field
         )
     role = _ROLES.get(message.role, message.role.value)
-    extra = message.additional_kwargs
+    extra, blocks = message.additional_kwargs, message.blocks
+    if len(blocks) == 1 and type(blocks[0]) is TextBlock and not extra:
+        # Nothing but a text, as nearly all messages of a long conversation are: to the same result as below.
+        text = blocks[0].text
+        return Message(role=role, parts=(text,) if text else (), index=number)
     return Message(
         role=role,
         parts=tuple(_parts_or_lines(message.blocks, role, f"{field}.blocks", warn)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -29,8 +30,11 @@ __all__ = ["RayLedger", "dataset_schema", "ray_running", "run_on_ray", "suited_c
 _BLOCK_ROWS = 64
 """Rows that go to an actor at once. Few, so that all actors have some, and images do not fill the memory."""
 
+_QUEUED = 4
+"""Batches that wait at an actor besides those that it asks, so that it does not wait for the driver."""
+
 _ACTOR_CPUS = 0
-"""A worker mostly waits for the network. Reading the source needs the processors."""
+"""A worker mostly waits for the network. Reading the source needs a processor, of which a node may have only one."""
 
 _OPTIONS = {
     "enable_progress_bars": False,
@@ -99,16 +103,41 @@ def ray_running(address: str | None) -> Iterator[None]:
         yield
         return
     dashboard = None if address else False  # None: that of the cluster.
-    ray.init(
-        address=address or "local",
-        include_dashboard=dashboard,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    try:
+        with _interrupts_held():
+            ray.init(
+                address=address or "local",
+                include_dashboard=dashboard,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        yield
+    finally:
+        with _interrupts_held():
+            ray.shutdown()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait while Ray starts or ends, which would leave processes behind. A second one does not wait."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield  # Nothing of Python's would be interrupted here.
+        return
+    held = False
+
+    def hold(*_: object) -> None:
+        nonlocal held
+        held = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, hold)
     try:
         yield
     finally:
-        ray.shutdown()
+        signal.signal(signal.SIGINT, before)
+    if held:
+        signal.raise_signal(signal.SIGINT)
 
 
 def dataset_schema(dataset: Any) -> pa.Schema:
@@ -142,7 +171,7 @@ def run_on_ray(dataset: Any, job: Job, ledger: RayLedger, actors: int) -> None:
             batch_format="pyarrow",
             compute=ActorPoolStrategy(
                 size=actors,
-                max_tasks_in_flight_per_actor=calls,
+                max_tasks_in_flight_per_actor=calls + _QUEUED,
                 max_concurrent_calls_per_actor=calls,
                 enable_true_multi_threading=True,
             ),

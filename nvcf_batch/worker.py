@@ -83,7 +83,7 @@ class Worker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._writer.flush()
+        await self._writer.aclose()
         await self._asker.aclose()
 
     async def process(self, token: str, table: pa.Table) -> None:

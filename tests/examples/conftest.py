@@ -77,13 +77,13 @@ def in_a_terminal() -> Run:
         command = shlex.join([sys.executable, str(EXAMPLES / name)])
         printed, status = pexpect.run(
             command,
-            env={**kept, "TERM": "xterm", "PYTHONIOENCODING": "utf-8", **environment},  # type: ignore[arg-type]  # A dict of str is right.
+            env={**kept, "TERM": "xterm", "PYTHONIOENCODING": "utf-8", **environment},
             dimensions=(48, 80),
             withexitstatus=True,
             timeout=110,
         )
         assert status == 0
-        return printed.decode()
+        return str(printed, encoding="utf-8")
 
     return run
 

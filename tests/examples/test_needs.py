@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[!_]*.py"))
+FOLDER = Path(__file__).parents[2] / "examples"
+EXAMPLES = sorted([*FOLDER.glob("[!_]*.py"), FOLDER / "web" / "server.py"])
 
 BROUGHT_BY = {
     "langchain_nvcf": "nvcf-adapters[langchain]",
@@ -25,8 +26,9 @@ BROUGHT_BY = {
     "rank_bm25": "rank-bm25",
     "rich": "rich",
     "ray": "nvcf-adapters[batch]",
-    "chromadb": "llama-index-vector-stores-chroma",
     "fastapi": "fastapi",
+    "starlette": "fastapi",
+    "chromadb": "llama-index-vector-stores-chroma",
     "langchain_chroma": "langchain-chroma",
     "langchain_mcp_adapters": "langchain-mcp-adapters",
     "langchain_nvidia_ai_endpoints": "langchain-nvidia-ai-endpoints",

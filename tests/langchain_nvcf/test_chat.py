@@ -490,6 +490,9 @@ def test_profiles(spec: Any) -> None:
     assert profile["max_output_tokens"] == spec.max_output_tokens
     assert profile["tool_calling"] == spec.supports_tools
     assert profile["reasoning_output"] == spec.supports_reasoning
+    assert profile["structured_output"] == (
+        spec.documents("response_format") or not spec.supports_tools
+    )
     kinds = [kind for kind in ("image", "audio", "video") if profile[f"{kind}_inputs"]]  # type: ignore[literal-required]
     assert set(kinds) == set(spec.media)
 

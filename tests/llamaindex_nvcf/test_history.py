@@ -178,6 +178,43 @@ def test_a_tools_image_that_the_model_cannot_see(make: Any, server: Emulator, as
     assert [request.body["messages"][2]["content"] for request in server.chats] == [line] * 2
 
 
+@pytest.mark.parametrize("mime", ["image/png", "application/zip", None])
+def test_what_a_tool_calls_an_image_and_is_none(
+    make: Any, server: Emulator, ask: Any, media: Any, mime: str | None
+):
+    blocks = [
+        ImageBlock(image=data, image_mimetype=mime) for data in (b"<html>404</html>", media.mp4())
+    ]
+    llm, history = make(KIMI), [GO, called("f"), result(*blocks)]
+    server.reply(text="ok", times=2)
+    with pytest.warns(NVCFWarning, match=r"messages\[2\]: \[image.*its bytes are no image"):
+        ask(llm, history)
+    ask(llm, [*history, said("assistant", "So."), said("user", "Sure?")])
+    for request in server.chats:
+        sent = request.body["messages"][2]["content"]
+        assert sent.count("not shown: its bytes are no image") == len(blocks)
+
+
+def test_the_images_of_many_turns_do_not_end_the_thread(
+    make: Any, server: Emulator, colour: Any, media: Any, tmp_path: Any
+):
+    """Each is small enough to go inline, and all of them are too many for the assets of one request."""
+    history = [GO]
+    for number in range(14):
+        shot = tmp_path / f"{number}.png"
+        shot.write_bytes(media.png() + bytes(100_000 + number))
+        history += [called("screenshot"), result(ImageBlock(path=shot))]
+    llm = make(KIMI)
+    server.reply(text="ok")
+    with pytest.warns(NVCFWarning, match=r"messages\[4\]: \[image, png, .*10 assets at most"):
+        colour.call(llm, "chat", history)
+    [request] = server.chats
+    shown = [message["content"] for message in request.body["messages"][1:]]
+    left_out = ["10 assets at most" in str(content) for content in shown[2::3]]
+    assert left_out == [False, *[True] * 3, *[False] * 10]
+    assert len(request.headers["nvcf-input-asset-references"].split(",")) == 10
+
+
 def test_images_of_two_tools_are_introduced(send: Any, media: Any):
     block = ImageBlock(image=media.png())
     history = [GO, called("draw", "photo"), result(block), result("ok", block, place=1)]

@@ -332,3 +332,16 @@ def test_what_is_no_call_and_what_is_no_json_are_refused():
         InvalidRequestError, match=r"tool_calls\[0\]: the arguments of a tool call cannot be JSON"
     ):
         calls(ToolCallBlock(tool_name="f", tool_kwargs={"x": object()}))
+
+
+@pytest.mark.parametrize("role", list(MessageRole))
+@pytest.mark.parametrize("text", ["Hello", "", " \n", "é🎉"])
+def test_a_text_is_the_same_whatever_stands_beside_it(role: MessageRole, text: str) -> None:
+    alone = ChatMessage(role=role, blocks=[TextBlock(text=text)])
+    beside = ChatMessage(role=role, blocks=[TextBlock(text=text), TextBlock(text="")])
+    more = ChatMessage(
+        role=role, blocks=[TextBlock(text=text)], additional_kwargs={"something": "else"}
+    )
+    [first], [second], [third] = (converted_of([said]) for said in (alone, beside, more))
+    assert first == second == third
+    assert first.index == 0
