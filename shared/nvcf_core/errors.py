@@ -1,23 +1,25 @@
 """Everything that can go wrong.
 
-    NVCFError
-    ├── InvalidRequestError                     refused here: nothing was sent
-    ├── APIConnectionError                      no response
-    │   └── APITimeoutError
-    ├── PollingTimeoutError                     accepted with 202 and not done in time
-    ├── StreamInterruptedError                  ended or failed halfway; .partial holds what had arrived
-    ├── AssetUploadError                        .stage is "create", "put" or "delete"
-    ├── RefusalError                            the model declined to give the object it was asked for; .refusal
-    ├── InvalidResponseError                    a 200 whose body is not an answer; .body holds its beginning
-    └── APIStatusError                          .status .title .detail .response
-        ├── BadRequestError                     400 409 413 422
-        │   └── ContextLengthError
-        ├── AuthenticationError                 401
-        ├── PermissionDeniedError               402 403
-        ├── NotFoundError                       404
-        │   └── ModelGoneError                  410
-        ├── RateLimitError                      429; .retry_after
-        └── ServerError                         408, 5xx, and 400 DEGRADED
+```text
+NVCFError
+├── InvalidRequestError                     refused here: nothing was sent
+├── APIConnectionError                      no response
+│   └── APITimeoutError
+├── PollingTimeoutError                     accepted with 202 and not done in time
+├── StreamInterruptedError                  ended or failed halfway; .partial holds what had arrived
+├── AssetUploadError                        .stage is "create", "put" or "delete"
+├── RefusalError                            the model declined to give the object it was asked for; .refusal
+├── InvalidResponseError                    a 200 whose body is not an answer; .body holds its beginning
+└── APIStatusError                          .status .title .detail .response
+    ├── BadRequestError                     400 409 413 422
+    │   └── ContextLengthError
+    ├── AuthenticationError                 401
+    ├── PermissionDeniedError               402 403
+    ├── NotFoundError                       404
+    │   └── ModelGoneError                  410
+    ├── RateLimitError                      429; .retry_after
+    └── ServerError                         408, 5xx, and 400 DEGRADED
+```
 """
 
 from __future__ import annotations
