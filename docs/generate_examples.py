@@ -65,11 +65,13 @@ def _example(path: Path, said: str) -> Example:
 def page() -> str:
     """The page as the examples have it now."""
     scripts = [script(path) for path in sorted(EXAMPLES.glob("[!_]*.py"))]
+    web = script(EXAMPLES / "web" / "server.py")
     notebooks = [notebook(path) for path in sorted(EXAMPLES.glob("notebooks/*.ipynb"))]
     rows = ["| | what it shows | `pip install` |", "| --- | --- | --- |"]
-    for example in (*scripts, *notebooks):
+    for example in (*scripts, web, *notebooks):
         place = example.path.relative_to(EXAMPLES)
-        rows.append(f"| [`{place.name}`]({place}) | {example.about} | `{example.needs}` |")
+        name = place if example is web else place.name
+        rows.append(f"| [`{name}`]({place}) | {example.about} | `{example.needs}` |")
     return _ABOUT + "\n".join(rows) + "\n"
 
 
