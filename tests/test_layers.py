@@ -130,6 +130,7 @@ CORE_FOR_ADAPTERS = {
     "media.sources",
     "messages",
     "models.spec",
+    "prototype",
     "request.past_calls",
     "request.structured",
     "request.tools",
