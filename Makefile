@@ -79,6 +79,14 @@ fuzz: $(VENV)/test.stamp ## ten minutes of bad input for each decoder
 soak: $(VENV)/test.stamp ## ten minutes of load with faults; memory and descriptors must stay flat
 	$(BIN)/python -m tests.soak --minutes 10
 
+.PHONY: adversary
+adversary: $(VENV)/test.stamp ## three thousand calls to a server that means harm
+	$(BIN)/python -m tests.adversary --count 3000
+
+.PHONY: mutants
+mutants: $(VENV)/mutants.stamp ## fifteen minutes of changes to the core that its tests should notice
+	$(BIN)/python -m tests.mutants --seconds 900
+
 .PHONY: dist
 dist: $(VENV)/dist.stamp ## both distributions, their metadata checked, the wheel installed into an empty environment
 	rm -rf dist
@@ -101,6 +109,7 @@ demo_needs := --editable '.[all]' rich
 test_needs := --editable '.[test]'
 examples_needs := uv
 dist_needs := build twine uv
+mutants_needs := --editable '.[test]' cosmic-ray
 check_needs := --editable '.[test,peers]'
 emulator_needs := --editable '.[emulator]'
 

@@ -2,8 +2,8 @@
 
     python -m tests.mutants --seconds 900 [--seed 1] [MODULE…]
 
-Each change is tried in a copy of the project, by the tests that mirror the module. Time is dealt out evenly: the changes of
-every module are tried in turn, in an order that the seed determines, until the time is over.
+Each change is tried in a copy of the project, by the tests that mirror the module. Time is dealt out
+evenly: the changes of every module are tried in turn, in an order that the seed determines, until the time is over.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ TESTS = {
 LONGEST = 40
 """Seconds after which a change counts as noticed: the tests wait for something that never comes."""
 
-PRELOADED = ("pytest", "pytest_asyncio", "hypothesis", "hypothesis.strategies", "httpx", "httpcore", "h11", "pydantic",
-             "starlette.applications", "uvicorn", "jsonschema", "yaml", "anyio", "asyncio", "multiprocessing")  # fmt: skip
+PRELOADED = ("pytest", "pytest_asyncio", "hypothesis", "hypothesis.strategies", "httpx", "httpcore", "h11",
+             "pydantic", "starlette.applications", "uvicorn", "jsonschema", "yaml", "anyio")  # fmt: skip
 
 PLUGINS = ("pytest_asyncio.plugin", "pytest_timeout", "pytest_benchmark.plugin", "_hypothesis_pytestplugin",
            "nvcf_emulator.pytest_plugin", "no:cacheprovider")  # fmt: skip
@@ -97,7 +97,9 @@ def passes(folder: Path, tests: list[str]) -> bool:
 def _run(folder: Path, tests: list[str]) -> int:
     os.chdir(folder)
     sys.path[:0] = [str(folder / "shared"), str(folder)]
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # Some of those that may be installed take seconds.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = (
+        "1"  # Some of those that may be installed take seconds.
+    )
     pytest = importlib.import_module("pytest")
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         options = ["-x", "-q", "-m", "not slow"]
