@@ -173,17 +173,17 @@ class _AnswerReader:
         """What a broken connection means: nothing, if the answer is whole already."""
         if self.decoder.can_end or self.decoder.done:
             return None
-        if isinstance(error, APITimeoutError) and self._is_polled():
+        if isinstance(error, APITimeoutError) and self._is_polled_too_long():
             return polled_too_long(self.call, self.response.headers.get("nvcf-reqid"))
         return self.interrupted(error)
 
-    def _is_polled(self) -> bool:
-        """Whether the time of the polls is running still, and not that of all of the call."""
-        arriving = self._arriving
-        if arriving is None or not arriving.polled or self._begun:
+    def _is_polled_too_long(self) -> bool:
+        """Whether the time of the polls is over before the answer begins, and that of all of the call is not."""
+        arriving, now = self._arriving, time.monotonic()
+        if arriving is None or arriving.polls_end is None or self._begun:
             return False
         deadline = arriving.limits.deadline
-        return deadline is None or time.monotonic() < deadline
+        return now >= arriving.polls_end and (deadline is None or now < deadline)
 
     def interrupted(self, error: APIConnectionError) -> NVCFError:
         """The answer ended halfway."""
