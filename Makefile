@@ -24,8 +24,12 @@ help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(VENV)/demo.stamp ## both adapters at work, on one screen; the emulator answers where there is no NVIDIA_API_KEY
+demo: $(VENV)/demo.stamp ## both adapters at work, on two screens; the emulator answers where there is no NVIDIA_API_KEY
 	$(BIN)/python examples/quickstart.py
+
+.PHONY: web
+web: $(VENV)/web.stamp ## a page to chat on, at the address that it prints; the emulator answers where there is no NVIDIA_API_KEY
+	$(BIN)/python examples/web/server.py
 
 .PHONY: test
 test: $(VENV)/test.stamp ## the fast tests, on two cores, in about two minutes
@@ -57,15 +61,17 @@ downstream: $(DOWNSTREAM)/made ## agents, guardrails, evaluations and traces of 
 examples: $(VENV)/examples.stamp ## every example, each with exactly what it says it needs
 	$(BIN)/python tests/examples/run_all.py
 
+.PHONY: notebooks
+notebooks: $(VENV)/check.stamp ## the notebooks run anew, and written with what they print and plot
+	$(BIN)/python docs/run_notebooks.py
+
 .PHONY: emulator
 emulator: $(VENV)/emulator.stamp ## a stand-in for the service on port 8000, until interrupted
-	$(BIN)/nvcf-emulator --port 8000
+	$(BIN)/nvcf-emulator --port 8000 --script examples/stand_in.yaml
 
 .PHONY: bench
-bench: $(VENV)/check.stamp ## side by side with other clients; takes some minutes
-	$(BIN)/python benchmarks/chat.py
-	$(BIN)/python benchmarks/uploads.py
-	$(BIN)/python benchmarks/inline_memory.py
+bench: $(VENV)/check.stamp ## side by side with other clients, into docs/performance.md; takes some minutes
+	$(BIN)/python benchmarks/run.py --save
 
 .PHONY: simulate
 simulate: $(VENV)/test.stamp ## a million random conversations with a failing service
@@ -110,7 +116,8 @@ test_needs := --editable '.[test]'
 examples_needs := uv
 dist_needs := build twine uv
 mutants_needs := --editable '.[test]' cosmic-ray
-check_needs := --editable '.[test,peers]'
+web_needs := --editable '.[langchain,emulator]' fastapi uvicorn
+check_needs := --editable '.[test,peers,notebooks,browser]'
 emulator_needs := --editable '.[emulator]'
 
 $(VENV)/%.stamp: pyproject.toml $(VENV)/made

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
 
-MODEL = "moonshotai/kimi-k2.6"
+MODEL = "nvidia/nemotron-3-super-120b-a12b"
 STOCK = {"lamp": 4, "desk": 0}
 MAILS = ("Do you have a lamp? Anna", "I need two of the desk. Ben")
 

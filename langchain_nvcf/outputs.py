@@ -18,7 +18,8 @@ from langchain_core.messages.tool import (
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.utils.json import parse_partial_json
 
-from nvcf_core.messages import Chunk, Usage
+from nvcf_core.messages import Chunk, ToolCall, Usage
+from nvcf_core.prototype import Prototype
 from nvcf_core.response.accumulator import Accumulator
 from nvcf_core.response.tool_arguments import parse_tool_calls
 
@@ -167,7 +168,7 @@ class ChunkConverter:
         if chunk.tool_calls:
             self._calls.add(chunk)
         if not chunk.last:
-            return (ChatGenerationChunk(message=_piece(chunk)),)
+            return (_generation_chunk(chunk),)
         spoilers = self._invalidating_fragments(chunk.finish_reason)
         if not spoilers:
             return (self._last(chunk),)
@@ -202,31 +203,74 @@ def _fragments_alone(fragments: list[ToolCallChunk]) -> ChatGenerationChunk:
     )
 
 
+# The chunks of a stream are copies of these. A piece of text or reasoning, or a fragment of a call that goes on, is
+# what nearly all of them are; any other is made by the constructor.
+_TEXT = Prototype(AIMessageChunk(content=" ", response_metadata=_SAID_BY_US))
+_REASONING = Prototype(
+    AIMessageChunk(
+        content="", additional_kwargs={"reasoning_content": " "}, response_metadata=_SAID_BY_US
+    )
+)
+_FRAGMENT = Prototype(
+    AIMessageChunk(
+        content="",
+        additional_kwargs={},
+        response_metadata=_SAID_BY_US,
+        tool_call_chunks=[tool_call_chunk(args="a", index=0)],
+    )
+)
+_SAMPLE = ChatGenerationChunk(message=AIMessageChunk(content=" "))
+_GENERATION = Prototype(_SAMPLE)
+_Text = type(_SAMPLE.text)
+"""What langchain-core makes of a text: a str that, for the sake of old callers, can be called."""
+
+
+def _generation_chunk(chunk: Chunk) -> ChatGenerationChunk:
+    """A piece of a stream that is not its last."""
+    if (message := _usual_piece(chunk)) is not None:
+        return _GENERATION.copy({"text": _Text(chunk.text), "message": message})
+    return ChatGenerationChunk(message=_piece(chunk))
+
+
+def _usual_piece(chunk: Chunk) -> AIMessageChunk | None:
+    """A piece that is only text, only reasoning, or only fragments that go on; None: it is something else."""
+    if chunk.refusal or chunk.logprobs:
+        return None
+    if chunk.tool_calls:
+        if chunk.text or chunk.reasoning or any(map(_may_be_object, chunk.tool_calls)):
+            return None
+        return _FRAGMENT.copy(
+            {
+                "tool_call_chunks": _fragments(chunk),
+                # What langchain-core comes to, but only after it has tried to parse every beginning of the fragment.
+                "invalid_tool_calls": [
+                    invalid_tool_call(
+                        name=call.name or None, args=call.arguments, id=call.id or None
+                    )
+                    for call in chunk.tool_calls
+                ],
+            }
+        )
+    if not chunk.reasoning:
+        return _TEXT.copy({"content": chunk.text})
+    if chunk.text:
+        return None
+    return _REASONING.copy({"additional_kwargs": {"reasoning_content": chunk.reasoning}})
+
+
 def _piece(chunk: Chunk) -> AIMessageChunk:
-    if not (chunk.reasoning or chunk.tool_calls or chunk.refusal or chunk.logprobs):
-        return AIMessageChunk(content=chunk.text, response_metadata=_SAID_BY_US)
     metadata = {**_SAID_BY_US, "logprobs": chunk.logprobs} if chunk.logprobs else _SAID_BY_US
-    are_invalid = not any(_may_be_object(call.arguments) for call in chunk.tool_calls)
-    message = AIMessageChunk(
+    return AIMessageChunk(
         content=chunk.text,
         additional_kwargs=additional_kwargs(chunk),
         response_metadata=metadata,
-        tool_call_chunks=[] if are_invalid else _fragments(chunk),
+        tool_call_chunks=_fragments(chunk),
     )
-    if are_invalid and chunk.tool_calls:
-        # What langchain-core itself comes to, but only after it has tried to parse every beginning of the fragment.
-        message.tool_call_chunks = _fragments(chunk)
-        message.tool_calls = []
-        message.invalid_tool_calls = [
-            invalid_tool_call(name=call.name or None, args=call.arguments, id=call.id or None)
-            for call in chunk.tool_calls
-        ]
-    return message
 
 
-def _may_be_object(fragment: str) -> bool:
+def _may_be_object(fragment: ToolCall) -> bool:
     """Whether langchain-core may make a call of a fragment alone: it is empty, or begins as an object."""
-    return fragment.lstrip()[:1] in ("", "{")
+    return fragment.arguments.lstrip()[:1] in ("", "{")
 
 
 def _last_piece(chunk: Chunk, include_headers: bool) -> AIMessageChunk:

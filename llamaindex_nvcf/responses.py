@@ -23,11 +23,23 @@ from llama_index.core.base.llms.types import (
 )
 
 from nvcf_core import Chunk, ToolCall
+from nvcf_core.prototype import Prototype
 from nvcf_core.response.accumulator import Accumulator
 from nvcf_core.wire import get_list
 
 PARTIAL = "partial"
 """The key of `additional_kwargs` that says of a response with tool calls that more of them may follow."""
+
+
+# Messages and responses are copies of these, as are the blocks that grow by text. The framework's constructors would
+# validate all of an answer again for each of its pieces.
+_TEXT = Prototype(TextBlock(text=""))
+_THINKING = Prototype(ThinkingBlock(content="", num_tokens=None))
+_MESSAGE = Prototype(ChatMessage(role=MessageRole.ASSISTANT, blocks=[], additional_kwargs={}))
+_RESPONSE = Prototype(
+    ChatResponse(message=ChatMessage(), delta="", raw={}, logprobs=None, additional_kwargs={})
+)
+_WHOLE = Prototype(ChatResponse(message=ChatMessage(), raw={}, logprobs=None, additional_kwargs={}))
 
 
 class ResponseBuilder:
@@ -38,9 +50,15 @@ class ResponseBuilder:
     with many calls costs no more for each.
     """
 
-    __slots__ = ("_answer", "_blocks", "_plain")
+    __slots__ = ("_answer", "_blocks", "_include_headers", "_plain")
 
-    def __init__(self) -> None:
+    def __init__(self, include_headers: bool = False) -> None:
+        """Begin.
+
+        Args:
+            include_headers: whether `additional_kwargs` has the headers of the response in the end.
+        """
+        self._include_headers = include_headers
         self._answer = Accumulator()
         self._blocks: dict[int, ToolCallBlock] = {}
         self._plain: dict[int, dict[str, Any]] = {}
@@ -49,11 +67,13 @@ class ResponseBuilder:
         """The response to a call that was not streamed."""
         self._answer.add(chunk)
         self._update_calls(self._answer.tool_calls)
-        return ChatResponse(
-            message=self._message(chunk),
-            raw=chunk.raw,
-            logprobs=_logprobs(chunk.logprobs) or None,
-            additional_kwargs=self._facts(chunk),
+        return _WHOLE.copy(
+            {
+                "message": self._message(chunk),
+                "raw": chunk.raw,
+                "logprobs": _logprobs(chunk.logprobs) or None,
+                "additional_kwargs": self._facts(chunk),
+            }
         )
 
     def add(self, chunk: Chunk) -> ChatResponse:
@@ -63,19 +83,24 @@ class ResponseBuilder:
         whole answer.
         """
         self._answer.add(chunk)
+        logprobs = chunk.logprobs
         if chunk.last:
             self._update_calls(self._answer.tool_calls)
+            facts, logprobs = self._facts(chunk), self._answer.logprobs
         else:
-            self._update_calls([self._answer.tool_call(call.index) for call in chunk.tool_calls])
-        facts = self._facts(chunk) if chunk.last else self._progress()
+            if chunk.tool_calls:
+                self._update_calls(self._answer.tool_call(call.index) for call in chunk.tool_calls)
+            facts = self._progress()
         if chunk.reasoning:
             facts["thinking_delta"] = chunk.reasoning
-        return ChatResponse(
-            message=self._message(chunk),
-            delta=chunk.text,
-            raw=chunk.raw,
-            logprobs=_logprobs(self._answer.logprobs if chunk.last else chunk.logprobs) or None,
-            additional_kwargs=facts,
+        return _RESPONSE.copy(
+            {
+                "message": self._message(chunk),
+                "delta": chunk.text,
+                "raw": chunk.raw,
+                "logprobs": (_logprobs(logprobs) or None) if logprobs else None,
+                "additional_kwargs": facts,
+            }
         )
 
     def _progress(self) -> dict[str, Any]:
@@ -90,18 +115,15 @@ class ResponseBuilder:
         blocks: list[ContentBlock] = []
         if reasoning := self._answer.reasoning:
             tokens = chunk.usage.reasoning_tokens if chunk.usage else None
-            blocks.append(ThinkingBlock(content=reasoning, num_tokens=tokens))
+            blocks.append(_THINKING.copy({"content": reasoning, "num_tokens": tokens}))
         text = self._answer.text
         if text or not self._blocks:
-            blocks.append(TextBlock(text=text))
+            blocks.append(_TEXT.copy({"text": text}))
         blocks += self._blocks.values()
         extra: dict[str, Any] = {}
         if self._plain:
             extra["tool_calls"] = list(self._plain.values())
-        # The blocks are made above: checking each of them again would cost an answer with many calls dearly.
-        return ChatMessage.model_construct(
-            role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=extra
-        )
+        return _MESSAGE.copy({"blocks": blocks, "additional_kwargs": extra})
 
     def _facts(self, chunk: Chunk) -> dict[str, Any]:
         """What is said once of an answer. What the service did not say is left out."""
@@ -111,6 +133,7 @@ class ResponseBuilder:
             "model_name": chunk.model,
             "request_id": chunk.request_id,
             "refusal": self._answer.refusal or None,
+            "headers": dict(chunk.headers) if self._include_headers else None,
         }
         if usage := chunk.usage:
             facts |= {
@@ -161,22 +184,24 @@ def _logprob(token: object) -> LogProb | None:
     )
 
 
-def chat_response(chunk: Chunk) -> ChatResponse:
+def chat_response(chunk: Chunk, include_headers: bool = False) -> ChatResponse:
     """A whole answer."""
-    return ResponseBuilder().complete(chunk)
+    return ResponseBuilder(include_headers).complete(chunk)
 
 
-def chat_responses(chunks: Generator[Chunk]) -> ChatResponseGen:
+def chat_responses(chunks: Generator[Chunk], include_headers: bool = False) -> ChatResponseGen:
     """A stream of answers, each holding all before it. Closing it closes `chunks`."""
-    answer = ResponseBuilder()
+    answer = ResponseBuilder(include_headers)
     with closing(chunks):
         for chunk in chunks:
             yield answer.add(chunk)
 
 
-async def achat_responses(chunks: AsyncGenerator[Chunk]) -> ChatResponseAsyncGen:
+async def achat_responses(
+    chunks: AsyncGenerator[Chunk], include_headers: bool = False
+) -> ChatResponseAsyncGen:
     """The same, async."""
-    answer = ResponseBuilder()
+    answer = ResponseBuilder(include_headers)
     async with aclosing(chunks):
         async for chunk in chunks:
             yield answer.add(chunk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
@@ -14,6 +15,7 @@ import pyarrow as pa
 from .output_folder import Footer, OutputFolder
 from .report import Counts
 from .results import Result
+from .run_lock import check_still_ours
 
 __all__ = ["PartWriter"]
 
@@ -62,6 +64,8 @@ class PartWriter:
         self._enough, self._enough_wait = enough, asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._last_write = 0.0
+        # One thread for all writes: Arrow's allocator keeps memory for each thread that has used it.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="nvcf_batch")
         self._name = ""
         self._rows: pa.Table = schema.empty_table()
         self._ids: list[bytes] = []
@@ -77,10 +81,11 @@ class PartWriter:
             self._task = asyncio.ensure_future(self._write_pending())
         return row.written
 
-    async def flush(self) -> None:
-        """Write what has been taken."""
+    async def aclose(self) -> None:
+        """Write what has been taken, and end."""
         if self._task is not None:
             await asyncio.shield(self._task)
+        self._thread.shutdown(wait=False)
 
     async def _write_pending(self) -> None:
         while self._pending:
@@ -90,7 +95,7 @@ class PartWriter:
             self._enough_wait.clear()
             rows, self._pending = self._pending[:_PART_ROWS], self._pending[_PART_ROWS:]
             try:
-                await asyncio.to_thread(self._write, rows)
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._write, rows)
             except Exception as error:  # noqa: BLE001 - it is raised where the rows are waited for
                 for row in rows:
                     if not row.written.done():
@@ -107,6 +112,7 @@ class PartWriter:
         added = self._table(rows)
         table = pa.concat_tables([self._rows, added]).combine_chunks()
         ids = [*self._ids, *(row.id for row in rows)]
+        check_still_ours(self._folder, self._run)
         self._folder.write(self._name, table, Footer.of(self._run, ids, table))
         self._rows, self._ids = table, ids
         self._last_write = time.monotonic() - started

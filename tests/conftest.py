@@ -1,14 +1,18 @@
 """What all tests share: a Hypothesis profile for each lane, an emulator that makes up answers, a server that answers
-with bytes, the catalog restored."""
+with bytes, the catalog restored, files that are in no package."""
 
 from __future__ import annotations
 
+import importlib.util
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
@@ -130,3 +134,23 @@ def raw() -> Iterator[RawServer]:
     yield server
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
+
+
+@pytest.fixture
+def load() -> Callable[[Path], ModuleType]:
+    """Imports a file that is in no package."""
+
+    def imported(path: Path) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        # Dataclasses look for their module here.
+        sys.modules[path.stem] = module
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            del sys.modules[path.stem]
+        return module
+
+    return imported

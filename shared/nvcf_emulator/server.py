@@ -15,6 +15,7 @@ from nvcf_emulator.http.background_server import BackgroundServer
 from nvcf_emulator.media.assets import AssetState
 from nvcf_emulator.script.chat_request import ChatRequest
 from nvcf_emulator.script.script import Script
+from nvcf_emulator.script.script_file import load_script
 from nvcf_emulator.script.step_queue import Pending
 from nvcf_emulator.state import API_KEY, Received, State
 
@@ -162,9 +163,10 @@ class Emulator:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        __tracebackhide__ = True
         self.stop()
         if error is None or isinstance(error, Exception):
-            self._raise_what_went_wrong(error)
+            self._raise_findings(error)
 
     @property
     def root(self) -> str:
@@ -217,6 +219,19 @@ class Emulator:
         """
         return Replayer(path, **options)
 
+    def load_script(self, path: str | Path) -> None:
+        """Script what a YAML file says; see `nvcf-emulator --script`.
+
+        Args:
+            path: A list of dicts: one with `status` has the keywords of `fail`, any other those
+                of `reply`.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is not such a list; names the entry.
+        """
+        load_script(self.script, Path(path))
+
     def reset(self) -> None:
         """Make it as new: forget everything a test did to it, and drop every connection."""
         self.state.reset()
@@ -235,18 +250,39 @@ class Emulator:
         """Drop every connection, stop to listen, and end the thread. Does nothing if stopped."""
         self._server.stop()
 
-    def _raise_what_went_wrong(self, error: Exception | None) -> None:
-        """Raise what the script met; where the block failed already, only say what it was."""
+    def check(self, error: BaseException | None = None) -> None:
+        """Raise now what leaving the `with` block would raise, and forget it.
+
+        Args:
+            error: What failed already: it gets the findings as a note, and nothing is raised but
+                what a scripted function raised.
+
+        Raises:
+            AssertionError: A scripted call of a tool did not fit its request; or, if `strict`, a
+                request came that nothing was scripted for, or something scripted is left over.
+            BaseException: What a scripted function or predicate raised.
+        """
+        __tracebackhide__ = True  # Of pytest's reports: what it found is not the emulator's fault.
+        try:
+            self._raise_findings(error)
+        finally:
+            self.script.queue.forget_errors()
+            if self.strict:
+                self.forget_replies()
+                self.state.forget_unexpected()
+
+    def _raise_findings(self, error: BaseException | None) -> None:
+        """Raise what the script met; where something failed already, only say what it was."""
+        __tracebackhide__ = True
         errors = self.script.queue.errors
         if errors:
             errors[0].add_note("This was raised while the emulator used what the test scripted.")
             raise errors[0]
         problem = self._problem() if self.strict else ""
-        if not problem:
-            return
-        if error is None:
+        if problem and error is None:
             raise AssertionError(problem)
-        error.add_note(problem)
+        if problem and error is not None:
+            error.add_note(problem)
 
     def _problem(self) -> str:
         """Return what was not expected and what is left over; empty if all is well."""
@@ -256,7 +292,8 @@ class Emulator:
             listed = "\n".join(f"  {item} ({count}x)" for item, count in unexpected.items())
             said.append(
                 f"{unexpected.total()} request(s) that nothing was scripted for:\n{listed}\n"
-                "Script them with reply(…, when=…), or use Emulator(strict=False)."
+                "Script them with reply(…, when=…), or use Emulator(strict=False); with the fixture, "
+                "@pytest.mark.nvcf_emulator(strict=False)."
             )
         try:
             self.assert_all_used()

@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -99,6 +100,42 @@ def test_errors_that_end_a_run_come_as_they_are(cluster: None, bench: Any) -> No
     with pytest.raises(InvalidRequestError, match="NVIDIA_API_KEY"):
         bench.run(bench.source(rows), local=False, settings=settings)
     assert not bench.server.requests
+
+
+def test_an_output_that_cannot_be_written_any_more_ends_the_run(cluster: None, bench: Any) -> None:
+    bench.server.reply("Well.", delay=0.05, times=None)
+
+    def spoil() -> None:
+        bench.server.wait_until(lambda: list(bench.output.glob("*.parquet")), 120)
+        bench.output.rename(bench.folder / "before")
+        bench.output.write_text("a file in its place")
+
+    spoiling = threading.Thread(target=spoil)
+    spoiling.start()
+    with pytest.raises(OSError, match=str(bench.output)):
+        bench.run(bench.source(2_000), local=False, concurrency=8)
+    spoiling.join()
+    assert len(bench.server.chats) < 2_000
+
+
+def test_an_output_that_workers_do_not_share_with_the_driver_is_refused(
+    cluster: None, bench: Any
+) -> None:
+    with pytest.raises(InvalidRequestError, match="all nodes share"):
+        bench.run(bench.source(3), local=False, output=f"memory://batch-{os.getpid()}/out")
+    assert not bench.server.requests
+
+
+def test_a_block_may_take_longer_than_ray_gives_it(
+    cluster: None, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ray.data.DataContext.get_current()
+    monkeypatch.setattr(context, "execution_no_progress_timeout_s", 1)
+    dataset = ray.data.from_items([{"id": n, "text": f"row {n}."} for n in range(4)])
+    bench.server.reply("Late.", delay=4.0, times=None)
+    assert bench.run(dataset, local=False).answered == 4
+    assert dataset.context.execution_no_progress_timeout_s == 1, "the dataset is its owner's"
+    assert dataset.context.enable_progress_bars == context.enable_progress_bars
 
 
 @pytest.mark.parametrize("key", [None, "id"])

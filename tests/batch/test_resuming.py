@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,30 +120,58 @@ def test_many_rows_make_files_of_some_size(bench: Any) -> None:
     assert len(sizes) <= 3
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("key", [None, "id"])
-def test_killed_at_random_moments(
-    bench: Any, key: str | None, written_ids: Callable[[Path], list[int]]
+def test_a_second_run_on_the_same_output_is_refused_while_the_first_lives(
+    bench: Any, written_ids: Callable[[Path], list[int]]
 ) -> None:
-    """The output is whole at every moment, and what is asked twice was in flight when the run was killed."""
-    rows, kills = 250, 6
-    source = bench.source(rows)
-    chance = random.Random(7)
-    for number in range(kills):
-        running = start(bench, source, key=key)
-        wanted = len(bench.server.chats) + chance.randrange(1, rows // kills)
-        assert bench.server.wait_until(lambda wanted=wanted: len(bench.server.chats) >= wanted, 60)
-        running.send_signal(signal.SIGKILL)
-        running.communicate()
-        ids = written_ids(bench.output)
-        assert len(ids) == len(set(ids)), f"kill {number}"
-    out, err = start(bench, source, key=key).communicate(timeout=100)
-    assert "failed=0" in out, err
-    assert sorted(written_ids(bench.output)) == list(range(rows))
-    assert not list(bench.output.glob(".*.tmp"))
-    asked = bench.asked()
-    assert sorted(asked) == list(range(rows))
-    assert sum(asked.values()) <= rows + kills * 2 * CONCURRENCY
+    bench.server.fault("stall", times=1, when="row 19.")
+    source = bench.source(20)
+    first = start(bench, source, settings={**bench.settings, "timeout": 100})
+    assert bench.server.wait_until(lambda: len(bench.server.chats) >= 20, 60)
+    with pytest.raises(InvalidRequestError, match="another run is writing to") as caught:
+        bench.run(source)
+    assert caught.value.field == "output"
+    assert len(bench.server.chats) == 20
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert bench.run(source).rows == 20
+    assert sorted(written_ids(bench.output)) == list(range(20))
+
+
+def test_a_second_run_of_the_same_process_is_refused(bench: Any) -> None:
+    source = bench.source(3)
+    refused: list[InvalidRequestError] = []
+
+    def run_once_more(request: Any) -> str:
+        try:
+            bench.run(source)
+        except InvalidRequestError as error:
+            refused.append(error)
+        return "Well."
+
+    bench.server.reply(run_once_more, times=1)
+    assert bench.run(source).answered == 3
+    assert "another run" in str(refused[0])
+
+
+def test_where_there_are_no_locks_the_later_run_has_the_output(bench: Any) -> None:
+    url = f"memory://batch-{os.getpid()}/taken"
+    folder, source = OutputFolder(url), bench.source(200)
+    reports: list[nvcf_batch.Report] = []
+    later = threading.Thread(target=lambda: reports.append(bench.run(source, output=url)))
+
+    def begin_another(request: Any) -> str:
+        first = folder.read_text("_run")
+        later.start()
+        while folder.read_text("_run") == first:
+            time.sleep(0.01)
+        return "Well."
+
+    bench.server.reply(begin_another, times=1, when="row 50.")
+    with pytest.raises(OSError, match="another run has begun"):
+        bench.run(source, output=url, concurrency=4)
+    later.join()
+    ids = [id for _, footer, _ in folder.footers() for id in footer.ids]
+    assert len(ids) == len(set(ids)) == reports[0].rows == 200
 
 
 def test_no_row_is_asked_again_once_it_is_written(
@@ -208,7 +237,8 @@ def test_what_a_killed_run_left_half_written_is_removed(bench: Any) -> None:
     bench.output.mkdir()
     (bench.output / ".part-x.parquet.1.tmp").write_bytes(b"PAR1")
     bench.run(bench.source(1))
-    assert [path.suffix for path in bench.output.iterdir()] == [".parquet"]
+    assert not [path.name for path in bench.output.iterdir() if path.name.startswith(".")]
+    assert [row["id"] for row in bench.rows()] == [0]
 
 
 def test_files_of_others_in_the_output_are_refused(bench: Any) -> None:

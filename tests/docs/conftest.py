@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import io
+import logging
 import struct
-import sys
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -33,6 +30,7 @@ from pydantic import BaseModel
 
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
+from nvcf_core.otel import uninstrument
 from nvcf_emulator import Emulator
 
 
@@ -180,26 +178,6 @@ class LlamaIndex:
         )
 
 
-@pytest.fixture
-def load() -> Callable[[Path], ModuleType]:
-    """Imports a file that is in no package."""
-
-    def imported(path: Path) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        # Dataclasses look for their module here.
-        sys.modules[path.stem] = module
-        try:
-            spec.loader.exec_module(module)
-        finally:
-            del sys.modules[path.stem]
-        return module
-
-    return imported
-
-
 @pytest.fixture(params=[LangChain, LlamaIndex], ids=["langchain", "llamaindex"])
 def framework(request: pytest.FixtureRequest) -> LangChain | LlamaIndex:
     made: LangChain | LlamaIndex = request.param()
@@ -284,3 +262,14 @@ def samples() -> dict[str, dict[str, Medium]]:
 @pytest.fixture
 def said() -> type[Said]:
     return Said
+
+
+@pytest.fixture(autouse=True)
+def _observed_as_before() -> Iterator[None]:
+    """What a page switches on, of spans and of the log, is off again after it."""
+    log = logging.getLogger("nvcf")
+    handlers, level = list(log.handlers), log.level
+    yield
+    uninstrument()
+    log.handlers[:] = handlers
+    log.setLevel(level)

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import CO_COROUTINE
-from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,6 +26,7 @@ Load = Callable[[Path], ModuleType]
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CELLS = re.compile(r"</?(?:table|tr|td)[^>]*>")
 _LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -44,15 +44,26 @@ class Example:
 def examples(page: Path) -> list[Example]:
     text = page.read_text(encoding="utf-8")
     blocks = list(_FENCED.finditer(text))
-    found = []
-    for block, following in zip_longest(blocks, blocks[1:]):
-        if block[1] != "python":
-            continue
-        between = text[block.end() : following.start()] if following else "end"
-        said = following and following[1] == "text" and not between.strip()
-        line = text.count("\n", 0, block.start()) + 1
-        found.append(Example(block[2], line, following[2] if said else None))
-    return found
+    return [
+        Example(block[2], text.count("\n", 0, block.start()) + 1, _said(text, block, blocks[n:]))
+        for n, block in enumerate(blocks, start=1)
+        if block[1] == "python"
+    ]
+
+
+def _said(text: str, block: re.Match[str], later: list[re.Match[str]]) -> str | None:
+    """The text right after a block; what stands below blocks side by side is said by each of them."""
+    end = block.end()
+    for following in later:
+        between = text[end : following.start()]
+        if _CELLS.sub("", between).strip():
+            return None
+        if following[1] == "text":
+            return following[2]
+        if not _CELLS.search(between):
+            return None
+        end = following.end()
+    return None
 
 
 def _name(path: Path) -> str:
@@ -71,8 +82,10 @@ def at_home(
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=_name)
-def test_code(page: Path, at_home: None) -> None:
+def test_code(page: Path, at_home: None, nvcf_emulator: Emulator) -> None:
     """The blocks of a page run one after another, as in one session; `await` works as in a notebook."""
+    if page == ROOT / "README.md":
+        nvcf_emulator.load_script(ROOT / "examples" / "stand_in.yaml")
     names: dict[str, Any] = {"__name__": "__page__"}
     with asyncio.Runner() as runner:
         for example in examples(page):
@@ -135,6 +148,11 @@ def test_the_models_of_the_readme_are_those_of_the_rows() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]+)` \|.* \| ([\d,]+) \|$", page, re.MULTILINE)
     assert rows == [(spec.id, f"{spec.context_window:,}") for spec in known_models()]
+
+
+def test_the_readme_is_short() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 120, "more than two screens"
 
 
 def test_the_pages_have_code() -> None:

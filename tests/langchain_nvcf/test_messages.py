@@ -200,7 +200,7 @@ def test_order_of_text_and_media_is_kept() -> None:
     ("block", "words"),
     [
         ({"type": "hologram"}, "a block of type 'hologram' cannot be sent"),
-        ({"foo": 1, "bar": 2}, "a block of type 'None'"),
+        ({"foo": 1, "bar": 2}, "a block of type 'foo, bar'"),
         ({"type": "non_standard", "value": {"type": "hologram"}}, "'hologram'"),
         ({"type": "text"}, "the text block has no text"),
         ({"type": "image"}, "neither base64, nor url, nor file_id"),
@@ -412,3 +412,30 @@ def test_arguments_that_are_nested_too_deeply_go_back_as_text() -> None:
     bad = {"name": "f", "args": deep, "id": "c", "error": None, "type": "invalid_tool_call"}
     [call] = one(AIMessage("", invalid_tool_calls=[bad])).tool_calls
     assert json.loads(call.arguments) == {"INVALID_JSON": deep}
+
+
+@pytest.mark.parametrize("kind", [HumanMessage, AIMessage, SystemMessage])
+@pytest.mark.parametrize("name", [None, "ann"])
+@pytest.mark.parametrize("text", ["Hello", "", " \n", "<img src='x'>", "é🎉"])
+def test_a_text_is_the_same_as_a_string_and_as_a_block(
+    kind: Any, name: str | None, text: str
+) -> None:
+    blocks = [{"type": "text", "text": text}] if text else []
+    plain, block = (to_core_messages([kind(content, name=name)]) for content in (text, blocks))
+    assert plain == block
+    assert [message.index for message in plain] == [0]
+
+
+def test_an_answer_with_more_than_its_text_keeps_it() -> None:
+    call = {"name": "f", "args": {}, "id": "c"}
+    bad = {"name": "g", "args": "{", "id": "d", "error": None}
+    answers = [
+        AIMessage("word", tool_calls=[call]),
+        AIMessage("word", invalid_tool_calls=[bad]),
+        AIMessage("word", additional_kwargs={"reasoning_content": "because"}),
+    ]
+    called, broken, thought = to_core_messages(answers)
+    assert [call.name for call in called.tool_calls] == ["f"]
+    assert [call.name for call in broken.tool_calls] == ["g"]
+    assert thought.reasoning == "because"
+    assert [message.index for message in (called, broken, thought)] == [0, 1, 2]

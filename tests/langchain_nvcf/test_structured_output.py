@@ -15,7 +15,7 @@ from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import ModelError, OutputParserException
 from langchain_core.messages import AIMessage
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import TypedDict
 
@@ -366,7 +366,17 @@ def test_events_of_a_structured_model(
 
 @pytest.mark.parametrize("schema", [Person, PersonDict, SCHEMA])
 @pytest.mark.parametrize(
-    ("model", "strategy"), [(SUPER, None), (SUPER, ProviderStrategy), (KIMI, ProviderStrategy)]
+    ("model", "strategy"),
+    [
+        (SUPER, None),
+        (SUPER, ProviderStrategy),
+        (KIMI, ProviderStrategy),
+        (
+            GEMMA,
+            None,
+        ),  # No tools: left to choose, the agent takes the format, which goes into the prompt.
+        (PALI, None),
+    ],
 )
 def test_agents_by_the_models_own_format(
     chat: Callable[..., ChatNVCF],
@@ -461,6 +471,10 @@ class Mood(Enum):
     BAD = "bad"
 
 
+class Words(RootModel[list[str]]):
+    """Some words."""
+
+
 VALUES: dict[str, tuple[Any, Any, Any]] = {
     "enum": (Mood, "good", Mood.GOOD),
     "literal": (Literal["good", "bad"], "bad", "bad"),
@@ -468,6 +482,7 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {
     "texts": (list[str], ["a", "b"], ["a", "b"]),
     "union": (int | None, None, None),
     "plain": (int, 7, 7),
+    "root": (Words, ["a", "b"], Words(["a", "b"])),
 }
 
 
@@ -496,6 +511,32 @@ def test_a_value_that_is_written_alone(
 ) -> None:
     nvcf_emulator.reply(text=f"```json\n{json.dumps([ANN])}\n```")
     assert chat(GEMMA).with_structured_output(list[Person]).invoke("Who?") == [Person(**ANN)]
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "value"),
+    [
+        (Mood, '"good"', Mood.GOOD),
+        (Mood, "good", Mood.GOOD),
+        (Mood, "I am not sure.\n</think>\n\ngood\n", Mood.GOOD),
+        (Literal["good", "bad"], '```json\n"bad"\n```', "bad"),
+        (bool, "true", True),
+        (int, "7", 7),
+        (Words, '["a", "b"]', Words(["a", "b"])),
+    ],
+)
+def test_a_plain_value_that_is_written_alone(
+    chat: Callable[..., ChatNVCF],
+    nvcf_emulator: Emulator,
+    colour: SimpleNamespace,
+    schema: Any,
+    text: str,
+    value: Any,
+) -> None:
+    runnable = chat(GEMMA).with_structured_output(schema)
+    nvcf_emulator.reply(text=text, times=2)
+    assert colour.invoke(runnable, "How?") == value
+    assert colour.stream(runnable, "How?")[-1] == value
 
 
 def test_a_value_that_does_not_fit(
@@ -550,3 +591,44 @@ def test_tools_beside_the_schemas_own(
     for request in nvcf_emulator.chats:
         names = [tool["function"]["name"] for tool in request.body["tools"]]
         assert (names, request.body["tool_choice"]) == (["population", "Person"], "required")
+
+
+@pytest.mark.parametrize("model", [KIMI, SUPER])
+def test_tools_of_the_constructor_beside_the_schema(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace, model: str
+) -> None:
+    runnable = chat(model, tools=[population]).with_structured_output(Person)
+    nvcf_emulator.reply(text=json.dumps(ANN))
+    assert colour.invoke(runnable, "Who?") == Person(**ANN)
+    [tool] = nvcf_emulator.chats[0].body["tools"]
+    assert tool["function"]["name"] == "population"
+
+
+@pytest.mark.parametrize("model", [KIMI, SUPER, GEMMA])
+def test_what_asks_for_the_object_anyway(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace, model: str
+) -> None:
+    runnable = chat(model).with_structured_output(Person, tool_choice="any")
+    queue(nvcf_emulator, "function_calling" if model == KIMI else "json_schema")
+    assert colour.invoke(runnable, "Who?") == Person(**ANN)
+    sent = nvcf_emulator.chats[0].body.get("tool_choice")
+    assert sent == ("required" if model == KIMI else None)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "words"),
+    [
+        (KIMI, {"tool_choice": "bread"}, "not one of the tools: Person"),
+        (SUPER, {"tool_choice": "bread"}, "not one of the tools"),
+        (SUPER, {"response_format": {"type": "json_object"}}, "two formats of one answer"),
+        (GEMMA, {"response_format": {"type": "text"}}, "two formats of one answer"),
+    ],
+)
+def test_what_contradicts_the_schema_is_refused(
+    chat: Callable[..., ChatNVCF], model: str, given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        chat(model).with_structured_output(Person, **given).invoke("Who?")
+    if "response_format" in given:
+        with pytest.raises(InvalidRequestError, match=words):
+            chat(model, **given).with_structured_output(Person)

@@ -33,7 +33,7 @@ def said(role: str, *blocks: Any, **extra: Any) -> ChatMessage:
     return ChatMessage(role=role, blocks=found, additional_kwargs=extra)
 
 
-def called(*names: str, thought: str = "hm", arguments: str = "{}") -> ChatMessage:
+def called(*names: str, thought: str = "hm", arguments: Any = "{}") -> ChatMessage:
     calls = [
         ToolCallBlock(tool_call_id=f"c{place}", tool_name=name, tool_kwargs=arguments)
         for place, name in enumerate(names)
@@ -75,6 +75,15 @@ def test_arguments_that_are_not_an_object_do_not_end_the_thread(send: Any, writt
     history = [GO, called("f", arguments=written), result("no such thing")]
     [call] = send(history)[1]["tool_calls"]
     assert json.loads(call["function"]["arguments"]) == {"INVALID_JSON": written}
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "null", "{}", "None", {}])
+def test_arguments_that_mean_nothing_are_none(send: Any, nothing: Any):
+    plain = {"id": "c0", "function": {"name": "f", "arguments": nothing}}
+    thought = ThinkingBlock(content="hm")
+    for past in (called("f", arguments=nothing), said("assistant", thought, tool_calls=[plain])):
+        [call] = send([GO, past, result("x")])[1]["tool_calls"]
+        assert call["function"]["arguments"] == "{}"
 
 
 def test_calls_without_text_have_no_content(server: Emulator, send: Any):
@@ -167,6 +176,43 @@ def test_a_tools_image_that_the_model_cannot_see(make: Any, server: Emulator, as
     ask(llm, [*history, said("assistant", "A map."), GO])
     line = f"[image, png, {len(data)} bytes; not shown: this model takes no images]"
     assert [request.body["messages"][2]["content"] for request in server.chats] == [line] * 2
+
+
+@pytest.mark.parametrize("mime", ["image/png", "application/zip", None])
+def test_what_a_tool_calls_an_image_and_is_none(
+    make: Any, server: Emulator, ask: Any, media: Any, mime: str | None
+):
+    blocks = [
+        ImageBlock(image=data, image_mimetype=mime) for data in (b"<html>404</html>", media.mp4())
+    ]
+    llm, history = make(KIMI), [GO, called("f"), result(*blocks)]
+    server.reply(text="ok", times=2)
+    with pytest.warns(NVCFWarning, match=r"messages\[2\]: \[image.*its bytes are no image"):
+        ask(llm, history)
+    ask(llm, [*history, said("assistant", "So."), said("user", "Sure?")])
+    for request in server.chats:
+        sent = request.body["messages"][2]["content"]
+        assert sent.count("not shown: its bytes are no image") == len(blocks)
+
+
+def test_the_images_of_many_turns_do_not_end_the_thread(
+    make: Any, server: Emulator, colour: Any, media: Any, tmp_path: Any
+):
+    """Each is small enough to go inline, and all of them are too many for the assets of one request."""
+    history = [GO]
+    for number in range(14):
+        shot = tmp_path / f"{number}.png"
+        shot.write_bytes(media.png() + bytes(100_000 + number))
+        history += [called("screenshot"), result(ImageBlock(path=shot))]
+    llm = make(KIMI)
+    server.reply(text="ok")
+    with pytest.warns(NVCFWarning, match=r"messages\[4\]: \[image, png, .*10 assets at most"):
+        colour.call(llm, "chat", history)
+    [request] = server.chats
+    shown = [message["content"] for message in request.body["messages"][1:]]
+    left_out = ["10 assets at most" in str(content) for content in shown[2::3]]
+    assert left_out == [False, *[True] * 3, *[False] * 10]
+    assert len(request.headers["nvcf-input-asset-references"].split(",")) == 10
 
 
 def test_images_of_two_tools_are_introduced(send: Any, media: Any):

@@ -92,6 +92,9 @@ class MessageEncoder:
         return {"id": call.id, "type": "function", "function": function}
 
     def _content(self, message: Message) -> str | list[Json]:
+        text = message.parts[0] if len(message.parts) == 1 else None
+        if isinstance(text, str) and (message.role != "user" or not contains_tag(text)):
+            return text  # As comes out below, and nearly every message is such.
         media = [_delivery(part) for part in message.parts if not isinstance(part, str)]
         read = self._spec.media or self._spec.html_tags
         if not media and (message.role != "user" or not read):

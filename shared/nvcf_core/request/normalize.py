@@ -32,7 +32,9 @@ def _numbered(message: Message, place: int) -> Message:
     if message.index is not None and not _has_media(message):
         return message
     parts = tuple(
-        part if isinstance(part, str) or part.index is not None else replace(part, index=index)
+        part
+        if isinstance(part, str) or part.index is not None
+        else replace(part, index=index, returned=message.role == "tool")
         for part in message.parts
     )
     return replace(message, index=index, parts=parts)
@@ -97,6 +99,8 @@ def _check(message: Message, validator: Validator) -> None:
             field, f"{field} has role {message.role}: only user messages may have media"
         )
     for key, text in _texts_to_send(message, spec):
+        if text.isascii():
+            continue
         if reason := why_unencodable(text):
             # Told here, while the message still has a place of its own.
             raise validator.invalid_request(field, f"{field}.{key} cannot be sent: {reason}")
@@ -120,6 +124,8 @@ def _texts_to_send(message: Message, spec: ModelSpec) -> Iterator[tuple[str, str
 
 
 def _has_media(message: Message) -> bool:
+    if len(message.parts) == 1 and isinstance(message.parts[0], str):
+        return False  # Nearly every message of a long conversation, of each of which this is asked several times.
     return any(isinstance(part, Media) for part in message.parts)
 
 
@@ -159,8 +165,13 @@ def _fold_into_one(messages: Sequence[Message], validator: Validator) -> Message
     others = [message for message in messages if message.role != "system"]
     if len(others) != 1 or others[0].role != "user":
         roles = ", ".join(message.role for message in messages)
+        # The first that is not the user's, or the second.
+        wrong = next(
+            (other for other in others if other.role != "user" or other is not others[0]), None
+        )
+        field = "messages" if wrong is None else wrong.place
         raise validator.invalid_request(
-            "messages", f"the model takes exactly one user message, not: {roles}"
+            field, f"{field}: the model takes exactly one user message, not: {roles}"
         )
     text = _GAP.join(text for message in system if (text := message.text))
     leading = (text,) if text else ()
@@ -184,7 +195,7 @@ def _check_last(messages: Sequence[Message], validator: Validator) -> None:
     if allowed is not None and last.role not in allowed:
         validator.reject(
             last.place,
-            f"the last message has role {last.role}; "
+            f"{last.place}, the last message, has role {last.role}; "
             f"the model's documentation wants {' or '.join(sorted(allowed))}",
         )
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nvcf_core.media.formats import sniff_format
-from nvcf_core.media.sources import first_bytes
+from nvcf_core.media.formats import describe, format_of, has_known_kind, kind_of_mime_type
 from nvcf_core.messages import Media, MediaKind, Message, Part
 from nvcf_core.models.validator import Validator
 
@@ -20,23 +19,38 @@ _PLURALS: dict[MediaKind, str] = {"image": "images", "audio": "audio", "video": 
 def describe_unseen_media(messages: Sequence[Message], validator: Validator) -> list[Message]:
     """The messages, with a line of text for each medium that is not the user's own and that the model cannot take.
 
-    A tool that returns an image must not end the conversation. With `validation` "warn" and "off" all media are sent.
+    A tool that returns an image must not end the conversation. With `validation` "warn" and "off" all media are sent
+    that can be.
     """
-    if validator.validation != "error":
-        return list(messages)
     return [_described(message, validator) for message in messages]
 
 
 def _described(message: Message, validator: Validator) -> Message:
     if message.role not in ("tool", "assistant"):
         return message
+    if len(message.parts) == 1 and isinstance(message.parts[0], str):
+        return message  # Nearly every answer of a long conversation.
     parts = tuple(
         part
         if isinstance(part, str)
-        else _part_or_line(part, _why_unseen(part, message, validator), validator)
+        else _part_or_line(part, _why_not_sent(part, message, validator), validator)
         for part in message.parts
     )
     return message if parts == message.parts else replace(message, parts=parts)
+
+
+def _why_not_sent(media: Media, message: Message, validator: Validator) -> str | None:
+    if validator.validation == "error" and (unseen := _why_unseen(media, message, validator)):
+        return unseen
+    return None if _can_be_sent(media) else f"its bytes are no {media.kind}"
+
+
+def _can_be_sent(media: Media) -> bool:
+    """Whether a medium can be part of a request: its bytes, or else what is declared, say what it is."""
+    if media.source is None:
+        return True
+    declared = kind_of_mime_type(media.mime_type) is not None
+    return media.source.length > 0 and (declared or format_of(media) is not None)
 
 
 def _why_unseen(media: Media, message: Message, validator: Validator) -> str | None:
@@ -48,8 +62,10 @@ def _why_unseen(media: Media, message: Message, validator: Validator) -> str | N
         return f"this model takes no {_PLURALS[media.kind]}"
     if media.url is not None and not spec.remote_urls:
         return "this model takes no urls"
+    if spec.documented and not has_known_kind(media):
+        return f"its bytes are no {media.kind}"
     formats = spec.media[media.kind]
-    if formats is not None and media.source is not None and _format(media) not in formats:
+    if formats is not None and media.source is not None and format_of(media) not in formats:
         return f"this model takes {_PLURALS[media.kind]} as {', '.join(sorted(formats))}"
     return None
 
@@ -57,31 +73,20 @@ def _why_unseen(media: Media, message: Message, validator: Validator) -> str | N
 def _part_or_line(media: Media, reason: str | None, validator: Validator) -> Part:
     if reason is None:
         return media
-    line = f"[{_description(media)}; not shown: {reason}]"
+    line = describe(media, reason)
     validator.warn(
         "unseen_media", f"{media.place}: {line} is sent in its place ({validator.spec.id})"
     )
     return line
 
 
-def _description(media: Media) -> str:
-    """Kind, format and size."""
-    facts: list[str] = [media.kind, _format(media) or media.mime_type or ""]
-    if media.source is not None:
-        facts.append(f"{media.source.length} bytes")
-    facts.append(media.url or "")
-    return ", ".join(filter(None, facts))
-
-
-def _format(media: Media) -> str | None:
-    return None if media.source is None else sniff_format(first_bytes(media.source))
-
-
 def move_media_after_results(messages: Sequence[Message]) -> list[Message]:
     """Media that tools returned, in a user message right after the results: tool messages are text.
 
-    Where a turn has several results, the media of each are led by the name of its tool and the id of its call.
+    Where several results of one turn have media, those of each are led by the name of its tool and the id of its call.
     """
+    if not any(message.role == "tool" for message in messages):
+        return list(messages)
     tools = tools_of_results(messages)
     arranged: list[Message] = []
     turn: list[tuple[Message, str]] = []
@@ -105,11 +110,13 @@ def _shown(results: Sequence[tuple[Message, str]]) -> list[Message]:
     """A user message with the media of a turn's results, each with the name of its tool; none where they have none."""
     parts: list[Part] = []
     last: int | None = None
-    for result, tool in results:
-        media = [part for part in result.parts if isinstance(part, Media)]
-        if not media:
-            continue
-        if len(results) > 1:
+    shown = [
+        (result, tool, media)
+        for result, tool in results
+        if (media := [part for part in result.parts if isinstance(part, Media)])
+    ]
+    for result, tool, media in shown:
+        if len(shown) > 1:
             parts.append(f"Returned by {tool} (call {result.tool_call_id or ''}):")
         parts += media
         last = result.index

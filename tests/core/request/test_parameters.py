@@ -226,7 +226,6 @@ DEFAULTS: dict[str, Any] = {
     "frequency_penalty": 0,
     "presence_penalty": 0,
     "response_format": {"type": "text"},
-    "service_tier": "auto",
 }
 
 
@@ -238,6 +237,13 @@ def test_values_that_mean_the_default_are_left_out(model: str, stream: bool, com
     assert set(DEFAULTS) & set(result.body) == documented
     assert documented <= {"frequency_penalty", "presence_penalty"}
     assert [text for text in said if not text.startswith("tools is")] == []
+
+
+@pytest.mark.parametrize("logprobs", [{}, {"logprobs": False}])
+def test_no_top_logprobs_without_logprobs(come_to: Any, logprobs: dict[str, bool]) -> None:
+    assert come_to(SUPER, top_logprobs=0, **logprobs)[0].body == logprobs
+    given = {"logprobs": True, "top_logprobs": 0}
+    assert come_to(SUPER, **given)[0].body == given
 
 
 def test_they_are_sent_where_the_field_is_documented(come_to: Any) -> None:
@@ -256,7 +262,7 @@ def test_they_are_sent_where_the_field_is_documented(come_to: Any) -> None:
         ("frequency_penalty", 0.1),
         ("presence_penalty", -1),
         ("response_format", {"type": "json_object"}),
-        ("service_tier", "flex"),
+        ("service_tier", "auto"),
     ],
 )
 def test_values_that_only_look_like_the_default_are_sent(
@@ -278,7 +284,9 @@ def test_a_default_written_as_a_float_is_left_out(name: str, value: float, come_
 def test_stream_options_go_only_with_a_stream(model: str, way: str, come_to: Any) -> None:
     options = {"stream_options": {"include_usage": False}}
     given = options if way == "keyword" else {"extra_body": options}
-    assert "stream_options" not in come_to(model, **given)[0].body
+    whole, said = come_to(model, **given)
+    assert "stream_options" not in whole.body
+    assert not said, "what is not sent is not warned of"
     assert come_to(model, stream=True, **given)[0].body["stream_options"] == {
         "include_usage": False
     }
