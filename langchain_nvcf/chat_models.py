@@ -85,7 +85,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> ChatResult:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=False)
-            return to_chat_result(self._client.complete(call), self.include_response_headers)
+            return to_chat_result(self._client.complete(call), call.include_headers)
 
     @override
     async def _agenerate(
@@ -97,7 +97,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> ChatResult:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=False)
-            return to_chat_result(await self._client.acomplete(call), self.include_response_headers)
+            return to_chat_result(await self._client.acomplete(call), call.include_headers)
 
     @override
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = ChunkConverter(self.include_response_headers)
+            pieces = ChunkConverter(call.include_headers)
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
                     yield from pieces.convert(chunk)
@@ -130,7 +130,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            pieces = ChunkConverter(self.include_response_headers)
+            pieces = ChunkConverter(call.include_headers)
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
                     for piece in pieces.convert(chunk):
@@ -146,9 +146,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """What `stream_events(version="v3")` is made of; langchain-core looks for it by name."""
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            events = EventConverter(
-                call.spec.id, _message_id(run_manager), self.include_response_headers
-            )
+            events = EventConverter(call.spec.id, _message_id(run_manager), call.include_headers)
             last = Chunk()
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
@@ -169,9 +167,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         """As `_stream_chat_model_events`."""
         with translating_errors:
             call = self._call(messages, stop, kwargs, stream=True)
-            events = EventConverter(
-                call.spec.id, _message_id(run_manager), self.include_response_headers
-            )
+            events = EventConverter(call.spec.id, _message_id(run_manager), call.include_headers)
             last = Chunk()
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
@@ -196,9 +192,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         if stop is not None:
             given["stop"] = stop
         if (tools := given.get("tools")) is not None:
-            given["tools"] = tools = openai_tools(tools)
-        if (choice := given.get("tool_choice")) is not None:
-            given["tool_choice"] = chosen_tool(choice, names_of(tools or ()))
+            given["tools"] = openai_tools(tools)
         if (wanted := given.get("response_format")) is not None:
             given["response_format"] = openai_response_format(wanted)
         return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)
@@ -274,10 +268,11 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             InvalidRequestError: the method is unknown, or the schema describes nothing.
         """
         with translating_errors:
-            spec = self._spec(kwargs)
-            chosen = method or default_method(spec, beside_tools=bool(kwargs.get("tools")))
+            given = {**(self.call_keywords or {}), **_said(kwargs)}
+            spec = self._spec(given)
+            chosen = method or default_method(spec, beside_tools=bool(given.get("tools")))
             wanted = StructuredOutput.of(schema, chosen, include_raw=include_raw, strict=strict)
-            return wanted.bound_to(self, spec, kwargs)
+            return wanted.bound_to(self, spec, given)
 
     def upload(
         self,

@@ -16,9 +16,7 @@ from nvcf_core.media.sources import Base64Source, BytesSource, first_bytes
 from nvcf_core.messages import Media, MediaKind, Part
 
 from .errors import InvalidRequestError
-
-Block: TypeAlias = Mapping[str, Any]
-"""One entry of a message's list content."""
+from .provider_parts import HINT, Block, typed
 
 Reader: TypeAlias = Callable[[Block, str], Part]
 """Reads a block that stands at a place such as `messages[2].content[0]`."""
@@ -57,10 +55,11 @@ def blocks_of(content: object, place: str) -> list[tuple[str, Block]]:
         raise invalid_block(
             place, f"the content is a {type(content).__name__}, neither text nor a list"
         )
-    return [
+    blocks = [
         (where := f"{place}.content[{number}]", _block(entry, where))
         for number, entry in enumerate(content)
     ]
+    return [(where, block) for where, block in blocks if block.get("type") != HINT]
 
 
 def answer_part(block: Block, place: str, warn: Warn) -> Part | None:
@@ -83,16 +82,20 @@ def result_parts(content: object, place: str, warn: Warn) -> list[Part]:
     if isinstance(content, str):
         return [content] if content else []
     entries = content if isinstance(content, list | tuple) else [content]
-    return [
+    parts = (
         _result_part(entry, f"{place}.content[{number}]", warn)
         for number, entry in enumerate(entries)
-        if entry is not None
-    ]
+    )
+    return [part for part in parts if part is not None]
 
 
-def _result_part(entry: Any, place: str, warn: Warn) -> Part:
+def _result_part(entry: Any, place: str, warn: Warn) -> Part | None:
+    if entry is None:
+        return None
     if isinstance(entry, dict | str):
         block = _block(entry, place)
+        if block.get("type") == HINT:
+            return None
         try:
             return part_of(block, place)
         except CoreInvalidRequestError as error:
@@ -119,11 +122,9 @@ def part_of(block: Block, place: str) -> Part:
 
 
 def type_of(block: Block) -> str:
-    """The type of a block; of one that has none, the name of its only key (`{"text": …}`)."""
+    """The type of a block; of one that has none, the names of its keys (`json` of `{"json": …}`)."""
     kind = block.get("type")
-    if kind is None and len(block) == 1:
-        kind = next(iter(block))
-    return str(kind)
+    return ", ".join(map(str, block)) if kind is None else str(kind)
 
 
 def reasoning_of(block: Block) -> str | None:
@@ -177,7 +178,7 @@ def _block(entry: Any, place: str) -> Block:
     block: dict[str, Any] = entry
     while block.get("type") == "non_standard" and isinstance(block.get("value"), dict):
         block = block["value"]
-    return block
+    return typed(block)
 
 
 def _text(block: Block, place: str) -> str:
@@ -296,7 +297,7 @@ def _decoded(data: str, place: str) -> str:
 def _media(kind: MediaKind, about: Block, place: str) -> Media:
     """A medium by its bytes, its url or its id, wherever a dialect keeps them."""
     mime, data = _mime_of(about), _data_of(about)
-    url = about.get("url") or about.get("file_uri")
+    url = about.get("url") or about.get("file_uri") or about.get("fileUri")
     if isinstance(data, str) and _is_data_url(data):
         data, url = None, data
     if isinstance(data, bytes):

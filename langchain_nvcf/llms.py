@@ -75,7 +75,7 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
             call = self._call(prompt, stop, kwargs, stream=True)
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
-                    piece = _piece(chunk)
+                    piece = _piece(chunk, call.include_headers)
                     if run_manager:
                         run_manager.on_llm_new_token(piece.text, chunk=piece)
                     yield piece
@@ -92,7 +92,7 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
             call = self._call(prompt, stop, kwargs, stream=True)
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
-                    piece = _piece(chunk)
+                    piece = _piece(chunk, call.include_headers)
                     if run_manager:
                         await run_manager.on_llm_new_token(piece.text, chunk=piece)
                     yield piece
@@ -109,7 +109,7 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
             return [_sum(list(self._stream(prompt, stop, run, **kwargs)))]
         with translating_errors:
             call = self._call(prompt, stop, kwargs, stream=False)
-            return _generations(self._client.complete(call))
+            return _generations(self._client.complete(call), call.include_headers)
 
     async def _aanswer(
         self,
@@ -122,7 +122,7 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
             return [_sum([piece async for piece in self._astream(prompt, stop, run, **kwargs)])]
         with translating_errors:
             call = self._call(prompt, stop, kwargs, stream=False)
-            return _generations(await self._client.acomplete(call))
+            return _generations(await self._client.acomplete(call), call.include_headers)
 
     def _is_streaming(self, kwargs: Mapping[str, Any]) -> bool:
         if self._asks_for_several(kwargs):
@@ -145,23 +145,25 @@ def _or_raised(answer: list[Generation] | BaseException) -> list[Generation]:
     return answer
 
 
-def _piece(chunk: Chunk) -> GenerationChunk:
+def _piece(chunk: Chunk, include_headers: bool) -> GenerationChunk:
     """A piece of an answer. What is said once is in the last one, so that the sum says it once too."""
-    info = _info(chunk) if chunk.last else additional_kwargs(chunk)
+    info = _info(chunk, include_headers) if chunk.last else additional_kwargs(chunk)
     if chunk.logprobs:
         info["logprobs"] = chunk.logprobs
     return GenerationChunk(text=chunk.text, generation_info=info or None)
 
 
-def _info(answer: Chunk) -> dict[str, Any]:
-    info = {**additional_kwargs(answer), **response_metadata(answer)}
+def _info(answer: Chunk, include_headers: bool) -> dict[str, Any]:
+    info = {**additional_kwargs(answer), **response_metadata(answer, include_headers)}
     usage = usage_metadata(answer.usage)
     return {**info, "usage_metadata": usage} if usage else info
 
 
-def _generations(answer: Chunk) -> list[Generation]:
-    choices = (answer, *answer.other_choices)
-    return [Generation(text=choice.text, generation_info=_info(choice)) for choice in choices]
+def _generations(answer: Chunk, include_headers: bool) -> list[Generation]:
+    return [
+        Generation(text=choice.text, generation_info=_info(choice, include_headers))
+        for choice in (answer, *answer.other_choices)
+    ]
 
 
 def _sum(pieces: list[GenerationChunk]) -> Generation:

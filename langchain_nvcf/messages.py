@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
@@ -17,10 +16,9 @@ from langchain_core.messages import (
 )
 
 from nvcf_core.messages import Message, Part
-from nvcf_core.request.past_calls import PastCall, past_calls
+from nvcf_core.request.past_calls import PastCall, past_call, past_calls
 
 from .content import (
-    Block,
     Warn,
     answer_part,
     blocks_of,
@@ -32,6 +30,7 @@ from .content import (
     result_parts,
     type_of,
 )
+from .provider_parts import Block, legacy_id
 
 _ROLES = {"human": "user", "ai": "assistant", "developer": "system", "function": "tool"}
 """What other frameworks and providers call a role, and what the service calls it."""
@@ -43,16 +42,8 @@ _TEXT_ONLY_ROLES: Mapping[type[BaseMessage], str] = {
 }
 """The classes of messages that may be no more than a text."""
 
-_CALL_BLOCKS = frozenset(
-    (
-        "tool_call",
-        "tool_call_chunk",
-        "invalid_tool_call",
-        "tool_use",
-        "input_json_delta",
-        "function_call",
-    )
-)
+_WHOLE_CALLS = frozenset(("tool_call", "tool_use", "function_call"))
+_CALL_BLOCKS = _WHOLE_CALLS | {"tool_call_chunk", "invalid_tool_call", "input_json_delta"}
 
 
 def _silent(_reason: str, _message: str) -> None:
@@ -89,8 +80,7 @@ def _text_only(message: BaseMessage, number: int) -> Message | None:
         None: it is, or may be, something else.
     """
     role = _TEXT_ONLY_ROLES.get(type(message))
-    text = message.content
-    if role is None or type(text) is not str or not text:
+    if role is None or type(text := message.content) is not str or not text:
         return None
     if isinstance(message, AIMessage) and (
         message.tool_calls or message.invalid_tool_calls or message.additional_kwargs
@@ -111,7 +101,7 @@ def _converted(message: BaseMessage, number: int, warn: Warn) -> list[Message]:
         case ToolMessage():
             return [_result(message, message.tool_call_id, place, warn)]
         case FunctionMessage():
-            return [_result(message, _legacy_id(message.name), place, warn)]
+            return [_result(message, legacy_id(message.name), place, warn)]
         case ChatMessage():
             return [_chat(message, place, warn)]
     raise invalid_block(place, f"a {type(message).__name__} cannot be sent to a model")
@@ -198,23 +188,10 @@ def _calls(message: AIMessage, blocks: list[tuple[str, Block]]) -> list[PastCall
     legacy = message.additional_kwargs.get("function_call")
     if isinstance(legacy, dict):
         name = legacy.get("name")
-        return [(_legacy_id(name), name, legacy.get("arguments"))]
+        return [(legacy_id(name), name, legacy.get("arguments"))]
     return []
 
 
 def _call_in_block(block: Block) -> PastCall | None:
     """A call that a message has in its content alone, as other providers' messages written by hand do."""
-    match type_of(block):
-        case "tool_use":
-            return block.get("id"), block.get("name"), block.get("input")
-        case "tool_call":
-            return block.get("id"), block.get("name"), block.get("args")
-        case "function_call":
-            call_id = block.get("call_id") or block.get("id")
-            return call_id, block.get("name"), block.get("arguments")
-    return None
-
-
-def _legacy_id(name: Any) -> str:
-    """What ties a function's result to its call, where the old form of both has only the name."""
-    return f"function_{name}"
+    return past_call(block) if type_of(block) in _WHOLE_CALLS else None

@@ -18,6 +18,7 @@ from nvcf_core.request.structured import (
     response_format,
     structured_method,
     value_model,
+    with_given,
 )
 
 from .errors import InvalidRequestError
@@ -80,11 +81,12 @@ class StructuredOutput:
                 gives None, and with `include_raw` the message that calls them.
 
         Raises:
-            InvalidRequestError: the schema describes nothing, or something is not a tool.
+            InvalidRequestError: the schema describes nothing, something is not a tool, or `settings` have another
+                format of the answer.
         """
         tools = openai_tools(settings.get("tools") or ())
         fields, tool = self._asked(spec, tools)
-        llm = model.bind(**{**self._traced(), **settings, **fields})
+        llm = model.bind(**{**self._traced(), **with_given(fields, settings)})
         parser = parser_for(
             self.schema,
             tool,
@@ -108,10 +110,7 @@ class StructuredOutput:
         beside = {"tools": tools} if tools else {}
         if self.method == "function_calling":
             [tool] = openai_tools([self.schema], self.strict)
-            name = tool["function"]["name"]
-            if not tools:
-                return forced_tool(tool), name
-            return {"tools": [*tools, tool], "tool_choice": "required"}, name
+            return forced_tool(tool, tools), tool["function"]["name"]
         wanted: Mapping[str, Any] = {"type": "json_object"}
         if self.method == "json_schema":
             wanted = openai_response_format(self.schema, self.strict)
@@ -137,5 +136,5 @@ def default_method(spec: ModelSpec, *, beside_tools: bool) -> Method:
 
     Beside tools that it may call, no tool is forced.
     """
-    forced = structured_method(spec) == "tool" and not beside_tools
-    return "function_calling" if forced else "json_schema"
+    by_tool = structured_method(spec, beside_tools=beside_tools) == "tool"
+    return "function_calling" if by_tool else "json_schema"

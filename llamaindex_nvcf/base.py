@@ -49,7 +49,7 @@ from .responses import (
     completions,
 )
 from .structured_output import StructuredRequest, StructuredStream
-from .tools import keep_first_tool_call, tool_arguments, tool_selections
+from .tools import keep_first_tool_call, specifications, tool_arguments, tool_selections
 
 
 class NVCF(BaseNVCF, FunctionCallingLLM):
@@ -144,7 +144,8 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         Returns:
             Its message holds a `ThinkingBlock` where the model thought, a `TextBlock`, and a
             `ToolCallBlock` for each call. `additional_kwargs` has `finish_reason`, `id`,
-            `model_name`, `request_id` and the token counts; `raw` is the service's own body.
+            `model_name`, `request_id`, the token counts and, with `include_response_headers`,
+            `headers`; `raw` is the service's own body.
         """
         return self._chat(messages, kwargs)
 
@@ -219,27 +220,32 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
     def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
         call = self._build_chat(messages, given, stream=False)
-        return chat_response(self._client.complete(call))
+        return chat_response(self._client.complete(call), call.include_headers)
 
     async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
         call = await self._abuild_chat(messages, given, stream=False)
-        return chat_response(await self._client.acomplete(call))
+        return chat_response(await self._client.acomplete(call), call.include_headers)
 
     def _stream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseGen:
         call = self._build_chat(messages, given, stream=True)
-        return chat_responses(self._client.stream(call))
+        return chat_responses(self._client.stream(call), call.include_headers)
 
     async def _astream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseAsyncGen:
         call = await self._abuild_chat(messages, given, stream=True)
-        return achat_responses(self._client.astream(call))
+        return achat_responses(self._client.astream(call), call.include_headers)
 
     def _build_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any], *, stream: bool
     ) -> ChatRequest:
+        tools = given.get("tools")
+        if tools is None:
+            tools = (self.call_keywords or {}).get("tools")
+        if tools is not None:
+            given = {**given, "tools": specifications(tools)}
         return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)
 
     async def _abuild_chat(
@@ -315,7 +321,8 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         Args:
             output_cls: the class.
             prompt: the prompt, whose variables `prompt_args` fill.
-            llm_kwargs: keywords of the chat.
+            llm_kwargs: keywords of the chat. With `tools`, the model may call one of them instead of answering, which
+                is a ValueError that names the call.
             prompt_args: the prompt's variables.
 
         Raises:
@@ -395,7 +402,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         prompt_args: dict[str, Any],
     ) -> tuple[list[ChatMessage], dict[str, Any]]:
         """The messages and keywords of the chat that asks for an object."""
-        given = llm_kwargs or {}
+        given = {**(self.call_keywords or {}), **(llm_kwargs or {})}
         calls_tools = self.metadata.is_function_calling_model
         keywords = question.keywords(given, self._spec(given), calls_tools)
         return self._extend_messages(prompt.format_messages(llm=self, **prompt_args)), keywords

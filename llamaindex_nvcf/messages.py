@@ -28,7 +28,7 @@ from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import ByteSource
 from nvcf_core.media.references import media_from_url
 from nvcf_core.media.sources import Base64Source, BytesSource, FileSource, PathSource
-from nvcf_core.request.past_calls import past_calls
+from nvcf_core.request.past_calls import PastCall, past_call, past_calls
 
 MediaBlock: TypeAlias = ImageBlock | AudioBlock | VideoBlock
 """The blocks that carry an image, audio or video."""
@@ -82,7 +82,7 @@ def _message(message: ChatMessage, number: int, warn: Warn) -> Message:
         role=role,
         parts=tuple(_parts_or_lines(message.blocks, role, f"{field}.blocks", warn)),
         name=_text(extra.get("name")),
-        tool_calls=past_calls(_tool_calls(message), number),
+        tool_calls=past_calls(_tool_calls(message, field), number),
         tool_call_id=_text(extra.get("tool_call_id")) if role == "tool" else None,
         reasoning=_reasoning(message) if role == "assistant" else None,
         index=number,
@@ -271,12 +271,12 @@ def tool_calls_of(message: ChatMessage) -> list[tuple[str, str, Any]]:
         InvalidRequestError: `additional_kwargs["tool_calls"]` holds something that is not a tool call.
     """
     return [
-        (call_id or f"call_{place}", name, arguments)
-        for place, (call_id, name, arguments) in enumerate(_tool_calls(message))
+        (call_id or f"call_{place}", name or "", arguments)
+        for place, (call_id, name, arguments) in enumerate(_tool_calls(message, "the answer"))
     ]
 
 
-def _tool_calls(message: ChatMessage) -> list[tuple[str | None, str, Any]]:
+def _tool_calls(message: ChatMessage, field: str) -> list[PastCall]:
     """The calls of an answer, whoever's model gave it.
 
     They are in its blocks, or, in answers of some other models, in `additional_kwargs` alone.
@@ -286,21 +286,17 @@ def _tool_calls(message: ChatMessage) -> list[tuple[str | None, str, Any]]:
         return [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
     foreign = message.additional_kwargs.get("tool_calls") or []
     if not isinstance(foreign, Sequence):
-        raise InvalidRequestError("additional_kwargs: tool_calls is not a list", field="messages")
-    return [_foreign_call(call) for call in foreign]
-
-
-def _foreign_call(call: object) -> tuple[str | None, str, Any]:
-    """A call as OpenAI's API has it, a dict or an object."""
-    function = _attribute(call, "function") or call
-    name = _text(_attribute(function, "name"))
-    if name is None:
-        kind = type(call).__name__
         raise InvalidRequestError(
-            f"additional_kwargs: {kind} in tool_calls is not a tool call", field="messages"
+            f"{field}.additional_kwargs: tool_calls is not a list", field=field
         )
-    return _text(_attribute(call, "id")), name, _attribute(function, "arguments")
+    return [_foreign_call(call, field) for call in foreign]
 
 
-def _attribute(value: object, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+def _foreign_call(call: object, field: str) -> PastCall:
+    """A call as a provider's API has it, a dict or an object."""
+    if found := past_call(call):
+        return found
+    kind = type(call).__name__
+    raise InvalidRequestError(
+        f"{field}.additional_kwargs: {kind} in tool_calls is not a tool call", field=field
+    )

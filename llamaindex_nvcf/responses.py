@@ -50,9 +50,15 @@ class ResponseBuilder:
     with many calls costs no more for each.
     """
 
-    __slots__ = ("_answer", "_blocks", "_plain")
+    __slots__ = ("_answer", "_blocks", "_include_headers", "_plain")
 
-    def __init__(self) -> None:
+    def __init__(self, include_headers: bool = False) -> None:
+        """Begin.
+
+        Args:
+            include_headers: whether `additional_kwargs` has the headers of the response in the end.
+        """
+        self._include_headers = include_headers
         self._answer = Accumulator()
         self._blocks: dict[int, ToolCallBlock] = {}
         self._plain: dict[int, dict[str, Any]] = {}
@@ -127,6 +133,7 @@ class ResponseBuilder:
             "model_name": chunk.model,
             "request_id": chunk.request_id,
             "refusal": self._answer.refusal or None,
+            "headers": dict(chunk.headers) if self._include_headers else None,
         }
         if usage := chunk.usage:
             facts |= {
@@ -177,22 +184,24 @@ def _logprob(token: object) -> LogProb | None:
     )
 
 
-def chat_response(chunk: Chunk) -> ChatResponse:
+def chat_response(chunk: Chunk, include_headers: bool = False) -> ChatResponse:
     """A whole answer."""
-    return ResponseBuilder().complete(chunk)
+    return ResponseBuilder(include_headers).complete(chunk)
 
 
-def chat_responses(chunks: Generator[Chunk]) -> ChatResponseGen:
+def chat_responses(chunks: Generator[Chunk], include_headers: bool = False) -> ChatResponseGen:
     """A stream of answers, each holding all before it. Closing it closes `chunks`."""
-    answer = ResponseBuilder()
+    answer = ResponseBuilder(include_headers)
     with closing(chunks):
         for chunk in chunks:
             yield answer.add(chunk)
 
 
-async def achat_responses(chunks: AsyncGenerator[Chunk]) -> ChatResponseAsyncGen:
+async def achat_responses(
+    chunks: AsyncGenerator[Chunk], include_headers: bool = False
+) -> ChatResponseAsyncGen:
     """The same, async."""
-    answer = ResponseBuilder()
+    answer = ResponseBuilder(include_headers)
     async with aclosing(chunks):
         async for chunk in chunks:
             yield answer.add(chunk)

@@ -20,14 +20,12 @@ from nvcf_core.request.structured import (
     structured_fields,
     structured_method,
     value_model,
+    with_given,
 )
 from nvcf_core.response.json_text import find_answer, partial_answer
 from nvcf_core.response.tool_arguments import cut_reason, shorten
 
-_OWN_KEYWORDS = frozenset(
-    ("tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "response_format")
-)
-"""Per-call keywords that structured output sets itself."""
+from .tools import in_own_words, specifications
 
 
 class StructuredRequest(Generic[Model]):
@@ -42,6 +40,8 @@ class StructuredRequest(Generic[Model]):
         self._value_only = wrapper is not None
         self.is_list = list in (output_cls, get_origin(output_cls))
         self._mode = mode
+        self._beside_tools = False
+        """Whether the model may call tools instead of answering."""
         self._schema = _schema(self.output_cls)
 
     def keywords(
@@ -50,19 +50,28 @@ class StructuredRequest(Generic[Model]):
         """The keywords of the chat.
 
         Args:
-            given: the caller's own.
+            given: the caller's own. `tools` are those that the model may call instead of answering.
             spec: the row of the model that is asked.
             calls_tools: whether it may be given tools.
 
         Raises:
-            InvalidRequestError: the mode is one of those that are made for other models.
+            InvalidRequestError: the mode is one of those that are made for other models, or the caller asks for
+                another format of the answer.
         """
-        kept = {name: value for name, value in given.items() if name not in _OWN_KEYWORDS}
-        name = str(self._schema.get("title") or self.output_cls.__name__)
-        method = self._method(spec, calls_tools)
-        return {**kept, **structured_fields(method, AnswerSchema(name, self._schema))}
+        tools = specifications(given.get("tools") or ())
+        self._beside_tools = bool(tools)
+        method = self._method(spec, calls_tools, beside_tools=bool(tools))
+        answer = AnswerSchema(self._name, self._schema)
+        return with_given(structured_fields(method, answer, tools), in_own_words(given))
 
-    def _method(self, spec: ModelSpec, calls_tools: bool) -> StructuredMethod:
+    @property
+    def _name(self) -> str:
+        """What the schema is called, and the tool that holds the object where one does."""
+        return str(self._schema.get("title") or self.output_cls.__name__)
+
+    def _method(
+        self, spec: ModelSpec, calls_tools: bool, *, beside_tools: bool
+    ) -> StructuredMethod:
         # The arguments of a tool are an object; anything else is asked for in the prompt.
         is_object = self._schema.get("type") == "object"
         if self._mode == PydanticProgramMode.LLM:
@@ -75,7 +84,7 @@ class StructuredRequest(Generic[Model]):
                 "here there are default, function and llm",
                 field="pydantic_program_mode",
             )
-        method = structured_method(spec, calls_tools)
+        method = structured_method(spec, calls_tools, beside_tools=beside_tools)
         return "prompt" if method == "tool" and not is_object else method
 
     def parsed(self, data: Any) -> Any:
@@ -115,11 +124,13 @@ class StructuredRequest(Generic[Model]):
         if refusal := response.additional_kwargs.get("refusal"):
             request_id = response.additional_kwargs.get("request_id")
             raise RefusalError(refusal, request_id=request_id)
-        call = _first_call(response.message)
+        call = self.call_in(response.message)
         cut = cut_reason(response.additional_kwargs.get("finish_reason"))
         if call is not None and cut:
             raise self._unusable(response, cut)
-        text = (response.message.content or "") if call is None else _arguments(call)
+        if call is not None and self._beside_tools and call.tool_name != self._name:
+            raise self._unusable(response, "it calls a tool instead")
+        text = self.text_in(response.message)
         problem: Exception | None = None
         for candidate in find_answer(text):
             try:
@@ -130,8 +141,26 @@ class StructuredRequest(Generic[Model]):
         reason = "it holds no JSON" if problem is None else shorten(str(problem))
         raise self._unusable(response, f"{cut}; {reason}" if cut else reason) from problem
 
+    def call_in(self, message: ChatMessage) -> ToolCallBlock | None:
+        """The call that holds the object, or else the first call; None where there is none."""
+        calls = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+        named = (call for call in calls if call.tool_name == self._name)
+        return next(named, calls[0] if calls else None)
+
+    def text_in(self, message: ChatMessage) -> str:
+        """The text that the object is in: the arguments of its call, or the answer.
+
+        Empty where another tool is called.
+        """
+        call = self.call_in(message)
+        if call is None:
+            return message.content or ""
+        if self._beside_tools and call.tool_name != self._name:
+            return ""
+        return _arguments(call)
+
     def _unusable(self, response: ChatResponse, reason: str) -> ValueError:
-        call = _first_call(response.message)
+        call = self.call_in(response.message)
         said = response.message.content or ""
         shown = said if call is None else f"{call.tool_name}({_arguments(call)})"
         return ValueError(
@@ -165,8 +194,7 @@ class StructuredStream(Generic[Model]):
         An `output_cls` where that much is valid, else a model of the same fields, all optional.
         """
         self._last = response
-        call = _first_call(response.message)
-        text = (response.message.content or "") if call is None else _arguments(call)
+        text = self._question.text_in(response.message)
         if text == self._text:
             return None
         self._text = text
@@ -197,10 +225,6 @@ def _schema(output_cls: type[BaseModel]) -> dict[str, Any]:
     if reference is None:
         return schema
     return {**schema["$defs"][reference.rpartition("/")[2]], **schema}
-
-
-def _first_call(message: ChatMessage) -> ToolCallBlock | None:
-    return next((block for block in message.blocks if isinstance(block, ToolCallBlock)), None)
 
 
 def _arguments(call: ToolCallBlock) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse, ToolCallBlock
@@ -35,19 +35,38 @@ def tool_arguments(
         parallel: whether several may be called at once.
 
     Raises:
-        InvalidRequestError: `choice` names a tool that is not there.
+        InvalidRequestError: `choice` names a tool that is not there, or wants one of none.
     """
+    if choice is None and required and tools:
+        choice = "required"
+    names = [tool.metadata.get_name() for tool in tools]
+    chosen = chosen_tool(choice, names)
     if not tools:
         return {}
-    arguments: dict[str, Any] = {"tools": [_specification(tool) for tool in tools]}
-    if choice is None and required:
-        choice = "required"
-    if choice is not None:
-        names = [tool.metadata.get_name() for tool in tools]
-        arguments["tool_choice"] = chosen_tool(choice, names)
+    arguments: dict[str, Any] = {"tools": specifications(tools)}
+    if chosen is not None:
+        arguments["tool_choice"] = chosen
     if not parallel:
         arguments["parallel_tool_calls"] = False
     return arguments
+
+
+def specifications(tools: object) -> Any:
+    """Tools as the service wants them: LlamaIndex's own are described, others stay as they are."""
+    if not isinstance(tools, (list, tuple)):
+        return tools
+    return [_specification(tool) if isinstance(tool, BaseTool) else tool for tool in tools]
+
+
+def in_own_words(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of a call, with what LlamaIndex calls otherwise (`tool_required`, …) as the service does."""
+    own = dict(given)
+    if own.pop("tool_required", None) and own.get("tools"):
+        own.setdefault("tool_choice", "required")
+    parallel = own.pop("allow_parallel_tool_calls", None)
+    if parallel is not None:
+        own.setdefault("parallel_tool_calls", parallel)
+    return own
 
 
 def _specification(tool: BaseTool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import SecretStr
@@ -50,9 +50,10 @@ class Asker(BaseNVCF):
         _tries.set(tries)
         result = Result()
         try:
-            answer = await self._client.acomplete(
-                self._build_request(messages, given, stream=False)
-            )
+            request = self._build_request(messages, given, stream=False)
+            # A batch has a bounded number of calls under way, and each may wait: no row fails for what others met.
+            options = replace(request.options, retry_budget=False)
+            answer = await self._client.acomplete(replace(request, options=options))
             _take(result, answer)
             if parser is not None:
                 result.parsed = parser.parse(answer)

@@ -47,10 +47,18 @@ class ClusterLimiter:
                 field="request_limiter",
             )
         import ray  # Runs without a cluster need not wait for it.
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         if not ray.is_initialized():
             raise RuntimeError("ClusterLimiter needs Ray: call ray.init() first")
-        actor = ray.remote(_Permits).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+        here = ray.get_runtime_context().get_node_id()  # A node that is lost is rather another.
+        options: dict[str, Any] = {
+            "num_cpus": 0,
+            "max_restarts": -1,
+            "max_task_retries": -1,
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=True),
+        }
+        actor = ray.remote(_Permits).options(**options)
         self.__setstate__(actor.remote(per_minute, window, state))
 
     def __getstate__(self) -> Any:

@@ -104,13 +104,20 @@ class OutputFolder:
         """The path on this machine's disk; None where it lies elsewhere."""
         return self._path if "file" in self._protocols else None
 
-    def prepare(self) -> None:
-        """Make the folder, and remove what killed runs left half written.
+    def make(self) -> None:
+        """Make the folder where there is none.
 
         Raises:
             OSError: that cannot be done.
         """
         self._fs.makedirs(self._path, exist_ok=True)
+
+    def remove_half_written(self) -> None:
+        """Remove what killed runs left half written. For one run that has the folder for itself.
+
+        Raises:
+            OSError: that cannot be done.
+        """
         for name in self._names():
             if name.startswith(".") and name.endswith(".tmp"):
                 self._fs.rm_file(f"{self._path}/{name}")

@@ -14,6 +14,7 @@ import pyarrow as pa
 from .output_folder import Footer, OutputFolder
 from .report import Counts
 from .results import Result
+from .run_lock import check_still_ours
 
 __all__ = ["PartWriter"]
 
@@ -107,6 +108,7 @@ class PartWriter:
         added = self._table(rows)
         table = pa.concat_tables([self._rows, added]).combine_chunks()
         ids = [*self._ids, *(row.id for row in rows)]
+        check_still_ours(self._folder, self._run)
         self._folder.write(self._name, table, Footer.of(self._run, ids, table))
         self._rows, self._ids = table, ids
         self._last_write = time.monotonic() - started

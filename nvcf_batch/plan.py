@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -26,6 +27,7 @@ from .output_folder import OutputFolder
 from .question import Question, check_column
 from .report import Counts
 from .results import output_schema
+from .run_lock import claimed
 from .worker import Job
 
 __all__ = ["Columns", "Plan"]
@@ -109,21 +111,30 @@ class Plan:
         urls = {"base_url": made.base_url, "nvcf_url": made.nvcf_url}
         return replace(config, settings={**config.settings, **urls})
 
-    def prepare(self, columns: pa.Schema) -> pa.Schema:
+    @contextmanager
+    def prepared(self, columns: pa.Schema) -> Iterator[pa.Schema]:
         """Check everything, make the output, and take the failed rows out where they are to be asked again.
+
+        The output is this run's while the block runs.
 
         Args:
             columns: of the source.
 
-        Returns:
+        Yields:
             The columns of the output.
 
         Raises:
-            InvalidRequestError: a column does not exist, or a keyword is not usable, or the output has other columns.
+            InvalidRequestError: a column does not exist, or a keyword is not usable, or the output has other columns,
+                or another run is writing to it.
             OSError: the output cannot be written.
         """
         schema = self.check(columns)
-        self.folder.prepare()
+        with claimed(self.folder, self.run):
+            self._tidy_up(schema)
+            yield schema
+
+    def _tidy_up(self, schema: pa.Schema) -> None:
+        self.folder.remove_half_written()
         for name, _, found in self.folder.footers():
             if found != schema:
                 raise InvalidRequestError(
@@ -133,7 +144,6 @@ class Plan:
                 )
         if self.retry_errors:
             self.folder.remove_failed()
-        return schema
 
     def check(self, columns: pa.Schema) -> pa.Schema:
         """Check all that can be checked without the output. Returns the output's columns.

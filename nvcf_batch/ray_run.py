@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections import Counter
@@ -12,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray.data
-from ray.data import ActorPoolStrategy, DataContext
+from ray.data import ActorPoolStrategy
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nvcf_core.errors import NVCFError
 
@@ -22,13 +24,22 @@ from .ledger import Ledger
 from .report import Counts
 from .worker import Job, Worker
 
-__all__ = ["RayLedger", "dataset_schema", "quiet_context", "ray_running", "run_on_ray"]
+__all__ = ["RayLedger", "dataset_schema", "ray_running", "run_on_ray", "suited_context"]
 
 _BLOCK_ROWS = 64
 """Rows that go to an actor at once. Few, so that all actors have some, and images do not fill the memory."""
 
-_ACTOR_CPUS = 0.1
+_ACTOR_CPUS = 0
 """A worker mostly waits for the network. Reading the source needs the processors."""
+
+_OPTIONS = {
+    "enable_progress_bars": False,
+    # A low limit, or a service that is down, may take longer than the half hour that Ray gives a block.
+    "execution_no_progress_timeout_s": -1,
+    # A worker that dies while it starts is replaced, as later.
+    "max_consecutive_actor_init_deaths": 10,
+}
+"""Options of Ray Data while a batch runs."""
 
 
 class RayLedger:
@@ -44,8 +55,10 @@ class RayLedger:
         Raises:
             InvalidRequestError: the output has files of others.
         """
-        actor = ray.remote(Ledger).options(num_cpus=0).remote(*args, **options)
-        return cls(actor)
+        # On the driver's node: the run ends with that one anyway, and with no other.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        actor = ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=here)
+        return cls(actor.remote(*args, **options))
 
     async def claim(self, token: str, digests: list[bytes]) -> list[bytes | None]:
         """As `Ledger.claim`."""
@@ -141,19 +154,29 @@ def run_on_ray(dataset: Any, job: Job, ledger: RayLedger, actors: int) -> None:
 
 
 class _Actor:
-    """A worker as Ray Data calls it, from several threads at once."""
+    """A worker as Ray Data calls it, from several threads at once.
+
+    It is opened by its first batch: what fails while an actor is made is no error of a run to Ray, but a reason to make
+    another.
+    """
 
     def __init__(self, job: Job, ledger: RayLedger) -> None:
-        self._loop, self._ledger = BackgroundLoop(), ledger
-        with self._failures():
-            self._worker = self._loop.run(_opened(job, ledger))
+        self._job, self._ledger = job, ledger
+        self._loop = BackgroundLoop()
+        self._worker: asyncio.Task[Worker] | None = None
         self._batches: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         with self._failures():
-            self._loop.run(self._worker.process(self._token(), batch))
+            self._loop.run(self._process(self._token(), batch))
         return pa.table({"rows": [batch.num_rows]})
+
+    async def _process(self, token: str, batch: pa.Table) -> None:
+        if self._worker is None:
+            self._worker = asyncio.ensure_future(_opened(self._job, self._ledger))
+        worker = await asyncio.shield(self._worker)
+        await worker.process(token, batch)
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -177,18 +200,26 @@ async def _opened(job: Job, ledger: RayLedger) -> Worker:
 
 
 @contextmanager
-def quiet_context() -> Iterator[None]:
-    """Ray Data without its own progress bars, and without an order that fast rows would wait for."""
-    context = DataContext.get_current()
-    log = logging.getLogger("ray.data")
-    before = context.enable_progress_bars, context.execution_options.preserve_order, log.level
-    context.enable_progress_bars, context.execution_options.preserve_order = False, False
+def suited_context(dataset: Any) -> Iterator[None]:
+    """The options of a dataset as a batch needs them while the block runs.
+
+    Args:
+        dataset: a Ray Dataset.
+    """
+    context, log = dataset.context, logging.getLogger("ray.data")
+    before = {name: getattr(context, name) for name in _OPTIONS}
+    order, level = context.execution_options.preserve_order, log.level
+    for name, value in _OPTIONS.items():
+        setattr(context, name, value)
+    context.execution_options.preserve_order = False  # Fast rows wait for no others.
     log.setLevel(logging.CRITICAL)  # What ends the run is raised.
     try:
         yield
     finally:
-        context.enable_progress_bars, context.execution_options.preserve_order = before[:2]
-        log.setLevel(before[2])
+        for name, value in before.items():
+            setattr(context, name, value)
+        context.execution_options.preserve_order = order
+        log.setLevel(level)
 
 
 @contextmanager

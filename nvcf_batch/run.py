@@ -82,7 +82,7 @@ def run(
 
     Raises:
         InvalidRequestError: a column does not exist, or a keyword is not usable, or there is no API key where one is
-            needed. Nothing was asked.
+            needed, or another run is writing to `output`. Nothing was asked.
         FileNotFoundError: there is no source.
         OSError: the output cannot be written. What was written before stays.
     """
@@ -120,11 +120,11 @@ def run(
 
 def _run_locally(plan: Plan, source: FileSource, progress: bool) -> int:
     """Run without Ray. Returns how many rows were skipped."""
-    schema = plan.prepare(source.schema)
-    job = plan.job(schema, plan.file_limiter())
-    ledger = _ledger(plan)
-    with shown_progress(ledger.progress, source.rows, enabled=progress):
-        run_locally(source, job, ledger)
+    with plan.prepared(source.schema) as schema:
+        job = plan.job(schema, plan.file_limiter())
+        ledger = _ledger(plan)
+        with shown_progress(ledger.progress, source.rows, enabled=progress):
+            run_locally(source, job, ledger)
     return ledger.progress().skipped
 
 
@@ -137,9 +137,10 @@ def _run_on_ray(plan: Plan, source: Any, address: str | None, progress: bool) ->
         plan.check(files.schema)  # Before Ray is started, which takes seconds.
     with ExitStack() as stack:
         stack.enter_context(ray_run.ray_running(address))
-        stack.enter_context(ray_run.quiet_context())
         dataset = source if files is None else files.ray_dataset()
-        schema = plan.prepare(ray_run.dataset_schema(source) if files is None else files.schema)
+        stack.enter_context(ray_run.suited_context(dataset))
+        columns = ray_run.dataset_schema(source) if files is None else files.schema
+        schema = stack.enter_context(plan.prepared(columns))
         ledger = stack.enter_context(
             closing(ray_run.RayLedger.start(plan.folder, plan.run, unique=plan.key is not None))
         )

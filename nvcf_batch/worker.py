@@ -21,6 +21,7 @@ from .part_writer import PartWriter
 from .question import Question
 from .results import Result
 from .row_ids import key_digests, request_digests
+from .run_lock import check_shared
 
 __all__ = ["Job", "Worker"]
 
@@ -78,6 +79,7 @@ class Worker:
 
     async def __aenter__(self) -> Worker:
         await self._asker.check_key()
+        await asyncio.to_thread(check_shared, self._job.folder, self._job.run)
         return self
 
     async def __aexit__(self, *_: object) -> None:

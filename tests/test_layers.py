@@ -18,10 +18,12 @@ ORDER = (
     "exchange",
     "messages",
     "errors",
+    "observation",
     "locks",
     "wire",
     "tool_names",
     "prototype",
+    "arguments",
     "models.spec",
     "models.catalog",
     "models.validator",
@@ -51,7 +53,6 @@ ORDER = (
     "response.error_body",
     "response.filters",
     "response.options",
-    "response.arguments",
     "response.tool_calls",
     "response.accumulator",
     "response.json_text",
@@ -92,9 +93,11 @@ ORDER = (
     "transport.driver",
     "transport",
     "request_builder",
+    "observers",
     "answer_stream",
     "client",
     "base",
+    "otel",
     "",
 )
 """The modules of the core, by their path below `nvcf_core`: each imports only what stands before it."""
@@ -126,6 +129,7 @@ CORE_FOR_ADAPTERS = {
     "media.sources",
     "messages",
     "models.spec",
+    "prototype",
     "request.past_calls",
     "request.structured",
     "request.tools",
@@ -278,7 +282,9 @@ def test_no_private_name_is_imported(package: Path) -> None:
 
 
 def test_the_core_knows_no_framework_and_no_adapter() -> None:
-    found = set().union(*outside(CORE).values())
+    used = outside(CORE)
+    assert used.pop("otel.py") & {"opentelemetry"}  # It is imported by those alone who have that.
+    found = set().union(*used.values())
     assert not found & (FRAMEWORKS | OURS - {"nvcf_core"})
     assert found - set(sys.stdlib_module_names) - {"nvcf_core"} == {
         "httpcore",
@@ -357,7 +363,7 @@ def test_the_emulator_imports_nothing_of_ours() -> None:
 @pytest.mark.parametrize(
     ("package", "unwanted"),
     [
-        ("nvcf_core", FRAMEWORKS | OURS - {"nvcf_core"}),
+        ("nvcf_core", FRAMEWORKS | OURS - {"nvcf_core"} | {"opentelemetry"}),
         ("langchain_nvcf", {"llama_index", "llamaindex_nvcf", "nvcf_emulator", "starlette"}),
         (
             "llamaindex_nvcf",

@@ -16,6 +16,7 @@ from .errors import (
 )
 from .exchange import Flow, Response
 from .messages import Chunk
+from .observers import observe
 from .protocol.chat_request import ChatRequest
 from .protocol.retry import Retries
 from .response.decoder import Decoder, decoder_for
@@ -29,9 +30,6 @@ __all__ = ["AnswerStream", "AsyncAnswerStream", "decode_options"]
 
 _AFTER_THE_END = 0.5
 """Seconds that the rest of a body may take, once the answer in it is whole."""
-
-_KEEPALIVE_LIMIT = 300.0
-"""Seconds that a stream may consist of comments alone, which say only that the service is alive."""
 
 
 def decode_options(call: ChatRequest) -> DecodeOptions:
@@ -64,7 +62,7 @@ class _AnswerReader:
 
         Raises:
             InvalidResponseError: the answer is longer than any may be.
-            StreamInterruptedError: for too long there were only signs of life.
+            StreamInterruptedError: for too long there were only comments.
         """
         self._length += len(data)
         if self._length > LONGEST_ANSWER:
@@ -106,8 +104,8 @@ class _AnswerReader:
             self._arriving.limits.finish_within(_AFTER_THE_END)
 
     def _check_silence(self) -> None:
-        """Signs of life alone do not keep a call waiting for ever."""
-        limit, name = _KEEPALIVE_LIMIT, "signs of life alone"
+        """Comments alone do not keep a call waiting for ever."""
+        limit, name = self.call.options.keepalive_limit, "comments alone"
         if self.decoder.at_end and self._arriving is not None:
             given, name = self._arriving.limits.body_limit
             limit = limit if given is None else given
@@ -160,6 +158,7 @@ class _Attempts:
         self.call, self._begin, self._whole = call, begin, whole
         self._retries = Retries(call.retry)
         self._reader: _AnswerReader | None = None
+        self.observation = observe(call)
 
     def begin(self) -> Flow[Response]:
         """The conversation of the next try."""
@@ -168,6 +167,7 @@ class _Attempts:
     def reader(self, conversation: Conversation, response: Response) -> _AnswerReader:
         """What reads the answer of a try."""
         self._reader = _AnswerReader(self.call, response, conversation.answer)
+        self.observation.reading(self._reader.decoder.snapshot)
         return self._reader
 
     def answer(self) -> Chunk:
@@ -187,7 +187,7 @@ class _Attempts:
             return False
         if conversation.is_over():
             return False
-        return self._retries.after("ask", error)
+        return self._retries.after(error)
 
 
 class AnswerStream(_Attempts):
@@ -214,35 +214,39 @@ class AnswerStream(_Attempts):
         Raises:
             NVCFError: whatever goes wrong.
         """
-        call = self.call
-        call.deliveries.hash_uploads()
-        conversation = Conversation(self._backend, call.options)
-        while True:
-            response = run_sync(conversation.run(self.begin()))
-            handed_out = False
-            try:
-                reader = self.reader(conversation, response)
+        call, observation = self.call, self.observation
+        with observation:
+            call.deliveries.hash_uploads()
+            conversation = Conversation(self._backend, call.options, observation)
+            while True:
+                with observation.sending():
+                    response = run_sync(conversation.run(self.begin()))
+                handed_out = False
                 try:
-                    if conversation.answer is None:
-                        pieces: Iterable[bytes] = (response.body,)
-                    else:
-                        pieces = conversation.answer.response.iter_bytes()
-                    for data in pieces:
-                        if chunks := reader.feed(data):
+                    reader = self.reader(conversation, response)
+                    try:
+                        for data in _pieces(conversation, response):
+                            if chunks := reader.feed(data):
+                                if not handed_out:
+                                    handed_out = True
+                                    observation.first_chunk()
+                                yield from chunks
+                            if reader.done():
+                                break
+                    except APIConnectionError as error:
+                        if broken := reader.broken(error):
+                            raise broken from error
+                    for chunk in reader.decoder.flush():
+                        if not handed_out:
                             handed_out = True
-                            yield from chunks
-                        if reader.done():
-                            break
-                except APIConnectionError as error:
-                    if broken := reader.broken(error):
-                        raise broken from error
-                yield from reader.decoder.flush()
-                return
-            except NVCFError as error:
-                if not self.try_again(error, conversation, handed_out):
-                    raise
-            finally:
-                run_sync(conversation.leave())
+                            observation.first_chunk()
+                        yield chunk
+                    return
+                except NVCFError as error:
+                    if not self.try_again(error, conversation, handed_out):
+                        raise
+                finally:
+                    run_sync(conversation.leave())
 
 
 class AsyncAnswerStream(_Attempts):
@@ -265,37 +269,54 @@ class AsyncAnswerStream(_Attempts):
         Raises:
             NVCFError: whatever goes wrong.
         """
-        call = self.call
-        if call.deliveries.uploads():
-            await asyncio.to_thread(call.deliveries.hash_uploads)
-        conversation = Conversation(self._backend, call.options)
-        while True:
-            response = await conversation.run(self.begin())
-            handed_out = False
-            try:
-                reader = self.reader(conversation, response)
+        call, observation = self.call, self.observation
+        with observation:
+            if call.deliveries.uploads():
+                await asyncio.to_thread(call.deliveries.hash_uploads)
+            conversation = Conversation(self._backend, call.options, observation)
+            while True:
+                with observation.sending():
+                    response = await conversation.run(self.begin())
+                handed_out = False
                 try:
-                    if conversation.answer is None:
-                        for chunk in reader.feed(response.body):
-                            handed_out = True
-                            yield chunk
-                    else:
-                        body = conversation.answer.response.aiter_bytes()
-                        async with aclosing(body):
-                            async for data in body:
+                    reader = self.reader(conversation, response)
+                    try:
+                        async with aclosing(_apieces(conversation, response)) as pieces:
+                            async for data in pieces:
                                 for chunk in reader.feed(data):
-                                    handed_out = True
+                                    if not handed_out:
+                                        handed_out = True
+                                        observation.first_chunk()
                                     yield chunk
                                 if reader.done():
                                     break
-                except APIConnectionError as error:
-                    if broken := reader.broken(error):
-                        raise broken from error
-                for chunk in reader.decoder.flush():
-                    yield chunk
-                return
-            except NVCFError as error:
-                if not self.try_again(error, conversation, handed_out):
-                    raise
-            finally:
-                await conversation.leave()
+                    except APIConnectionError as error:
+                        if broken := reader.broken(error):
+                            raise broken from error
+                    for chunk in reader.decoder.flush():
+                        if not handed_out:
+                            handed_out = True
+                            observation.first_chunk()
+                        yield chunk
+                    return
+                except NVCFError as error:
+                    if not self.try_again(error, conversation, handed_out):
+                        raise
+                finally:
+                    await conversation.leave()
+
+
+def _pieces(conversation: Conversation, response: Response) -> Iterable[bytes]:
+    """The body of an answer: as it arrives, or what has been read already."""
+    answer = conversation.answer
+    return (response.body,) if answer is None else answer.response.iter_bytes()
+
+
+def _apieces(conversation: Conversation, response: Response) -> AsyncGenerator[bytes]:
+    """As `_pieces`."""
+    answer = conversation.answer
+    return _once(response.body) if answer is None else answer.response.aiter_bytes()
+
+
+async def _once(body: bytes) -> AsyncGenerator[bytes]:
+    yield body

@@ -24,12 +24,48 @@ from .transport.backends import AsyncBackend, SyncBackend, run_sync
 from .transport.clients import ClientConfig
 from .transport.driver import Conversation
 
-__all__ = ["Client"]
+__all__ = ["Client", "PendingCleanup"]
 
 T = TypeVar("T")
 
 _AT_EXIT = 5.0
 """Seconds that deleting assets may take when the process ends."""
+
+
+class PendingCleanup:
+    """Every cache that may hold assets, also where its client is gone."""
+
+    def __init__(self) -> None:
+        self._caches: dict[UploadCache, tuple[ClientConfig, RequestOptions]] = {}
+
+    def add(self, cache: UploadCache, config: ClientConfig, options: RequestOptions) -> None:
+        """Note a cache, and how its assets are deleted."""
+        self._caches[cache] = (config, options)
+
+    def remove(self, cache: UploadCache) -> None:
+        """Forget a cache that holds no assets, if it is known."""
+        self._caches.pop(cache, None)
+
+    def delete_all(self, seconds: float = _AT_EXIT) -> None:
+        """Delete the assets of all caches, and warn of those for which the seconds do not suffice."""
+        deadline = time.monotonic() + seconds
+        for cache, (config, options) in list(self._caches.items()):
+            assets = cache.pop_all()
+            if time.monotonic() > deadline:
+                _warn_of_left([f"no time to delete asset {asset.id}" for asset in assets])
+            elif assets:
+                backend = SyncBackend(config)
+                flow = _delete_all(assets, cache)
+                try:
+                    _warn_of_left(
+                        run_sync(Conversation(backend, replace(options, timeout=seconds)).run(flow))
+                    )
+                finally:
+                    backend.pool.close()
+
+
+_at_exit = PendingCleanup()
+atexit.register(_at_exit.delete_all)
 
 
 class Client:
@@ -38,16 +74,20 @@ class Client:
     Args:
         config: how connections are made.
         options: on which what was uploaded is deleted in the end.
+        cleanup: what deletes it when the process ends, if this client did not.
     """
 
-    def __init__(self, config: ClientConfig, options: RequestOptions) -> None:
+    def __init__(
+        self, config: ClientConfig, options: RequestOptions, cleanup: PendingCleanup | None = None
+    ) -> None:
         self._config, self._options = config, options
+        self._cleanup = cleanup or _at_exit
         self._backend, self._async_backend = SyncBackend(config), AsyncBackend(config)
         self._uploads = UploadCache()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Client:
         """A client with the same settings. Pools and uploaded assets stay behind."""
-        return Client(self._config, self._options)
+        return Client(self._config, self._options, self._cleanup)
 
     def complete(self, call: ChatRequest) -> Chunk:
         """One whole answer.
@@ -127,7 +167,7 @@ class Client:
 
     def _remembering(self, flow: Flow[T]) -> Flow[T]:
         """A conversation that may upload: what it leaves is remembered until it is deleted, or the process ends."""
-        _pending_cleanup[self._uploads] = (self._config, self._options)
+        self._cleanup.add(self._uploads, self._config, self._options)
         try:
             return (yield from flow)
         finally:
@@ -136,9 +176,9 @@ class Client:
 
     def _remember(self) -> None:
         if self._uploads.empty:
-            _pending_cleanup.pop(self._uploads, None)
+            self._cleanup.remove(self._uploads)
         else:
-            _pending_cleanup[self._uploads] = (self._config, self._options)
+            self._cleanup.add(self._uploads, self._config, self._options)
 
     def _beginning(self, call: ChatRequest) -> Callable[[Retries], Flow[Response]]:
         """Makes the conversation of each try to get an answer."""
@@ -165,23 +205,3 @@ def _warn_of_left(reasons: Sequence[object]) -> None:
         warnings.warn(
             f"assets were left behind for their 24 hours: {said}", NVCFWarning, stacklevel=3
         )
-
-
-_pending_cleanup: dict[UploadCache, tuple[ClientConfig, RequestOptions]] = {}
-"""Every cache that may hold assets, also where its client is gone."""
-
-
-@atexit.register
-def _delete_at_exit() -> None:
-    deadline = time.monotonic() + _AT_EXIT
-    for cache, (config, options) in list(_pending_cleanup.items()):
-        assets = cache.pop_all()
-        if time.monotonic() > deadline:  # The process must end.
-            _warn_of_left([f"no time to delete asset {asset.id}" for asset in assets])
-        elif assets:
-            backend = SyncBackend(config)
-            soon = replace(options, timeout=_AT_EXIT)
-            try:
-                _warn_of_left(run_sync(Conversation(backend, soon).run(_delete_all(assets, cache))))
-            finally:
-                backend.pool.close()

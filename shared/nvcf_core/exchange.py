@@ -59,6 +59,8 @@ class Request:
     """Seconds to wait before sending."""
     failure: Exception | None = field(default=None, repr=False)
     """Why it is sent again, None at the first try. It is raised once more where the process can afford no retry."""
+    tries: tuple[int, int] = (0, 0)
+    """Which retry it is, and how many there may be. (0, 0) at the first try."""
     authorized: bool = True
     """Whether the driver adds the API key. The key itself never enters a Request."""
     stream: bool = False

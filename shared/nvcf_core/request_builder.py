@@ -105,7 +105,7 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
     """
     validator, settings, endpoints = context.validator, context.settings, context.endpoints
     spec = validator.spec
-    extra = tools_in_one_form(context.extra)
+    extra = tools_in_one_form(context.extra, settings.extra_body)
     messages, extra = take_schema_in_prompt(numbered(messages), extra)
     asked = body_fields(settings, extra, validator, stream=context.stream)
     normalized = normalize(
@@ -138,6 +138,7 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
         retry=RetryPolicy(max_retries=settings.max_retries),
         poll_timeout=settings.poll_timeout,
         warn=validator.warn,
+        include_headers=settings.include_response_headers,
         on_progress=settings.on_progress,
     )
 

@@ -162,9 +162,10 @@ class Emulator:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        __tracebackhide__ = True
         self.stop()
         if error is None or isinstance(error, Exception):
-            self._raise_what_went_wrong(error)
+            self._raise_findings(error)
 
     @property
     def root(self) -> str:
@@ -235,18 +236,39 @@ class Emulator:
         """Drop every connection, stop to listen, and end the thread. Does nothing if stopped."""
         self._server.stop()
 
-    def _raise_what_went_wrong(self, error: Exception | None) -> None:
-        """Raise what the script met; where the block failed already, only say what it was."""
+    def check(self, error: BaseException | None = None) -> None:
+        """Raise now what leaving the `with` block would raise, and forget it.
+
+        Args:
+            error: What failed already: it gets the findings as a note, and nothing is raised but
+                what a scripted function raised.
+
+        Raises:
+            AssertionError: A scripted call of a tool did not fit its request; or, if `strict`, a
+                request came that nothing was scripted for, or something scripted is left over.
+            BaseException: What a scripted function or predicate raised.
+        """
+        __tracebackhide__ = True  # Of pytest's reports: what it found is not the emulator's fault.
+        try:
+            self._raise_findings(error)
+        finally:
+            self.script.queue.forget_errors()
+            if self.strict:
+                self.forget_replies()
+                self.state.forget_unexpected()
+
+    def _raise_findings(self, error: BaseException | None) -> None:
+        """Raise what the script met; where something failed already, only say what it was."""
+        __tracebackhide__ = True
         errors = self.script.queue.errors
         if errors:
             errors[0].add_note("This was raised while the emulator used what the test scripted.")
             raise errors[0]
         problem = self._problem() if self.strict else ""
-        if not problem:
-            return
-        if error is None:
+        if problem and error is None:
             raise AssertionError(problem)
-        error.add_note(problem)
+        if problem and error is not None:
+            error.add_note(problem)
 
     def _problem(self) -> str:
         """Return what was not expected and what is left over; empty if all is well."""
@@ -256,7 +278,8 @@ class Emulator:
             listed = "\n".join(f"  {item} ({count}x)" for item, count in unexpected.items())
             said.append(
                 f"{unexpected.total()} request(s) that nothing was scripted for:\n{listed}\n"
-                "Script them with reply(…, when=…), or use Emulator(strict=False)."
+                "Script them with reply(…, when=…), or use Emulator(strict=False); with the fixture, "
+                "@pytest.mark.nvcf_emulator(strict=False)."
             )
         try:
             self.assert_all_used()

@@ -192,6 +192,11 @@ class State:
             self._remembered.unexpected.append(request)
             self.script.queue.changed.notify_all()
 
+    def forget_unexpected(self) -> None:
+        """Forget the requests that nothing was scripted for; they stay among what arrived."""
+        with self.script.queue.changed:
+            self._remembered.unexpected.clear()
+
     def within_rate(self, account: str) -> bool:
         """Count a request for an answer; tell whether it is still within the minute's limit."""
         limit = self.requests_per_minute

@@ -203,7 +203,7 @@ def test_a_wrong_call(nvcf: Any, service: Emulator, arguments: tuple[str, ...], 
 def test_an_effort_that_the_model_lacks(nvcf: Any, service: Emulator) -> None:
     ended = nvcf("chat", KIMI, "Hi", "--reasoning-effort", "some")
     assert ended.status == 1
-    assert "reasoning_effort='some' is not one of none, low, high" in ended.err
+    assert "reasoning_effort='some' is not one of none, minimal, low, medium, high" in ended.err
     assert not service.requests
 
 

@@ -34,7 +34,7 @@ def test_without_options_it_writes_below_the_current_folder(
     assert API_KEY not in text
     assert "/chat/completions" in text
     assert len(service.chats) == 1
-    assert service.chats[0].headers["authorization"] == f"Bearer {API_KEY}"
+    assert service.chats[0].headers["authorization"] == f"Bearer {service.api_key}"
 
 
 def test_options_of_the_command_are_its_own(

@@ -15,7 +15,7 @@ from nvcf_cli.verification import outcomes
 from nvcf_cli.verification.exchange import Connection, Observation
 from nvcf_cli.verification.probes import probes_for
 from nvcf_core.models.catalog import known_models, spec_for
-from nvcf_emulator import API_KEY, Emulator
+from nvcf_emulator import Emulator
 
 KIMI = "moonshotai/kimi-k2.6"
 SUPER = "nvidia/nemotron-3-super-120b-a12b"
@@ -350,7 +350,7 @@ def test_a_202_that_leads_nowhere(nvcf: Any, service: Emulator) -> None:
     spec = spec_for(GEMMA)
     (probe,) = (probe for probe in probes_for(spec, assets=True) if probe.polled)
     service.accept(polls=2)
-    with Connection(service.base_url, service.nvcf_url, API_KEY) as connection:
+    with Connection(service.base_url, service.nvcf_url, service.api_key) as connection:
         assert probe.outcome(probe.send(connection)) == outcomes.REFUSED
     assert is_polled in service.chats[0].headers
 
@@ -359,7 +359,7 @@ def test_a_202_that_is_polled(service: Emulator) -> None:
     (probe,) = (probe for probe in probes_for(spec_for(GEMMA), assets=True) if probe.polled)
     for redirect in (False, True):
         service.accept(polls=2, redirect=redirect)
-        with Connection(service.base_url, service.nvcf_url, API_KEY) as connection:
+        with Connection(service.base_url, service.nvcf_url, service.api_key) as connection:
             observed = probe.send(connection)
         assert probe.outcome(observed) == outcomes.ANSWERED
         assert outcomes.details_of(observed) == "after 202 and 2 poll(s)"
@@ -369,7 +369,7 @@ def test_a_busy_service_is_asked_again(service: Emulator) -> None:
     service.fail(429, times=2, retry_after=3)
     service.fail(503)
     waited: list[float] = []
-    with Connection(service.base_url, None, API_KEY, sleep=waited.append) as connection:
+    with Connection(service.base_url, None, service.api_key, sleep=waited.append) as connection:
         body = {
             "model": GEMMA,
             "messages": [{"role": "user", "content": "Hi"}],
@@ -449,7 +449,7 @@ def test_another_name_of_the_same_weights_is_sent(nvcf: Any, service: Emulator) 
 
 
 def test_a_key_that_the_server_repeats_is_not_shown(nvcf: Any, service: Emulator) -> None:
-    service.fail(403, body=f"the key {API_KEY} may not do this", times=None)
+    service.fail(403, body=f"the key {service.api_key} may not do this", times=None)
     ended = nvcf("verify", GEMMA, "--json")  # The fixture looks for the key.
     assert "the key [key] may not do this" in ended.document["probes"][0]["detail"]
 
@@ -461,7 +461,7 @@ def test_a_recording_can_be_replayed(
     recorded = nvcf("verify", KIMI, "--record", str(path), "--json")
     assert recorded.status == 0, recorded.err
     text = path.read_text()
-    assert API_KEY not in text
+    assert service.api_key not in text
     assert all(isinstance(json.loads(line), dict) for line in text.splitlines())
     with Emulator.replay(path) as replayed:
         body = next(chat.body for chat in service.chats if chat.body["stream"])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
-from nvcf_core import answer_stream
 from nvcf_core.errors import (
     APITimeoutError,
     InvalidResponseError,
@@ -61,6 +61,22 @@ async def test_a_connection_that_breaks_after_the_answer_is_whole(
     assert (await ask(adapter(), [say("hi")])).text == "all"
 
 
+async def test_a_last_event_that_was_handed_out_is_not_asked_for_again(
+    ask: Any, adapter: Any, server: Any, say: Any
+) -> None:
+    """The body ends without the blank line that ends an event, and before the answer is whole."""
+    event = {"id": "c", "choices": [{"index": 0, "delta": {"content": "half of it"}}]}
+    data = f"data: {json.dumps(event)}\n".encode()
+    server.raw(headers={"content-type": "text/event-stream"}, chunks=[data])
+    server.reply(text="all of it")
+    if ask.streams:
+        with pytest.raises(StreamInterruptedError) as caught:
+            await ask(adapter(), [say("hi")])
+        assert caught.value.partial.text == "half of it"
+    else:
+        assert (await ask(adapter(), [say("hi")])).text == "all of it"
+
+
 async def test_an_answer_that_stands_still(ask: Any, adapter: Any, server: Any, say: Any) -> None:
     server.fault("stall-body")
     server.reply(text=["one ", "two ", "three "])
@@ -70,15 +86,29 @@ async def test_an_answer_that_stands_still(ask: Any, adapter: Any, server: Any, 
     assert isinstance(caught.value.__cause__, APITimeoutError)
 
 
-async def test_signs_of_life_alone_end_a_call(
-    ask: Any, adapter: Any, server: Any, say: Any, monkeypatch: Any
+@pytest.mark.parametrize("colour", ["sync", "async"])
+async def test_comments_are_a_sign_of_life_but_not_for_ever(
+    colour: str, adapter: Any, server: Any, say: Any
 ) -> None:
-    monkeypatch.setattr(answer_stream, "_KEEPALIVE_LIMIT", -1.0)
-    server.raw(headers={"content-type": "text/event-stream"}, chunks=[b": ping\n\n"] * 3)
-    if not ask.streams:
-        pytest.skip("only a stream has comments")
-    with pytest.raises(StreamInterruptedError, match="signs of life alone"):
-        await ask(adapter(), [say("hi")])
+    first = b'data: {"choices":[{"index":0,"delta":{"content":"begun"}}]}\n\n'
+    server.raw(
+        headers={"content-type": "text/event-stream"}, chunks=[first, *[b": ping\n\n"] * 30_000]
+    )
+    async with adapter() as model:
+        call = model._build_request([say("hi")], {}, stream=True)
+        call = replace(call, options=replace(call.options, keepalive_limit=0.05))
+
+        async def read() -> None:
+            if colour == "sync":
+                await asyncio.to_thread(list, model._client.stream(call))
+            else:
+                _ = [chunk async for chunk in model._client.astream(call)]
+
+        with pytest.raises(StreamInterruptedError, match=r"0\.05 s \(comments alone\)") as caught:
+            await read()
+    assert caught.value.partial.text == "begun"
+    assert isinstance(caught.value.__cause__, APITimeoutError)
+    assert await asyncio.to_thread(server.wait_until, lambda: server.streaming == 0, 5.0)
 
 
 async def test_leaving_a_stream_closes_the_connection(adapter: Any, server: Any, say: Any) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from nvcf_core import Media
-from nvcf_core import client as client_module
+from nvcf_core.client import Client, PendingCleanup
 from nvcf_core.errors import (
     NVCFWarning,
 )
 from nvcf_core.media.sources import BytesSource
+from nvcf_core.transport.clients import ClientConfig
 
 KIMI = "moonshotai/kimi-k2.6"
 PALI = "google/paligemma"
@@ -75,18 +76,19 @@ async def test_closing_by_leaving_a_block(adapter: Any, server: Any, say: Any, l
 
 @pytest.mark.parametrize("seconds", [5.0, -1.0])
 def test_at_the_end_of_the_process(
-    seconds: float, adapter: Any, server: Any, say: Any, large: Any, monkeypatch: Any
+    seconds: float, adapter: Any, server: Any, say: Any, large: Any
 ) -> None:
-    monkeypatch.setattr(client_module, "_pending_cleanup", {})
-    monkeypatch.setattr(client_module, "_AT_EXIT", seconds)
     model = adapter()
-    model._client.complete(model._build_request([say("look", large())], {}, stream=False))
+    cleanup = PendingCleanup()
+    client = Client(ClientConfig(), model._own_options(), cleanup)
+    client.complete(model._build_request([say("look", large())], {}, stream=False))
     in_time = nullcontext() if seconds > 0 else pytest.warns(NVCFWarning, match="no time to delete")
     with in_time:
-        client_module._delete_at_exit()
+        cleanup.delete_all(seconds)
     assert (server.requests[-1].method == "DELETE") is (seconds > 0)
-    client_module._delete_at_exit()
+    cleanup.delete_all(seconds)
     assert [r.method for r in server.requests].count("DELETE") == (1 if seconds > 0 else 0)
+    client.close()
 
 
 @pytest.mark.slow

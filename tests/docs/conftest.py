@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import io
+import logging
 import struct
 import sys
 import wave
@@ -33,6 +34,7 @@ from pydantic import BaseModel
 
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
+from nvcf_core.otel import uninstrument
 from nvcf_emulator import Emulator
 
 
@@ -284,3 +286,14 @@ def samples() -> dict[str, dict[str, Medium]]:
 @pytest.fixture
 def said() -> type[Said]:
     return Said
+
+
+@pytest.fixture(autouse=True)
+def _observed_as_before() -> Iterator[None]:
+    """What a page switches on, of spans and of the log, is off again after it."""
+    log = logging.getLogger("nvcf")
+    handlers, level = list(log.handlers), log.level
+    yield
+    uninstrument()
+    log.handlers[:] = handlers
+    log.setLevel(level)

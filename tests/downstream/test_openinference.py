@@ -10,6 +10,7 @@ import pytest
 
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
+from nvcf_core import otel
 from nvcf_emulator import Emulator
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -41,7 +42,7 @@ def spans() -> Iterator[Any]:
 
 
 def of_the_model(spans: Any) -> dict[str, Any]:
-    """The attributes of the one span that stands for an answer of a model."""
+    """The attributes of the one span of OpenInference that stands for an answer of a model."""
     found = [dict(span.attributes or {}) for span in spans.get_finished_spans()]
     (only,) = [one for one in found if "llm.token_count.total" in one]
     assert only["openinference.span.kind"] == "LLM"
@@ -102,3 +103,43 @@ def test_llamaindex(
     else:
         llm.chat_with_tools(tools, user_msg="Cairo?")
     check(of_the_model(spans), nvcf_emulator.api_key)
+
+
+@pytest.fixture
+def beside(spans: Any) -> Iterator[Any]:
+    """The same exporter, with the spans of `nvcf_core.otel` as well."""
+    provider = trace.TracerProvider()
+    provider.add_span_processor(export.SimpleSpanProcessor(spans))
+    otel.instrument(tracer_provider=provider)
+    yield spans
+    otel.uninstrument()
+
+
+def ours(spans: Any) -> Any:
+    """The one span of `nvcf_core.otel`."""
+    (only,) = [one for one in spans.get_finished_spans() if one.name == f"chat {KIMI}"]
+    return only
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_beside_llamaindex_tokens_are_counted_once(
+    llm: NVCF, nvcf_emulator: Emulator, beside: Any, usage: dict[str, int], streamed: bool
+) -> None:
+    nvcf_emulator.reply(text="Sunny.", usage=usage)
+    list(llm.stream_complete("Cairo?")) if streamed else llm.complete("Cairo?")
+    framework = of_the_model(beside)
+    assert framework["llm.token_count.total"] == 18
+    assert ours(beside).parent is not None
+    assert "gen_ai.usage.input_tokens" not in ours(beside).attributes
+
+
+def test_beside_langchain_counting_may_be_left_to_it(
+    chat: ChatNVCF, nvcf_emulator: Emulator, beside: Any, usage: dict[str, int]
+) -> None:
+    """Spans made of callbacks are not current: neither side knows of the other, and their names do not clash."""
+    nvcf_emulator.reply(text="Sunny.", usage=usage)
+    chat.invoke("Cairo?")
+    framework = of_the_model(beside)
+    assert framework["llm.token_count.total"] == 18
+    assert not [name for name in framework if name.startswith("gen_ai.")]
+    assert not [name for name in ours(beside).attributes if name.startswith("llm.")]

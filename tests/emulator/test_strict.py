@@ -133,23 +133,6 @@ def test_good(nvcf_emulator):
     nvcf_emulator.reply("Hello.")
     assert "Hello." in ask(nvcf_emulator).text
 
-def test_leftover(nvcf_emulator):
-    nvcf_emulator.reply("left over")
-
-def test_unexpected(nvcf_emulator):
-    ask(nvcf_emulator)
-
-def test_raising(nvcf_emulator):
-    nvcf_emulator.reply(lambda request: {}["nothing"])
-    ask(nvcf_emulator)
-
-def test_unknown_tool(nvcf_emulator):
-    nvcf_emulator.reply(tool_calls=[{"name": "serach"}])
-    ask(nvcf_emulator)
-
-def test_misspelt(nvcf_emulator):
-    nvcf_emulator.reply(txt="Hello.")
-
 @pytest.mark.nvcf_emulator(
     strict=False, models=["a/b"], keys=["nvapi-second"], functions={"f-1": KIMI}
 )
@@ -190,21 +173,210 @@ def run_pytest(folder: Path, text: str, *options: str) -> str:
     return done.stdout + done.stderr
 
 
+def outcomes(said: str) -> set[tuple[str, str]]:
+    return set(
+        re.findall(r"^(PASSED|FAILED|ERROR|SKIPPED|XFAIL) .*::test_(\S+)", said, re.MULTILINE)
+    )
+
+
 def test_the_fixtures(tmp_path):
     said = run_pytest(tmp_path, TESTS, "--strict-markers", "-o", "asyncio_mode=auto")
-    outcomes = set(re.findall(r"^(PASSED|FAILED|ERROR) test_it.py::test_(\w+)", said, re.MULTILINE))
     good = {"good", "set_up", "environment", "environment_is_gone", "in_a_loop"}
-    caught_at_the_end = {"leftover", "unexpected", "raising", "unknown_tool"}
-    assert outcomes == {
-        *(("PASSED", name) for name in good | caught_at_the_end),
-        *(("ERROR", name) for name in caught_at_the_end),
-        ("FAILED", "misspelt"),
+    assert outcomes(said) == {("PASSED", name) for name in good}, said
+
+
+MISTAKES = """
+import unittest
+import httpx
+import pytest
+from nvcf_emulator import Emulator
+
+TOOL = {"type": "function", "function": {"name": "search", "parameters": {
+    "type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}}}
+
+def ask(server, text="Hi"):
+    messages = [{"role": "user", "content": text}]
+    body = {"model": "moonshotai/kimi-k2.6", "messages": messages, "tools": [TOOL]}
+    headers = {"authorization": f"Bearer {server.api_key}"}
+    httpx.post(f"{server.base_url}/chat/completions", json=body, headers=headers)
+
+def misspelt(server):
+    server.reply(txt="Hello.")
+
+def unknown_tool(server):
+    server.reply(tool_calls=[{"name": "serach", "arguments": {"query": "x"}}])
+    ask(server)
+
+def misfit(server):
+    server.reply(tool_calls=[{"name": "search", "arguments": {"qeury": "x"}}])
+    ask(server)
+
+def leftover(server):
+    server.reply("left over", times=2)
+    ask(server)
+
+def unmatched(server):
+    server.reply("Sunny.", when="Rome")
+
+def unexpected(server):
+    ask(server)
+
+def raising(server):
+    server.reply(lambda request: {}["nothing"])
+    ask(server)
+
+def raising_predicate(server):
+    server.reply("x", when=lambda request: request.nothing)
+    ask(server)
+
+ALL = [misspelt, unknown_tool, misfit, leftover, unmatched, unexpected, raising, raising_predicate]
+NAMES = [mistake.__name__ for mistake in ALL]
+
+@pytest.mark.parametrize("mistake", ALL, ids=NAMES)
+def test_fixture(nvcf_emulator, mistake):
+    mistake(nvcf_emulator)
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("mistake", ALL, ids=NAMES)
+async def test_async(nvcf_env, mistake):
+    mistake(nvcf_env)
+
+@pytest.mark.parametrize("mistake", ALL, ids=NAMES)
+def test_block(mistake):
+    with Emulator(strict=True) as server:
+        mistake(server)
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.server = self.enterContext(Emulator(strict=True))
+
+for mistake in ALL:
+    def test(self, mistake=mistake):
+        mistake(self.server)
+    setattr(Case, f"test_unittest_{mistake.__name__}", test)
+"""
+
+ADVICE = {
+    "misspelt": "did you mean 'text'",
+    "unknown_tool": "Correct the name in reply(tool_calls=…), offer the tool, or",
+    "misfit": "'query' is a required property. Correct reply(tool_calls=…), or pass unchecked",
+    "leftover": "reply(text='left over')\n",
+    "unmatched": "Correct `when` or `times`, or leave them out.",
+    "unexpected": "Script them with reply(…, when=…), or use Emulator(strict=False)",
+    "raising": "KeyError: 'nothing'\n",
+    "raising_predicate": "object has no attribute 'nothing'",
+}
+
+
+@pytest.mark.parametrize("options", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])
+def test_a_mistake_fails_its_test(tmp_path, options):
+    said = run_pytest(tmp_path, MISTAKES, "-o", "asyncio_mode=strict", *options)
+    names = [f"{kind}[{name}]" for kind in ("fixture", "async", "block") for name in ADVICE]
+    names += [f"unittest_{name}" for name in ADVICE]
+    assert outcomes(said) == {("FAILED", name) for name in names}, said
+    for name, advice in ADVICE.items():
+        assert said.count(advice) >= 4, f"{name}: {advice}"
+    assert "nvcf_emulator/endpoints" not in said, "the emulator's insides are of no use here"
+
+
+ENDINGS = """
+import unittest
+import httpx
+import pytest
+
+def ask(server):
+    body = {"model": "moonshotai/kimi-k2.6", "messages": [{"role": "user", "content": "Hi"}]}
+    headers = {"authorization": f"Bearer {server.api_key}"}
+    return httpx.post(f"{server.base_url}/chat/completions", json=body, headers=headers)
+
+@pytest.fixture
+def left(nvcf_emulator):
+    nvcf_emulator.reply("left over")
+    return nvcf_emulator
+
+def test_failing(left):
+    assert left is None, "its own failure"
+
+def test_failing_by_words(left):
+    pytest.fail("its own words")
+
+def test_failing_of_what_it_scripted(nvcf_emulator):
+    nvcf_emulator.reply(lambda request: {}["nothing"])
+    ask(nvcf_emulator).raise_for_status()
+
+def test_asked_for_late(request):
+    request.getfixturevalue("left")
+
+def test_skipping(left):
+    pytest.skip("for a reason")
+
+@pytest.mark.xfail(strict=True)
+def test_expected_to_fail(left):
+    pass
+
+@pytest.fixture
+def broken(left):
+    raise RuntimeError("its own setup")
+
+def test_broken_setup(broken):
+    pass
+
+@pytest.fixture
+def closing(nvcf_emulator):
+    yield
+    nvcf_emulator.reply("used while it ends")
+    ask(nvcf_emulator).raise_for_status()
+
+def test_closing(closing):
+    pass
+
+@pytest.fixture
+def forgetting(nvcf_emulator):
+    yield
+    nvcf_emulator.reply("not used while it ends")
+
+def test_forgetting(forgetting):
+    pass
+
+class Case(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def start(self, nvcf_emulator):
+        nvcf_emulator.reply("left over")
+
+    def test_case_left(self):
+        pass
+
+    def test_case_failing(self):
+        self.fail("its own case")
+
+    def test_case_skipping(self):
+        self.skipTest("for a reason")
+"""
+
+
+def test_how_a_test_ends(tmp_path):
+    said = run_pytest(tmp_path, ENDINGS)
+    failed = {
+        "failing",
+        "failing_by_words",
+        "failing_of_what_it_scripted",
+        "asked_for_late",
+        "case_left",
+        "case_failing",
+    }
+    assert outcomes(said) == {
+        *(("FAILED", name) for name in failed),
+        ("XFAIL", "expected_to_fail"),
+        ("ERROR", "broken_setup"),
+        ("PASSED", "closing"),
+        ("PASSED", "forgetting"),
+        ("ERROR", "forgetting"),
     }, said
-    assert "reply(text='left over')" in said
-    assert "nothing was scripted for" in said
-    assert "KeyError: 'nothing'" in said
-    assert "'serach' is not of a tool that the request offers" in said
-    assert "did you mean 'text'" in said
+    assert "6 failed, 2 passed, 2 skipped, 1 xfailed, 2 errors" in said
+    for own in ("own failure", "own words", "own setup", "own case", "500 Internal Server Error"):
+        assert own in said
+    assert said.count("reply(text='left over')") >= 4
+    assert "reply(text='not used while it ends')" in said
 
 
 def test_there_are_no_fixtures_without_the_extra(tmp_path):

@@ -112,6 +112,21 @@ def test_agent_langgraph(run: Run, nvcf_emulator: Emulator) -> None:
     assert bodies[1]["messages"][2]["tool_call_id"] == call["id"]
 
 
+def test_observe_opentelemetry(run: Run, nvcf_emulator: Emulator) -> None:
+    printed = run("observe_opentelemetry.py")
+    first, second = printed.split("span chat moonshotai/kimi-k2.6: ")[1:]
+    assert "finish_reasons = ('tool_calls',)" in first
+    assert "finish_reasons = ('stop',)" in second
+    for part in (first, second):
+        assert "gen_ai.usage.input_tokens = " in part
+        assert "gen_ai.response.time_to_first_chunk = " in part
+    assert "span answer a customer: " in second
+    assert "order 7 left the harbour" in second.partition("answer a customer")[2]
+    for metric in ("operation.duration :", "operation.time_to_first_chunk :", "token.usage input:"):
+        assert f"metric gen_ai.client.{metric} 2 times" in printed
+    assert all(request.body["stream"] for request in nvcf_emulator.chats)
+
+
 def test_agent_llamaindex(run: Run, nvcf_emulator: Emulator) -> None:
     printed = run("agent_llamaindex.py")
     assert "count_words({'text': 'the quick brown fox'}) = 4\ncount_words answered: 4" in printed

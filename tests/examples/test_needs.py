@@ -25,6 +25,9 @@ BROUGHT_BY = {
     "rank_bm25": "rank-bm25",
     "rich": "rich",
     "ray": "nvcf-adapters[batch]",
+    "nvcf_core.otel": "nvcf-adapters[otel]",
+    "opentelemetry": "nvcf-adapters[otel]",
+    "opentelemetry.sdk": "opentelemetry-sdk",
 }
 """What is to be installed for a package to be there."""
 
@@ -40,14 +43,21 @@ def installed(example: Path) -> set[str]:
     return found
 
 
+def packages(module: str) -> set[str]:
+    """The packages that a module belongs to: the first, and the second where that is installed by itself."""
+    first, *rest = module.split(".")
+    both = f"{first}.{rest[0]}" if rest else first
+    return {first, both} if both in BROUGHT_BY else {first}
+
+
 def imported(example: Path) -> set[str]:
     """The packages that an example imports, but for the standard library and its neighbours."""
     found = set()
     for node in ast.walk(ast.parse(example.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            found |= {name for alias in node.names for name in packages(alias.name)}
         elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").partition(".")[0])
+            found |= packages(node.module or "")
     return {name for name in found - set(sys.stdlib_module_names) if not name.startswith("_")}
 
 

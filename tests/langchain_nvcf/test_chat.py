@@ -588,13 +588,17 @@ def test_llm_output_names_the_model_where_only_a_stream_or_the_cache_was_read(
 
 
 @pytest.mark.parametrize("include", [True, False])
+@pytest.mark.parametrize("by_call", [True, False])
 def test_the_headers_of_the_response_where_they_are_wanted(
-    chat: Callable[..., ChatNVCF], colour: SimpleNamespace, include: bool
+    chat: Callable[..., ChatNVCF], colour: SimpleNamespace, include: bool, by_call: bool
 ) -> None:
-    model = chat(include_response_headers=include)
-    whole = colour.invoke(model, "Hello")
-    first, *others = colour.stream(model, "Hello")
-    events = colour.events(model, "Hello").message
+    wanted = {"include_response_headers": include}
+    model, given = (
+        (chat(include_response_headers=not include), wanted) if by_call else (chat(**wanted), {})
+    )
+    whole = colour.invoke(model, "Hello", **given)
+    first, *others = colour.stream(model, "Hello", **given)
+    events = colour.events(model, "Hello", **given).message
     for message in (whole, first + others, events):
         headers = message.response_metadata.get("headers")
         assert (headers is not None) == include

@@ -170,10 +170,110 @@ def test_every_dialect_of_media(
             "resource": {"uri": "a:b", "mimeType": "image/png", "blob": image.base64},
         },
         {"type": "image_url", "image_url": {"url": loud}},
+        {"image": {"format": "png", "source": {"bytes": image.data}}},
+        {"type": "image", "image": {"format": "png", "source": {"bytes": image.base64}}},
+        {"guardContent": {"image": {"format": "png", "source": {"bytes": image.data}}}},
+        {"inlineData": {"mimeType": "image/png", "data": image.base64}},
+        {"inline_data": {"mime_type": "image/png", "data": image.data}, "mediaResolution": {}},
+        {"fileData": {"mimeType": "image/png", "fileUri": image.url}},
+        {"file_data": {"mime_type": "image/png", "file_uri": image.url}},
     ]
     chat().invoke([HumanMessage(blocks)])
     sent = nvcf_emulator.chats[0].body["messages"][0]["content"]
     assert sent == [{"type": "image_url", "image_url": {"url": image.url}}] * len(blocks)
+
+
+def test_a_conversation_with_bedrocks_api(send: Send, image: SimpleNamespace) -> None:
+    thought = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "x"}}}
+    call = {"toolUse": {"toolUseId": "t1", "name": "f", "input": {"a": 1}}}
+    shown = {"image": {"format": "png", "source": {"bytes": image.data}}}
+    answered = {"toolUseId": "t1", "content": [{"text": "r"}, {"json": {"b": 2}}, shown]}
+    arrived = send(
+        [
+            HumanMessage([{"text": "go"}, {"cachePoint": {"type": "default"}}]),
+            AIMessage([thought, {"text": "I call."}, call]),
+            HumanMessage([{"toolResult": answered}, {"guardContent": {"text": {"text": "so"}}}]),
+        ]
+    )
+    assert arrived == [
+        {"role": "user", "content": "go"},
+        {
+            "role": "assistant",
+            "content": "I call.",
+            "reasoning_content": "hm",
+            "tool_calls": [
+                {"id": "t1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+            ],
+        },
+        {"role": "tool", "content": 'r\n{"b": 2}', "tool_call_id": "t1"},
+        {
+            "role": "user",
+            "content": [{"type": "image_url", "image_url": {"url": image.url}}],
+        },
+        {"role": "user", "content": "so"},
+    ]
+
+
+def test_a_conversation_with_geminis_api(send: Send) -> None:
+    call = {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "x"}
+    answered = {"functionResponse": {"name": "f", "response": {"result": "21"}}}
+    arrived = send(
+        [
+            HumanMessage([{"text": "go"}]),
+            AIMessage(
+                [{"text": "hm", "thought": True}, {"text": "Hi", "thoughtSignature": "x"}, call]
+            ),
+            HumanMessage([answered, {"text": "so"}]),
+        ]
+    )
+    [made] = arrived[1]["tool_calls"]
+    assert (arrived[1]["content"], arrived[1]["reasoning_content"]) == ("Hi", "hm")
+    assert made["function"] == {"name": "f", "arguments": '{"a": 1}'}
+    assert arrived[2:] == [
+        {"role": "tool", "content": '{"result": "21"}', "tool_call_id": made["id"]},
+        {"role": "user", "content": "so"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ({"format": "txt", "source": {"bytes": b"Hi"}}, "Hi"),
+        ({"format": "md", "source": {"text": "# Hi"}}, "# Hi"),
+        ({"format": "csv", "source": {"content": [{"text": "a,b"}, {"text": "1,2"}]}}, "a,b\n1,2"),
+    ],
+)
+def test_bedrocks_documents(send: Send, document: dict[str, Any], text: str) -> None:
+    assert send([HumanMessage([{"document": {"name": "d", **document}}])])[0]["content"] == text
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"document": {"format": "pdf", "source": {"bytes": b"%PDF-1.4"}}}, "application/pdf"),
+        ({"video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://a/b"}}}}, "'s3://a/b'"),
+        ({"fileData": {"mimeType": "video/mp4", "fileUri": "gs://a/b"}}, "'gs://a/b'"),
+        ({"image": {"format": "png"}}, "the image block has neither base64"),
+        ({"executableCode": {"language": "PYTHON", "code": "1"}}, "'executableCode'"),
+        ({"functionCall": {"name": "f", "args": {}}}, "'tool_call'"),
+        ({"colour": "red", "shape": "round"}, "'colour, shape'"),
+    ],
+)
+def test_a_part_of_another_provider_that_cannot_be_sent(
+    chat: Callable[..., ChatNVCF], part: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=rf"messages\[0\]\.content\[1\].*{words}"):
+        chat().invoke([HumanMessage([{"text": "go"}, part])])
+
+
+def test_what_a_tool_made_is_not_taken_for_a_part(send: Send) -> None:
+    made = [
+        {"image": {"name": "map"}},
+        {"image": {"format": "png", "source": {"bytes": "x"}}, "caption": "A map."},
+        {"text": "Hi", "pages": 2},
+    ]
+    sent = send([GO, called("f"), result(made)])[2]["content"]
+    assert [json.loads(line) for line in sent.splitlines()] == made
 
 
 def test_what_tools_return(send: Send) -> None:
@@ -384,6 +484,19 @@ def test_tools_that_take_nothing_or_come_from_mcp(
     assert [tool["parameters"] for tool in sent] == [nothing, nothing, schema, schema]
     assert [tool["name"] for tool in sent] == ["now", "then", "weather", "climate"]
     assert "inputSchema" not in sent[2]
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "null", "{}", "None", None])
+def test_arguments_that_mean_nothing_are_none(send: Send, nothing: str | None) -> None:
+    bad = {"name": "f", "args": nothing, "id": "c0", "error": None, "type": "invalid_tool_call"}
+    block = {"type": "function_call", "call_id": "c0", "name": "f", "arguments": nothing}
+    thought = {"reasoning_content": "hm"}
+    for past in (
+        AIMessage("", invalid_tool_calls=[bad], additional_kwargs=thought),
+        AIMessage([block], additional_kwargs=thought),
+    ):
+        [call] = send([GO, past, result("x")])[1]["tool_calls"]
+        assert call["function"]["arguments"] == "{}"
 
 
 def test_invalid_calls_of_the_history(send: Send) -> None:

@@ -71,6 +71,24 @@ def test_what_a_generation_tells(llm: Callable[..., NVCFLLM], nvcf_emulator: Emu
         assert result.llm_output == {"token_usage": usage, "model_name": KIMI}
 
 
+@pytest.mark.parametrize("include", [True, False])
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("by_call", [True, False])
+def test_the_headers_of_the_response_where_they_are_wanted(
+    llm: Callable[..., NVCFLLM], include: bool, streaming: bool, by_call: bool
+) -> None:
+    wanted = {"include_response_headers": include}
+    model, given = (
+        (llm(include_response_headers=not include), wanted) if by_call else (llm(**wanted), {})
+    )
+    for result in (
+        model.generate(["Hello"], streaming=streaming, **given),
+        asyncio.run(model.agenerate(["Hello"], streaming=streaming, **given)),
+    ):
+        info = result.generations[0][0].generation_info or {}
+        assert (info.get("headers", {}).get("nvcf-reqid") == info["request_id"]) == include
+
+
 def test_batches_are_asked_side_by_side_and_add_up(
     llm: Callable[..., NVCFLLM], nvcf_emulator: Emulator, colour: SimpleNamespace
 ) -> None:

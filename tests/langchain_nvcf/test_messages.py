@@ -200,7 +200,7 @@ def test_order_of_text_and_media_is_kept() -> None:
     ("block", "words"),
     [
         ({"type": "hologram"}, "a block of type 'hologram' cannot be sent"),
-        ({"foo": 1, "bar": 2}, "a block of type 'None'"),
+        ({"foo": 1, "bar": 2}, "a block of type 'foo, bar'"),
         ({"type": "non_standard", "value": {"type": "hologram"}}, "'hologram'"),
         ({"type": "text"}, "the text block has no text"),
         ({"type": "image"}, "neither base64, nor url, nor file_id"),

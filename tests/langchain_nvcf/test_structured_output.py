@@ -550,3 +550,44 @@ def test_tools_beside_the_schemas_own(
     for request in nvcf_emulator.chats:
         names = [tool["function"]["name"] for tool in request.body["tools"]]
         assert (names, request.body["tool_choice"]) == (["population", "Person"], "required")
+
+
+@pytest.mark.parametrize("model", [KIMI, SUPER])
+def test_tools_of_the_constructor_beside_the_schema(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace, model: str
+) -> None:
+    runnable = chat(model, tools=[population]).with_structured_output(Person)
+    nvcf_emulator.reply(text=json.dumps(ANN))
+    assert colour.invoke(runnable, "Who?") == Person(**ANN)
+    [tool] = nvcf_emulator.chats[0].body["tools"]
+    assert tool["function"]["name"] == "population"
+
+
+@pytest.mark.parametrize("model", [KIMI, SUPER, GEMMA])
+def test_what_asks_for_the_object_anyway(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace, model: str
+) -> None:
+    runnable = chat(model).with_structured_output(Person, tool_choice="any")
+    queue(nvcf_emulator, "function_calling" if model == KIMI else "json_schema")
+    assert colour.invoke(runnable, "Who?") == Person(**ANN)
+    sent = nvcf_emulator.chats[0].body.get("tool_choice")
+    assert sent == ("required" if model == KIMI else None)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "words"),
+    [
+        (KIMI, {"tool_choice": "bread"}, "not one of the tools: Person"),
+        (SUPER, {"tool_choice": "bread"}, "not one of the tools"),
+        (SUPER, {"response_format": {"type": "json_object"}}, "two formats of one answer"),
+        (GEMMA, {"response_format": {"type": "text"}}, "two formats of one answer"),
+    ],
+)
+def test_what_contradicts_the_schema_is_refused(
+    chat: Callable[..., ChatNVCF], model: str, given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        chat(model).with_structured_output(Person, **given).invoke("Who?")
+    if "response_format" in given:
+        with pytest.raises(InvalidRequestError, match=words):
+            chat(model, **given).with_structured_output(Person)

@@ -33,7 +33,7 @@ def said(role: str, *blocks: Any, **extra: Any) -> ChatMessage:
     return ChatMessage(role=role, blocks=found, additional_kwargs=extra)
 
 
-def called(*names: str, thought: str = "hm", arguments: str = "{}") -> ChatMessage:
+def called(*names: str, thought: str = "hm", arguments: Any = "{}") -> ChatMessage:
     calls = [
         ToolCallBlock(tool_call_id=f"c{place}", tool_name=name, tool_kwargs=arguments)
         for place, name in enumerate(names)
@@ -75,6 +75,15 @@ def test_arguments_that_are_not_an_object_do_not_end_the_thread(send: Any, writt
     history = [GO, called("f", arguments=written), result("no such thing")]
     [call] = send(history)[1]["tool_calls"]
     assert json.loads(call["function"]["arguments"]) == {"INVALID_JSON": written}
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "null", "{}", "None", {}])
+def test_arguments_that_mean_nothing_are_none(send: Any, nothing: Any):
+    plain = {"id": "c0", "function": {"name": "f", "arguments": nothing}}
+    thought = ThinkingBlock(content="hm")
+    for past in (called("f", arguments=nothing), said("assistant", thought, tool_calls=[plain])):
+        [call] = send([GO, past, result("x")])[1]["tool_calls"]
+        assert call["function"]["arguments"] == "{}"
 
 
 def test_calls_without_text_have_no_content(server: Emulator, send: Any):

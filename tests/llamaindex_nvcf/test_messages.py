@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import typing
 import warnings
 from pathlib import Path
@@ -301,12 +302,18 @@ OPENAI = {"id": "a", "type": "function", "function": {"name": "f", "arguments": 
         OPENAI,
         SimpleNamespace(id="a", function=SimpleNamespace(name="f", arguments='{"x":1}')),
         {"id": "a", "name": "f", "arguments": '{"x":1}'},
+        {"id": "fc_1", "call_id": "a", "name": "f", "arguments": '{"x":1}'},  # OpenAI's responses.
+        SimpleNamespace(id="fc_1", call_id="a", name="f", arguments='{"x":1}'),
+        {"id": "a", "type": "tool_use", "name": "f", "input": {"x": 1}},  # Anthropic
+        {"toolUseId": "a", "name": "f", "input": {"x": 1}},  # Bedrock
+        {"id": "a", "name": "f", "args": {"x": 1}},  # Gemini
     ],
 )
 def test_calls_of_other_models_messages_are_understood(call: object):
     message = ChatMessage(role="assistant", content="")
     message.additional_kwargs = {"tool_calls": [call]}
-    assert only(message).tool_calls == (ToolCall(0, "a", "f", '{"x":1}'),)
+    [found] = only(message).tool_calls
+    assert (found.id, found.name, json.loads(found.arguments)) == ("a", "f", {"x": 1})
 
 
 def test_blocks_win_over_additional_kwargs_and_nothing_is_said_twice():
@@ -315,9 +322,11 @@ def test_blocks_win_over_additional_kwargs_and_nothing_is_said_twice():
 
 
 def test_what_is_no_call_and_what_is_no_json_are_refused():
-    with pytest.raises(InvalidRequestError, match="dict in tool_calls is not a tool call"):
+    with pytest.raises(
+        InvalidRequestError, match=r"messages\[0\].*dict in tool_calls is not a tool call"
+    ):
         calls(tool_calls=[{"id": "a"}])
-    with pytest.raises(InvalidRequestError, match="tool_calls is not a list"):
+    with pytest.raises(InvalidRequestError, match=r"messages\[0\].*tool_calls is not a list"):
         calls(tool_calls=5)
     with pytest.raises(
         InvalidRequestError, match=r"tool_calls\[0\]: the arguments of a tool call cannot be JSON"

@@ -179,6 +179,28 @@ def test_logprobs(make, server: Emulator, colour, way: str):
     assert all(1 <= len(token) <= 3 for token in response.logprobs)
 
 
+@pytest.mark.parametrize("include", [True, False])
+@pytest.mark.parametrize("by_call", [True, False])
+def test_the_headers_of_the_response_where_they_are_wanted(
+    make, colour, way: str, include: bool, by_call: bool
+):
+    wanted = {"include_response_headers": include}
+    llm, given = (
+        (make(KIMI, include_response_headers=not include), wanted)
+        if by_call
+        else (make(KIMI, **wanted), {})
+    )
+    chat = colour.answer(llm, way, [ChatMessage(content="hi")], **given)
+    completion = (
+        colour.call(llm, "complete", "hi", **given)
+        if way == "whole"
+        else colour.stream(llm, "stream_complete", "hi", **given)[-1]
+    )
+    for response in (chat, completion):
+        facts = response.additional_kwargs
+        assert (facts.get("headers", {}).get("nvcf-reqid") == facts["request_id"]) == include
+
+
 def test_several_choices_are_all_in_raw(make, server: Emulator):
     response = make(SUPER).chat(HELLO, n=3)
     assert len(response.raw["choices"]) == 3

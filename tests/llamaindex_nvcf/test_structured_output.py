@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
+from llama_index.core.tools import FunctionTool
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, Field, RootModel
 
@@ -64,7 +65,7 @@ def call(name: str, arguments: str) -> dict[str, Any]:
 def test_an_object_by_every_road(make, server: Emulator, colour, model: str, mode: str, reply):
     llm = make(model, pydantic_program_mode=PydanticProgramMode(mode), system_prompt="Be exact.")
     server.reply(**reply)
-    given = {"llm_kwargs": {"temperature": 0.5, "tool_choice": "x"}, "who": "she"}
+    given = {"llm_kwargs": {"temperature": 0.5}, "who": "she"}
     assert colour.call(llm, "structured_predict", Person, PROMPT, **given) == Person(
         name="Ann", age=33
     )
@@ -277,6 +278,76 @@ def test_the_prompt_and_the_keywords_of_the_caller_stay_as_they_are(make, server
 
 
 # The framework itself calls a method that pydantic has deprecated.
+def population(city: str) -> int:
+    """How many people live in a city."""
+    return len(city)
+
+
+POPULATION = FunctionTool.from_defaults(population)
+
+
+def structured(colour: Any, way: str, llm: Any, **llm_kwargs: Any) -> Any:
+    """The object, whole or at the end of a stream."""
+    given = {"llm_kwargs": llm_kwargs, "who": "she"}
+    if way == "whole":
+        return colour.call(llm, "structured_predict", Person, PROMPT, **given)
+    return colour.stream(llm, "stream_structured_predict", Person, PROMPT, **given)[-1]
+
+
+@pytest.mark.parametrize("tools", [[POPULATION], [POPULATION.metadata.to_openai_tool()]])
+@pytest.mark.parametrize("model", [KIMI, SUPER])
+def test_tools_beside_the_object(make, server: Emulator, colour, way: str, model: str, tools: Any):
+    llm = make(model)
+    server.reply(text=ANN)
+    assert structured(colour, way, llm, tools=tools) == Person(name="Ann", age=33)
+    server.reply(**call("population", '{"city": "Rome"}'))
+    with pytest.raises(ValueError, match=r"it calls a tool instead.*population"):
+        structured(colour, way, llm, tools=tools)
+    for request in server.chats:
+        assert [tool["function"]["name"] for tool in request.body["tools"]] == ["population"]
+        assert "tool_choice" not in request.body
+        schema_is_asked_for = "response_format" in request.body or "JSON schema" in str(
+            request.body["messages"]
+        )
+        assert schema_is_asked_for
+
+
+def test_tools_beside_the_objects_own(make, server: Emulator, colour, way: str):
+    llm = make(SUPER, pydantic_program_mode=PydanticProgramMode.FUNCTION, tools=[POPULATION])
+    both = [{"name": "population", "arguments": "{}"}, {"name": "Person", "arguments": ANN}]
+    server.reply(tool_calls=both, unchecked=True)
+    assert structured(colour, way, llm) == Person(name="Ann", age=33)
+    body = server.chats[0].body
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["population", "Person"]
+    assert body["tool_choice"] == "required"
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "words"),
+    [
+        (KIMI, {"tool_choice": "bread"}, "not one of the tools: Person"),
+        (SUPER, {"tool_choice": "bread"}, "not one of the tools"),
+        (SUPER, {"response_format": {"type": "json_object"}}, "two formats of one answer"),
+        (GEMMA, {"response_format": {"type": "text"}}, "two formats of one answer"),
+    ],
+)
+def test_what_contradicts_the_object_is_refused(
+    make, colour, way: str, model: str, given: dict[str, Any], words: str
+):
+    with pytest.raises(InvalidRequestError, match=words):
+        structured(colour, way, make(model), **given)
+
+
+@pytest.mark.parametrize("model", [KIMI, SUPER, GEMMA])
+def test_what_asks_for_the_object_anyway(make, server: Emulator, colour, way: str, model: str):
+    server.reply(**(call("Person", ANN) if model == KIMI else {"text": ANN}))
+    given = {"tool_choice": "any", "tool_required": True, "allow_parallel_tool_calls": False}
+    assert structured(colour, way, make(model), **given) == Person(name="Ann", age=33)
+    body = server.chats[0].body
+    assert body.get("tool_choice") == ("required" if model == KIMI else None)
+    assert not {"tool_required", "allow_parallel_tool_calls", "parallel_tool_calls"} & set(body)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_as_structured_llm(make, server: Emulator, colour):
     llm = make(KIMI).as_structured_llm(Person)

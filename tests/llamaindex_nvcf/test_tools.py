@@ -76,6 +76,63 @@ def test_every_form_of_choice(llm: NVCF, given: dict[str, Any], sent: object):
     assert prepared.get("tool_choice") == sent
 
 
+SPECIFICATIONS = [
+    {"type": "function", "function": {"name": tool.metadata.get_name(), "parameters": {}}}
+    for tool in TOOLS
+]
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        ("any", "required"),
+        ("required", "required"),
+        (True, "required"),
+        ("auto", "auto"),
+        ("none", "none"),
+        ("stocks", {"type": "function", "function": {"name": "stocks"}}),
+        ({"type": "any"}, "required"),
+        (None, None),
+    ],
+)
+def test_every_form_of_choice_of_a_plain_chat(
+    make: Any, server: Emulator, colour: Any, way: str, choice: Any, sent: object
+):
+    messages = [ChatMessage(content="'Rome'")]
+    given = {"tools": SPECIFICATIONS, "tool_choice": choice}
+    colour.answer(make(SUPER), way, messages, **given)
+    colour.answer(make(SUPER, **given), way, messages)
+    assert [request.body.get("tool_choice") for request in server.chats] == [sent] * 2
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"tools": SPECIFICATIONS, "tool_choice": "bread"}, "not one of the tools: weather"),
+        ({"tools": SPECIFICATIONS, "tool_choice": {"type": "function"}}, "does not name a tool"),
+        ({"tool_choice": "any"}, "there are no tools"),
+        ({"tools": [], "tool_choice": "weather"}, "there are none"),
+    ],
+)
+def test_a_plain_chats_choice_of_no_tool_is_refused(
+    llm: NVCF, colour: Any, way: str, given: dict[str, Any], words: str
+):
+    with pytest.raises(InvalidRequestError, match=words):
+        colour.answer(llm, way, [ChatMessage(content="hi")], **given)
+
+
+@pytest.mark.nvcf_emulator(strict=False, models=["someone/self-hosted"])
+def test_a_choice_that_only_the_server_knows_goes_as_it_is(make: Any, server: Emulator, way: str):
+    allowed = {"mode": "auto", "tools": [{"type": "function", "function": {"name": "weather"}}]}
+    choice = {"type": "allowed_tools", "allowed_tools": allowed}
+    given = {"tools": SPECIFICATIONS, "tool_choice": choice}
+    llm = make("someone/self-hosted", base_url=server.base_url, nvcf_url=None)
+    server.fail(400)
+    with pytest.raises(BadRequestError):
+        llm.chat([ChatMessage(content="hi")], **given)
+    assert server.chats[0].body["tool_choice"] == choice
+
+
 def test_a_choice_of_no_tool_is_refused(llm: NVCF):
     with pytest.raises(
         InvalidRequestError, match="'bread' is not one of the tools: weather, stocks"
@@ -83,6 +140,8 @@ def test_a_choice_of_no_tool_is_refused(llm: NVCF):
         llm._prepare_chat_with_tools(TOOLS, tool_choice="bread")
     with pytest.raises(InvalidRequestError, match="does not name a tool"):
         llm._prepare_chat_with_tools(TOOLS, tool_choice={"type": "function"})
+    with pytest.raises(InvalidRequestError, match="there are no tools"):
+        llm._prepare_chat_with_tools([], tool_choice="any")
 
 
 def test_without_tools_nothing_of_them_is_said(llm: NVCF):

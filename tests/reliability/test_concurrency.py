@@ -185,6 +185,21 @@ def test_connections_are_used_again(face: Any, nvcf_emulator: Emulator) -> None:
     asked.model.close()
 
 
+async def test_as_many_connections_as_are_under_way_are_used_again(
+    core: Any, nvcf_emulator: Emulator
+) -> None:
+    nvcf_emulator.reply("late", delay=0.2, times=None)
+    asked = core()
+    peak = 0
+    for _ in range(3):
+        questions = [asked.messages(question(number), None) for number in range(64)]
+        await asyncio.gather(*(asked.acomplete(messages) for messages in questions))
+        peak = max(peak, nvcf_emulator.open_connections)
+        assert nvcf_emulator.open_connections == peak, "some were closed after their answer"
+    assert 20 < peak <= 64
+    await asked.model.aclose()
+
+
 def test_a_closed_model_opens_anew(face: Any) -> None:
     asked = face()
     for number in range(2):

@@ -137,12 +137,12 @@ async def test_a_retry_after_that_says_nothing_is_passed_over(
 async def test_each_retry_is_one_line_of_log(
     way: Any, nvcf_emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "nvcf_core")
+    caplog.set_level(logging.DEBUG, "nvcf")
     nvcf_emulator.fail(503)
     nvcf_emulator.fault("reset")
     secret = "a question that is nobody's business"
     assert await way().ask(secret)
-    lines = [record for record in caplog.records if record.name.startswith("nvcf_core")]
+    lines = [record for record in caplog.records if record.name == "nvcf"]
     assert [record.levelno for record in lines] == [logging.INFO, logging.INFO]
     said = [record.getMessage() for record in lines]
     assert said[0].startswith("ask failed: ")
@@ -157,9 +157,9 @@ async def test_each_retry_is_one_line_of_log(
 async def test_what_goes_well_logs_nothing(
     way: Any, nvcf_emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "nvcf_core")
+    caplog.set_level(logging.DEBUG, "nvcf")
     assert await way().ask()
-    assert not [record for record in caplog.records if record.name.startswith("nvcf_core")]
+    assert not [record for record in caplog.records if record.name == "nvcf"]
 
 
 @pytest.mark.usefixtures("impatient")

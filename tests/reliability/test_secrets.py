@@ -247,7 +247,7 @@ async def test_what_is_logged_when_all_goes_well(
     asked = way()
     await asked.ask(picture=large_picture)
     await asked.close()
-    assert any(record.name == "nvcf_core" for record in caplog.records)
+    assert any(record.name == "nvcf" for record in caplog.records)
     for record in caplog.records:
         assert not secrets_in((record.getMessage(), record.args), nvcf_emulator.api_key), (
             record.name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import time
@@ -12,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from nvcf_core import answer_stream, errors
+from nvcf_core import errors
 from nvcf_emulator import Emulator
 
 OTHERS = 30.0
@@ -101,24 +100,6 @@ async def test_until_the_first_byte_of_the_body_the_read_limit_holds(
     asked = way(timeout=0.2, stream_chunk_timeout=30, max_retries=0)
     with pytest.raises(errors.StreamInterruptedError, match=r"nothing arrived.*\(timeout\)"):
         await asked.ask()
-
-
-@pytest.mark.parametrize("mode", ["stream"])
-async def test_comments_are_a_sign_of_life_but_not_for_ever(
-    way: Any, nvcf_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(answer_stream, "_KEEPALIVE_LIMIT", 0.05)
-    first = b'data: {"choices":[{"index":0,"delta":{"content":"begun"}}]}\n\n'
-    nvcf_emulator.raw(
-        headers={"content-type": "text/event-stream"}, chunks=[first, *[b": ping\n\n"] * 30_000]
-    )
-    with pytest.raises(errors.StreamInterruptedError) as caught:
-        await way().ask()
-    assert caught.value.partial.text == "begun"
-    assert isinstance(caught.value.__cause__, errors.APITimeoutError)
-    assert await asyncio.to_thread(
-        nvcf_emulator.wait_until, lambda: nvcf_emulator.streaming == 0, 1.0
-    )
 
 
 async def test_all_polls_together(way: Any, nvcf_emulator: Emulator) -> None:

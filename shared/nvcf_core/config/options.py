@@ -27,11 +27,15 @@ class RequestOptions:
     """Seconds for each phase, an httpx.Timeout, or None: an injected client's own, or else the defaults."""
     chunk_timeout: float | None = None
     """Seconds between two chunks of a body that is left open. None: as `timeout` has it."""
+    keepalive_limit: float = 300.0
+    """Seconds that a stream may consist of comments alone, which say only that the service is alive."""
     call_timeout: float | None = None
     """Seconds for all of a call: uploads, tries, waits, polls, the answer. None: no limit."""
     requests_per_minute: int | None = None
     request_limiter: Any = field(default=None, repr=False)
     """The user's own, asked before each request to the model."""
+    retry_budget: bool = True
+    """Whether retries are taken from the budget that all calls of the process share."""
 
     def headers_for(self, request: Request) -> dict[str, str]:
         """The headers of a request: the user's, and those that it needs, which win."""

@@ -134,6 +134,9 @@ class CallSettings(BaseModel):
         default=False,
         description="For a model without tools: whether tool calls and results of the history become text.",
     )
+    include_response_headers: bool = Field(
+        default=False, description="Whether an answer's metadata has the headers of its response."
+    )
     on_progress: Callable[[float], None] | None = Field(
         default=None,
         exclude=True,
@@ -196,9 +199,6 @@ class Settings(CallSettings):
         repr=False,
         description="As httpx's: the url of a proxy for all that this object asks. Default: the environment's. "
         "With a password in it, it is in no dump.",
-    )
-    include_response_headers: bool = Field(
-        default=False, description="Whether an answer's metadata has the headers of its response."
     )
     call_keywords: dict[str, Any] | None = Field(
         default=None,

@@ -51,5 +51,7 @@ class ChatRequest:
     """Seconds that the service may work on it after it accepted it with 202."""
     warn: Callable[[str, str], None] = ignore_warning
     """Takes a reason, for which the object that asks warns only once, and the message."""
+    include_headers: bool = False
+    """Whether the caller wants the headers of the response with the answer."""
     on_progress: Callable[[float], None] | None = None
     """Told the percentage done while the service works, where it says so."""

@@ -63,6 +63,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
             {"accept": accept, POLL_SECONDS_HEADER: hold},
             delay=pause,
             failure=failure,
+            tries=(failures, call.retry.max_retries) if failure else (0, 0),
             stream=True,
             read_timeout=wait,
         )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from nvcf_core.errors import APIStatusError, NVCFError, StreamInterruptedError
 from nvcf_core.exchange import Request, Response
 from nvcf_core.response.error_body import status_error
 
 __all__ = ["Retries", "RetryPolicy", "raise_for_status", "send_with_retries"]
-
-_log = logging.getLogger("nvcf_core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class Retries:
         self._failure: NVCFError | None = None
         self._delay = 0.0
 
-    def after(self, stage: str, error: NVCFError) -> bool:
+    def after(self, error: NVCFError) -> bool:
         """Whether there is another try after this failure. If so, `next` makes its request."""
         if error is self._failure:
             return False  # It was raised again, instead of a try that the process cannot afford.
@@ -66,19 +62,14 @@ class Retries:
             return False
         self._count += 1
         self._failure, self._delay = error, delay
-        # One line: what failed and what comes next. No content, no url, no key.
-        status = getattr(error, "status", "no response")
-        facts: tuple[Any, ...] = (stage, type(error).__name__, status, self._count)
-        _log.info(
-            "%s failed: %s (%s); retry %d of %d in %.2f s", *facts, self._policy.max_retries, delay
-        )
         return True
 
     def next(self, request: Request) -> Request:
         """The request of the current try."""
         if self._failure is None:
             return request
-        return replace(request, delay=self._delay, failure=self._failure)
+        tries = (self._count, self._policy.max_retries)
+        return replace(request, delay=self._delay, failure=self._failure, tries=tries)
 
 
 def send_with_retries(
@@ -98,7 +89,7 @@ def send_with_retries(
         try:
             return raise_for_status((yield retries.next(request)))
         except NVCFError as error:
-            if not retries.after(request.stage, error):
+            if not retries.after(error):
                 raise
 
 

@@ -33,7 +33,6 @@ _DEFAULTS: Mapping[str, Any] = {
     "frequency_penalty": 0,
     "presence_penalty": 0,
     "response_format": {"type": "text"},
-    "service_tier": "auto",
 }
 """Values that mean what is not said. They are left out where the model's documentation lacks the field."""
 
@@ -102,6 +101,7 @@ def body_fields(
     _add_stop(settings.stop, validator, result)
     add_reasoning(settings, validator, result.body)
     if extra:
+        extra = _without_choice_among_none(extra, settings.extra_body or {})
         _add_extra(extra, validator, result, stream=stream)
     if settings.stream_usage and validator.spec.documents("stream_options"):
         result.body.setdefault("stream_options", {"include_usage": True})
@@ -153,14 +153,21 @@ def _add_stop(stop: Any, validator: Validator, result: BodyFields) -> None:
         result.stops = tuple(stops)
 
 
-def _add_extra(
-    extra: Mapping[str, Any], validator: Validator, result: BodyFields, *, stream: bool
-) -> None:
-    extra = {name: value for name, value in extra.items() if name != "stream"}
+def _without_choice_among_none(
+    extra: Mapping[str, Any], extra_body: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The keywords without tools, where there are none: the service refuses an empty list, and a choice among none."""
+    left_out = {"stream"}
     if not extra.get("tools"):
-        # An empty list of tools is refused by the service, and so is a choice among none.
-        for name in ("tools", "tool_choice", "parallel_tool_calls"):
-            extra.pop(name, None)
+        left_out.add("tools")
+        if not extra_body.get("tools"):
+            left_out |= {"tool_choice", "parallel_tool_calls"}
+    return {name: value for name, value in extra.items() if name not in left_out}
+
+
+def _add_extra(
+    extra: dict[str, Any], validator: Validator, result: BodyFields, *, stream: bool
+) -> None:
     if not isinstance(extra.get("tools", []), (list, tuple)):
         raise validator.invalid_request(
             "tools", f"tools takes a list of tools, not {extra['tools']!r}"

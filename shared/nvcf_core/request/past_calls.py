@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, TypeAlias
 
+from nvcf_core.arguments import decode_arguments
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message, Part, ToolCall
 from nvcf_core.models.spec import ModelSpec
@@ -16,6 +17,7 @@ __all__ = [
     "PastCall",
     "arguments_text",
     "calls_as_text",
+    "past_call",
     "past_calls",
     "tools_of_results",
     "with_call_reasoning",
@@ -24,6 +26,32 @@ __all__ = [
 
 PastCall: TypeAlias = tuple[str | None, str | None, Any]
 """Id, name and arguments of a call, as a framework's message has them."""
+
+_IDS = ("call_id", "tool_call_id", "toolUseId", "id")
+"""Where a call keeps the id that its result names. In OpenAI's responses `id` is another one, so that comes last."""
+
+_ARGUMENTS = ("arguments", "args", "input")
+"""Where a call keeps its arguments: OpenAI's word, that of Gemini and LangChain, and that of Anthropic and Bedrock."""
+
+
+def past_call(call: object) -> PastCall | None:
+    """A call in the form of any provider's API; None where it has no name, and so is not a call.
+
+    Args:
+        call: a mapping or an object, as OpenAI's chat and responses APIs, Anthropic, Bedrock and Gemini have it.
+    """
+    about = _attribute(call, "function") or call
+    name = _attribute(about, "name")
+    if not isinstance(name, str) or not name:
+        return None
+    ids = (_attribute(call, key) for key in _IDS)
+    call_id = next((found for found in ids if isinstance(found, str) and found), None)
+    given = (_attribute(about, key) for key in _ARGUMENTS)
+    return call_id, name, next((found for found in given if found is not None), None)
+
+
+def _attribute(value: object, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
 def past_calls(calls: Iterable[PastCall], number: int) -> tuple[ToolCall, ...]:
@@ -50,8 +78,9 @@ def past_calls(calls: Iterable[PastCall], number: int) -> tuple[ToolCall, ...]:
 def arguments_text(value: Any, *, field: str) -> str:
     """The arguments of an earlier call as the text of a JSON object, which is all that the services read.
 
-    Text that is such an object stays as the model wrote it. What is not an object, because the answer was cut or the
-    model was wrong, becomes the only value of one, `{"INVALID_JSON": …}`, so that the model sees what it wrote.
+    Text that is such an object stays as the model wrote it, and what means nothing, such as `null`, is `{}`. What is
+    not an object, because the answer was cut or the model was wrong, becomes the only value of one,
+    `{"INVALID_JSON": …}`, so that the model sees what it wrote.
 
     Args:
         value: JSON text, a mapping, or None for none.
@@ -60,7 +89,7 @@ def arguments_text(value: Any, *, field: str) -> str:
     Raises:
         InvalidRequestError: the value cannot be JSON.
     """
-    if value is None or value == "":
+    if value is None:
         return "{}"
     if isinstance(value, str):
         return _object_text(value)
@@ -70,16 +99,17 @@ def arguments_text(value: Any, *, field: str) -> str:
         raise InvalidRequestError(
             f"{field}: the arguments of a tool call cannot be JSON: {error}", field=field
         ) from None
-    return text if isinstance(value, dict) else _wrapped(text)
+    return text if isinstance(value, dict) else _object_text(text)
 
 
 def _object_text(text: str) -> str:
-    if _is_object(text, strict=True):
-        return text
-    if _is_object(
-        text, strict=False
-    ):  # Line breaks inside its strings, which not every parser takes.
-        return json.dumps(json.loads(text, strict=False), ensure_ascii=False)
+    # As the arguments of an answer are read: what meant nothing there means nothing here.
+    decoded = decode_arguments(text) or "{}"
+    if _is_object(decoded, strict=True):
+        return decoded
+    if _is_object(decoded, strict=False):
+        # Line breaks inside its strings, which not every parser takes.
+        return json.dumps(json.loads(decoded, strict=False), ensure_ascii=False)
     return _wrapped(text)
 
 

@@ -82,7 +82,7 @@ def _format(media: Media) -> str | None:
 def move_media_after_results(messages: Sequence[Message]) -> list[Message]:
     """Media that tools returned, in a user message right after the results: tool messages are text.
 
-    Where a turn has several results, the media of each are led by the name of its tool and the id of its call.
+    Where several results of one turn have media, those of each are led by the name of its tool and the id of its call.
     """
     if not any(message.role == "tool" for message in messages):
         return list(messages)
@@ -109,11 +109,13 @@ def _shown(results: Sequence[tuple[Message, str]]) -> list[Message]:
     """A user message with the media of a turn's results, each with the name of its tool; none where they have none."""
     parts: list[Part] = []
     last: int | None = None
-    for result, tool in results:
-        media = [part for part in result.parts if isinstance(part, Media)]
-        if not media:
-            continue
-        if len(results) > 1:
+    shown = [
+        (result, tool, media)
+        for result, tool in results
+        if (media := [part for part in result.parts if isinstance(part, Media)])
+    ]
+    for result, tool, media in shown:
+        if len(shown) > 1:
             parts.append(f"Returned by {tool} (call {result.tool_call_id or ''}):")
         parts += media
         last = result.index

@@ -28,7 +28,9 @@ def check_effort(effort: str | None, validator: Validator) -> None:
         return
     has = _EFFORTS if spec.reasoning_efforts is None else tuple(spec.reasoning_efforts)
     if effort not in has and NEAREST_EFFORT.get(effort) not in has:
-        allowed = ", ".join(has)
+        allowed = ", ".join(
+            name for name in _EFFORTS if name in has or NEAREST_EFFORT.get(name) in has
+        )
         raise validator.invalid_request(
             "reasoning_effort", f"reasoning_effort={effort!r} is not one of {allowed}"
         )

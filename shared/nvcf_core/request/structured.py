@@ -29,6 +29,7 @@ __all__ = [
     "structured_method",
     "take_schema_in_prompt",
     "value_model",
+    "with_given",
 ]
 
 StructuredMethod: TypeAlias = Literal["response_format", "tool", "prompt"]
@@ -73,25 +74,61 @@ class AnswerSchema:
     """Whether the answer must fit exactly; None: the service's own default."""
 
 
-def structured_method(spec: ModelSpec, calls_tools: bool | None = None) -> StructuredMethod:
+def structured_method(
+    spec: ModelSpec, calls_tools: bool | None = None, *, beside_tools: bool = False
+) -> StructuredMethod:
     """The best way to ask a model for an object: its response format, else a tool, else the prompt.
 
     Args:
         spec: the model's row.
         calls_tools: whether it may be given tools; None: what its row says.
+        beside_tools: whether it may call other tools instead of answering: then no tool is forced.
     """
     if spec.documents("response_format"):
         return "response_format"
+    if beside_tools:
+        return "prompt"
     return "tool" if (spec.supports_tools if calls_tools is None else calls_tools) else "prompt"
 
 
-def structured_fields(method: StructuredMethod, answer: AnswerSchema) -> dict[str, Any]:
-    """The keywords of a call that is to be answered with an object of a schema."""
-    if method == "response_format":
-        return {"response_format": _json_schema_format(answer)}
+def structured_fields(
+    method: StructuredMethod, answer: AnswerSchema, tools: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """The keywords of a call that is to be answered with an object of a schema.
+
+    Args:
+        method: how it is asked for.
+        answer: the schema.
+        tools: what the model may call instead.
+    """
     if method == "tool":
-        return forced_tool(_schema_tool(answer))
-    return {SCHEMA_IN_PROMPT: dict(answer.schema)}
+        return forced_tool(_schema_tool(answer), tools)
+    beside = {"tools": list(tools)} if tools else {}
+    if method == "response_format":
+        return {"response_format": _json_schema_format(answer), **beside}
+    return {SCHEMA_IN_PROMPT: dict(answer.schema), **beside}
+
+
+def with_given(fields: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords that ask for an object, with those that the caller gave, which win.
+
+    Args:
+        fields: what `structured_fields` says, the caller's tools included.
+        given: the caller's own.
+
+    Raises:
+        InvalidRequestError: the caller asks for another format of the answer.
+    """
+    wanted = given.get("response_format")
+    if wanted is not None and wanted != fields.get("response_format"):
+        raise InvalidRequestError(
+            "response_format and a schema are two formats of one answer: give one of them",
+            field="response_format",
+        )
+    own = {name: value for name, value in given.items() if name != "tools" and value is not None}
+    if "tools" not in fields and own.get("tool_choice") in ("any", "required", True):
+        del own["tool_choice"]  # It asks for the object, which is asked for without a tool.
+    return {**fields, **own}
 
 
 def response_format(spec: ModelSpec, wanted: Mapping[str, Any] | AnswerSchema) -> dict[str, Any]:
@@ -120,8 +157,10 @@ def response_format(spec: ModelSpec, wanted: Mapping[str, Any] | AnswerSchema) -
     return {SCHEMA_IN_PROMPT: wanted.get("json_schema", {}).get("schema", {})}
 
 
-def forced_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of a call that is to be answered with one call of this tool."""
+def forced_tool(tool: Mapping[str, Any], others: Sequence[Any] = ()) -> dict[str, Any]:
+    """The keywords of a call that is to be answered with one call of this tool, or with calls of the others."""
+    if others:
+        return {"tools": [*others, tool], "tool_choice": "required"}
     return {
         "tools": [tool],
         "tool_choice": named_tool(tool["function"]["name"]),

@@ -53,13 +53,30 @@ def _with_parameters(function: Mapping[str, Any]) -> dict[str, Any]:
     return {**function, "parameters": function.get("parameters") or _NO_ARGUMENTS}
 
 
-def tools_in_one_form(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The keywords of a call, with the tools among them as OpenAI's chat API has them. Others stay as they are."""
+def tools_in_one_form(
+    given: Mapping[str, Any], extra_body: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    """The keywords of a call, with its tools and the choice among them as OpenAI's chat API has them.
+
+    Args:
+        given: the keywords. Those that are neither stay as they are.
+        extra_body: further fields of the body, where tools may stand that are not ours to look at.
+
+    Raises:
+        InvalidRequestError: a tool is to be called that is not among them, or one of none.
+    """
+    changed = dict(given)
     tools = given.get("tools")
-    if not isinstance(tools, (list, tuple)):
-        return given
-    known = [(function_tool(tool) if isinstance(tool, Mapping) else None) or tool for tool in tools]
-    return {**given, "tools": known}
+    if isinstance(tools, (list, tuple)):
+        changed["tools"] = [
+            (function_tool(tool) if isinstance(tool, Mapping) else None) or tool for tool in tools
+        ]
+    if (choice := changed.pop("tool_choice", None)) is not None:
+        offered = (*_tools(changed), *_tools(extra_body or {}))
+        names = [_function_name(tool) or "a tool of another kind" for tool in offered]
+        chosen = tool_choice(choice, names)
+        changed |= {} if chosen is None else {"tool_choice": chosen}
+    return changed
 
 
 def named_tool(name: str) -> dict[str, Any]:
@@ -72,7 +89,8 @@ def tool_choice(choice: object, names: Sequence[str]) -> str | dict[str, Any] | 
 
     Args:
         choice: `"auto"`, `"none"`, `"any"` or `"required"`, a tool's name, a mapping in OpenAI's or Anthropic's form,
-            True (any); None and False leave it to the service.
+            True (any); None and False leave it to the service. A mapping of another type, such as `allowed_tools`,
+            stays as it is.
         names: the names of the tools to choose from.
 
     Raises:
@@ -80,6 +98,8 @@ def tool_choice(choice: object, names: Sequence[str]) -> str | dict[str, Any] | 
     """
     if choice is None or choice is False:
         return None
+    if isinstance(choice, Mapping) and _is_of_another_type(choice):
+        return dict(choice)
     wanted = _name_or_word(choice)
     if wanted in names:
         return named_tool(wanted)
@@ -94,6 +114,12 @@ def tool_choice(choice: object, names: Sequence[str]) -> str | dict[str, Any] | 
             f"tool_choice={wanted!r}, and there are no tools", field="tool_choice"
         )
     return word if names else None
+
+
+def _is_of_another_type(choice: Mapping[str, Any]) -> bool:
+    """Whether it is such as `{"type": "allowed_tools", "allowed_tools": {…}}`, which the service is to understand."""
+    kind = choice.get("type")
+    return kind != "function" and isinstance(kind, str) and isinstance(choice.get(kind), Mapping)
 
 
 def _name_or_word(choice: object) -> str:

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from nvcf_core.arguments import decode_arguments
 from nvcf_core.messages import Chunk, ToolCall, Usage
 from nvcf_core.wire import get_int, get_list, get_text
 
 from .accumulator import Accumulator
-from .arguments import decode_arguments
 from .filters import StopFilter, ThinkFilter, split_unopened_think
 from .options import DecodeOptions
 from .text_tool_calls import TextToolCall, TextToolCallFilter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ from nvcf_core.config.endpoints import origin
 from nvcf_core.config.options import RequestOptions
 from nvcf_core.errors import APITimeoutError, NVCFError
 from nvcf_core.exchange import Flow, Request, Response, Step
+from nvcf_core.observation import UNOBSERVED, Observation
 from nvcf_core.wire import retry_after
 
 from .backends import Backend
@@ -28,6 +30,9 @@ from .time_limits import TimeLimits
 __all__ = ["Conversation", "OpenResponse"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger("nvcf")
+"""INFO: a retry. DEBUG: a wait for a limit, and all that is not the question itself. No content, no url, no key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,15 @@ class Conversation:
     Args:
         backend: sends and waits, sync or async.
         options: how requests are made.
+        observation: told of every request.
     """
 
-    def __init__(self, backend: Backend, options: RequestOptions) -> None:
+    def __init__(
+        self, backend: Backend, options: RequestOptions, observation: Observation = UNOBSERVED
+    ) -> None:
         self.backend = backend
         self.options = options
+        self.observation = observation
         self.deadline: float | None = None
         """When all of the call has to end, by `time.monotonic`. None: no such moment."""
         if options.call_timeout is not None:
@@ -178,13 +187,19 @@ class _Sending:
     async def _wait_turn(self) -> None:
         """Wait for the request's own time, and for a place under the limit of requests per minute."""
         request, auth = self._request, self._options.auth
-        if request.failure is not None and not self._budget().take(request.failure):
-            raise request.failure
+        if request.failure is not None:
+            if not self._can_retry(request.failure):
+                raise request.failure
+            self._note_retry(request, request.failure)
         await self._sleep(request.delay)
         if auth.applies_to(request):
             self._key = self._conversation.key = await self._backend.resolve_key(auth)
+            if self._key is not None:
+                self._conversation.observation.authorized(self._key)
         if request.stage == "ask" and self._options.request_limiter is not None:
+            began = time.monotonic()
             await self._backend.acquire(self._options.request_limiter)
+            self._conversation.observation.waited(time.monotonic() - began)
         per_minute = self._options.requests_per_minute
         if per_minute is not None and request.stage == "ask":
             self._limiter = shared_rate_limiter(key_fingerprint(self._key), origin(request.url)[1])
@@ -193,8 +208,25 @@ class _Sending:
 
     async def _wait_in_queue(self, limiter: RateLimiter, place: Reservation) -> None:
         """Wait for a place under the limit, and look now and then whether it has come nearer: some may have left."""
-        while (wait := limiter.wait(place)) > 0:
+        wait = limiter.wait(place)
+        if wait <= 0:
+            return
+        _log.debug("a place under requests_per_minute is free in %.2f s, as it looks now", wait)
+        began = time.monotonic()
+        while wait > 0:
             await self._sleep(min(wait, max(1.0, wait / 10)))
+            wait = limiter.wait(place)
+        self._conversation.observation.waited(time.monotonic() - began)
+
+    def _note_retry(self, request: Request, failure: Exception) -> None:
+        status = getattr(failure, "status", "no response")
+        number, most = request.tries
+        what, name = request.stage, type(failure).__name__
+        _log.info(
+            "%s failed: %s (%s); retry %d of %d in %.2f s",
+            what, name, status, number, most, request.delay,
+        )  # fmt: skip
+        self._conversation.observation.retrying(request)
 
     def _note_sending(self) -> None:
         if self._limiter is not None and self._place is not None:
@@ -209,6 +241,9 @@ class _Sending:
         if seconds > 0:
             await self._backend.sleep(seconds)
         self._conversation.check_deadline()
+
+    def _can_retry(self, failure: Exception) -> bool:
+        return not self._options.retry_budget or self._budget().take(failure)
 
     def _budget(self) -> RetryBudget:
         # Before a retry the key is that of the try before; a callable is asked only when the request is sent.
@@ -258,4 +293,7 @@ class _Sending:
             result = redact_response(result, self._key)
         if self._request.on_response is not None:
             self._request.on_response(result)
+        if self._request.stage != "ask":
+            _log.debug("%s was answered with %d", self._request.stage, result.status)
+        self._conversation.observation.responded(self._request, result)
         return result

@@ -29,7 +29,7 @@ from .tls import Verify, aload_context, load_context
 
 __all__ = ["AsyncHTTPCoreClient", "HTTPCoreClient"]
 
-_KEPT = 20
+_KEPT = 100
 """Connections of one origin that are kept open for the next request."""
 
 _KEEP_ALIVE = 30.0

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Response
 
-__all__ = ["redact", "redact_response"]
+__all__ = ["redact", "redact_response", "redact_text"]
 
 _SHORTEST_SECRET = 8
 """A key with fewer characters is a placeholder of a local server, and may be an ordinary word."""
@@ -45,6 +45,11 @@ def redact_response(response: Response, key: SecretStr) -> Response:
         return response
     redacted: Response = _redacted(response, key)
     return redacted
+
+
+def redact_text(text: str, key: SecretStr) -> str:
+    """A text without the key."""
+    return _pattern(key).sub(_MASK, text) if _is_secret(key) else text
 
 
 def _is_secret(key: SecretStr) -> bool:

@@ -22,6 +22,8 @@ _NVCF = "/v2/nvcf"
 class Recorder:
     """A server that passes every request on to another, and writes down what comes back.
 
+    The signed urls of uploads and of large results lead through it, too.
+
     Args:
         path: The file to write; one that exists is replaced.
         upstream: Root of the server's model endpoints; ends in `/v1`.

@@ -11,13 +11,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nvcf_emulator.http.background_server import BackgroundServer
 from nvcf_emulator.http.plain_asgi import (
-    read_body,
     request_headers,
     request_path,
     send_chunks,
     until_the_client_leaves,
 )
-from nvcf_emulator.http.recording import Exchange, Recording, parsed_body
+from nvcf_emulator.http.recorded_bodies import drained, sent_body
+from nvcf_emulator.http.recording import Exchange, Recording
 from nvcf_emulator.specs.rejections import encode_json
 from nvcf_emulator.state import API_KEY
 
@@ -98,12 +98,14 @@ class Replayer:
 
     def _make_app(self) -> ASGIApp:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            body = await sent_body(scope, receive)
+            await drained(body)
             request = Exchange(
                 method=scope["method"],
                 path=request_path(scope),
                 query=scope["query_string"].decode(),
                 request_headers=request_headers(scope),
-                request_body=parsed_body(await read_body(receive)),
+                request_body=body.recorded(),
                 status=0,
             )
             await self._answer(scope, send, request)
@@ -117,6 +119,7 @@ class Replayer:
             headers = [("content-type", "application/json"), ("x-should-retry", "false")]
             await send_chunks(scope, send, 500, headers, _chunks(_alone(body), False))
             return
+        found = found.at(f"http://{request.request_headers['host']}")
         await send_chunks(scope, send, found.status, found.headers, _chunks(found, self._pauses))
 
     def _differs(self, request: Exchange) -> str:

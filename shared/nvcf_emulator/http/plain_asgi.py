@@ -10,7 +10,29 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nvcf_emulator.http.connection import Connection
 
-__all__ = ["read_body", "request_headers", "request_path", "send_chunks", "until_the_client_leaves"]
+__all__ = [
+    "body_pieces",
+    "read_body",
+    "request_headers",
+    "request_path",
+    "send_chunks",
+    "until_the_client_leaves",
+]
+
+
+async def body_pieces(receive: Receive) -> AsyncIterator[bytes]:
+    """Yield the body of a request as it comes.
+
+    Raises:
+        ClientDisconnect: The client left before it had sent all of it.
+    """
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -19,15 +41,7 @@ async def read_body(receive: Receive) -> bytes:
     Raises:
         ClientDisconnect: The client left before it had sent all of it.
     """
-    body = bytearray()
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return bytes(body)
+    return b"".join([piece async for piece in body_pieces(receive)])
 
 
 def request_path(scope: Scope) -> str:

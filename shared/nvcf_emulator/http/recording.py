@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,26 +9,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from nvcf_emulator.http.recorded_bodies import bytes_of, parsed_body, text_of
+from nvcf_emulator.http.redaction import REDACTED, Redaction
+from nvcf_emulator.http.signed_urls import is_signed, led_to, path_at_recorder
+
 __all__ = [
-    "REDACTED",
-    "SECRET_HEADERS",
     "Exchange",
     "Recording",
     "RecordingWriter",
     "differences",
-    "parsed_body",
 ]
 
-REDACTED = "[redacted]"
-_SHORTEST_IN_BASE64 = 8
-"""Characters of a secret from which on its base64 is one, too: of less it may be that of anything."""
 FORMAT = "nvcf-recording"
 VERSION = 1
 
-SECRET_HEADERS = frozenset(
-    {"authorization", "proxy-authorization", "api-key", "x-api-key", "cookie", "set-cookie"}
-)
-"""Headers that a recording leaves out, names in lower case."""
+_COMPARED_HEADERS = ("nvcf-input-asset-references", "x-amz-meta-nvcf-asset-description")
+"""Headers of a request that decide what the service answers, the key apart."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,8 @@ class Exchange:
         path: The path at the recorder, without the query.
         query: The query.
         request_headers: The request's headers, without keys.
-        request_body: The parsed JSON body, or a text; None where there was none.
+        request_body: The parsed JSON body, or a text; of an upload its length and its hash; None
+            where there was none.
         status: The status code.
         headers: The response's headers.
         chunks: The body as it came: the seconds before each chunk, and its bytes.
@@ -71,10 +67,25 @@ class Exchange:
             "response": {
                 "status": self.status,
                 "headers": [list(item) for item in self.headers],
-                "chunks": [[round(pause, 4), _text(data)] for pause, data in self.chunks],
+                "chunks": [[round(pause, 4), text_of(data)] for pause, data in self.chunks],
                 "complete": self.complete,
             },
         }
+
+    @property
+    def creates_asset(self) -> bool:
+        """Whether it created an asset, so that its body says where the bytes go."""
+        return self.method == "POST" and self.path.endswith("/nvcf/assets") and self.status < 300
+
+    def at(self, root: str) -> Exchange:
+        """Return it with the urls that stand for signed ones leading to `root`."""
+        return replace(
+            self,
+            headers=[(name, led_to(root, value)) for name, value in self.headers],
+            chunks=[(pause, led_to(root, data)) for pause, data in self.chunks]
+            if self.creates_asset
+            else self.chunks,
+        )
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Exchange:
@@ -88,7 +99,7 @@ class Exchange:
             request_body=request["body"],
             status=response["status"],
             headers=[(name, value) for name, value in response["headers"]],
-            chunks=[(pause, _bytes(data)) for pause, data in response["chunks"]],
+            chunks=[(pause, bytes_of(data)) for pause, data in response["chunks"]],
             complete=response["complete"],
         )
 
@@ -104,16 +115,14 @@ class RecordingWriter:
 
     def __init__(self, path: Path, upstream: str, redact: Sequence[str] = ()) -> None:
         self._path = path
-        self._redact = [text for text in redact if text]
+        self._redact = tuple(redact)
         head = {"format": FORMAT, "version": VERSION, "upstream": upstream}
         path.write_text(json.dumps(head) + "\n", encoding="utf-8")
 
     def add(self, exchange: Exchange, keys: Sequence[str] = ()) -> None:
         """Write an exchange, without `keys` and what else is redacted."""
-        secret = _secrets_pattern([*keys, *self._redact])
-        line = _cleaned(
-            (_cleaned_chunks(exchange, secret) if secret else exchange).as_json(), secret
-        )
+        redaction = Redaction([*keys, *self._redact])
+        line = redaction.json(_without_secrets(exchange, redaction).as_json())
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
@@ -130,6 +139,10 @@ class Recording:
     path: Path
     exchanges: list[Exchange] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Note the ids of the assets that were created, by the paths of their uploads."""
+        self._asset_ids = dict(filter(None, map(_created_asset, self.exchanges)))
+
     @classmethod
     def read(cls, path: Path) -> Recording:
         """Read a recording.
@@ -138,21 +151,55 @@ class Recording:
             OSError: The file cannot be read.
             ValueError: It is not a recording, or one of another version.
         """
-        lines = iter(path.read_text(encoding="utf-8").splitlines())
+        # Not `splitlines`, which splits at U+2028 and others that may stand inside a line.
+        lines = iter(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"))
         return cls(path, list(_exchanges(path, lines)))
 
     def take(self, request: Exchange) -> Exchange | None:
         """Return and use up the first exchange whose request is the same, None if none is."""
-        for place, exchange in enumerate(self.exchanges):
-            if not differences(exchange, request):
-                return self.exchanges.pop(place)
-        return None
+        found = self._first(request)
+        if found is None and self._follow_upload(request):
+            found = self._first(request)
+        if found is not None:
+            self.exchanges.remove(found)
+        return found
 
     def nearest(self, request: Exchange) -> list[str]:
         """Return how a request differs from the recorded one that is most like it."""
         if not self.exchanges:
             return ["every recorded exchange was used already"]
         return min((differences(exchange, request) for exchange in self.exchanges), key=len)
+
+    def _first(self, request: Exchange) -> Exchange | None:
+        fitting = (item for item in self.exchanges if not differences(item, request))
+        return next(fitting, None)
+
+    def _follow_upload(self, request: Exchange) -> bool:
+        """Let two assets change places where the bytes of one come to the url of the other.
+
+        Of assets that are created at the same time, it shows only then which is which.
+
+        Returns:
+            Whether these bytes were recorded, at another url.
+        """
+        if not is_signed(request.path):
+            return False
+        elsewhere = (
+            item
+            for item in self.exchanges
+            if not differences(replace(item, path=request.path), request)
+        )
+        recorded = next(elsewhere, None)
+        if recorded is None or not {recorded.path, request.path} <= self._asset_ids.keys():
+            return False
+        names = _exchanged(
+            (recorded.path, self._asset_ids[recorded.path]),
+            (request.path, self._asset_ids[request.path]),
+        )
+        self.exchanges[:] = [
+            item if item.creates_asset else _renamed(item, names) for item in self.exchanges
+        ]
+        return True
 
 
 def _exchanges(path: Path, lines: Iterator[str]) -> Iterator[Exchange]:
@@ -166,14 +213,40 @@ def _exchanges(path: Path, lines: Iterator[str]) -> Iterator[Exchange]:
         raise ValueError(f"{path} cannot be replayed: {error}") from error
 
 
-def parsed_body(raw: bytes) -> Any:
-    """Return a request's body as a recording holds it: parsed JSON, or a text."""
-    if not raw:
+def _created_asset(exchange: Exchange) -> tuple[str, str] | None:
+    """Return the path where an asset's bytes go, and its id, if an exchange created one."""
+    if not exchange.creates_asset:
         return None
-    try:
-        return json.loads(raw)
-    except ValueError:
-        return _text(raw)
+    described = parsed_body(b"".join(data for _, data in exchange.chunks))
+    if not isinstance(described, dict) or not {"assetId", "uploadUrl"} <= described.keys():
+        return None
+    return path_at_recorder(str(described["uploadUrl"])), str(described["assetId"])
+
+
+def _exchanged(one: Sequence[str], other: Sequence[str]) -> dict[str, str]:
+    return dict(zip([*one, *other], [*other, *one], strict=True))
+
+
+def _renamed(exchange: Exchange, names: Mapping[str, str]) -> Exchange:
+    """Return an exchange with other names wherever they stand."""
+    pattern = "|".join(rf"{re.escape(name)}(?!\d)" for name in names)
+    text = json.dumps(exchange.as_json())
+    return Exchange.from_json(json.loads(re.sub(pattern, lambda found: names[found[0]], text)))
+
+
+def _without_secrets(exchange: Exchange, redaction: Redaction) -> Exchange:
+    """Return an exchange whose chunks hold no secret, be it that one is cut across them."""
+    whole = b"".join(data for _, data in exchange.chunks)
+    cleaned = redaction.data(whole)
+    if cleaned == whole:
+        return exchange
+    pause = sum(pause for pause, _ in exchange.chunks)
+    length = str(len(cleaned))
+    headers = [
+        (name, length if name.lower() == "content-length" else value)
+        for name, value in exchange.headers
+    ]
+    return replace(exchange, headers=headers, chunks=[(pause, cleaned)])
 
 
 def differences(recorded: Exchange, got: Exchange) -> list[str]:
@@ -187,6 +260,10 @@ def differences(recorded: Exchange, got: Exchange) -> list[str]:
         )
         if one != other and not _was_redacted(one, other)
     ]
+    for name in _COMPARED_HEADERS:
+        one, other = recorded.request_headers.get(name), got.request_headers.get(name)
+        if one != other and not _was_redacted(one, other):
+            found.append(f"header {name}: recorded {one!r}, got {other!r}")
     return [*found, *_different("body", recorded.request_body, got.request_body)]
 
 
@@ -227,67 +304,3 @@ def _was_redacted(recorded: Any, got: Any) -> bool:
 def _short(value: Any, most: int = 100) -> str:
     text = repr(value)
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _text(data: bytes) -> Any:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}
-
-
-def _bytes(value: Any) -> bytes:
-    return base64.b64decode(value["base64"]) if isinstance(value, dict) else value.encode()
-
-
-def _secrets_pattern(secrets: Sequence[str]) -> re.Pattern[str] | None:
-    """Return what finds each text: as it is, and as JSON, urls and base64 have it. None: there are none."""
-    found = ["".join(map(_character_pattern, text)) for text in secrets if text]
-    found += [
-        re.escape(base64.b64encode(text.encode()).decode().rstrip("=")) + "=*"
-        for text in secrets
-        if len(text) >= _SHORTEST_IN_BASE64
-    ]
-    return re.compile("|".join(sorted(found, key=len, reverse=True))) if found else None
-
-
-def _character_pattern(character: str) -> str:
-    """Return what finds a character: as it is, after a backslash, as `%2F` and as `\\u002f`."""
-    percent = "".join(f"%{byte:02x}" for byte in character.encode())
-    utf16 = character.encode("utf-16-be").hex()
-    escaped = "".join(rf"\\u{utf16[place : place + 4]}" for place in range(0, len(utf16), 4))
-    forms = [rf"\\?{re.escape(character)}", f"(?i:{percent})", f"(?i:{escaped})"]
-    if character == " ":
-        forms.append(r"\+")
-    return f"(?:{'|'.join(forms)})"
-
-
-def _cleaned_chunks(exchange: Exchange, secret: re.Pattern[str]) -> Exchange:
-    """Return an exchange whose chunks hold no secret, be it that one is cut across them."""
-    # What is not UTF-8 stays as it is.
-    whole = b"".join(data for _, data in exchange.chunks).decode(errors="surrogateescape")
-    if not secret.search(whole):
-        return exchange
-    cleaned = secret.sub(REDACTED, whole).encode(errors="surrogateescape")
-    pause = sum(pause for pause, _ in exchange.chunks)
-    headers = [item for item in exchange.headers if item[0].lower() != "content-length"]
-    return replace(
-        exchange,
-        chunks=[(pause, cleaned)],
-        headers=[*headers, ("content-length", str(len(cleaned)))],
-    )
-
-
-def _cleaned(value: Any, secret: re.Pattern[str] | None) -> Any:
-    if isinstance(value, str):
-        return secret.sub(REDACTED, value) if secret else value
-    if isinstance(value, dict):
-        return {
-            _cleaned(name, secret): (
-                REDACTED if str(name).lower() in SECRET_HEADERS else _cleaned(item, secret)
-            )
-            for name, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_cleaned(item, secret) for item in value]
-    return value

@@ -309,7 +309,8 @@ class Script:
             listed = "\n".join(f"  {item}" for item in left)
             raise AssertionError(
                 f"{len(left)} scripted step(s) not used up:\n{listed}\n"
-                "No request came for them, or none that fits their `when`."
+                "No request came for them, or none that fits their `when`. Correct `when` or `times`, "
+                "or leave them out."
             )
 
     async def made(self, reply: Reply, request: ChatRequest) -> Reply:

@@ -101,7 +101,7 @@ def test_what_a_call_may_repeat_and_what_belongs_to_the_object_are_all_keywords(
     object_alone = set(BaseNVCF.model_fields) - set(CallSettings.model_fields)
     assert object_alone == {
         "api_key", "base_url", "nvcf_url", "verify", "proxy", "max_connections", "requests_per_minute",
-        "request_limiter", "http_client", "http_async_client", "include_response_headers", "call_keywords",
+        "request_limiter", "http_client", "http_async_client", "call_keywords",
     }  # fmt: skip
 
 

@@ -57,7 +57,9 @@ def test_a_poll_after_a_failed_one_takes_from_the_retry_budget(hand: Any, say: A
     driven = hand(poll_until_done(call, Response(202, {"nvcf-reqid": "req-1"}, received_at=1.0)))
     assert driven.start().failure is None
     lost = APIConnectionError("reset")
-    assert driven.give(lost).failure is lost
+    again = driven.give(lost)
+    assert again.failure is lost
+    assert again.tries == (1, 2)
     assert driven.give(Response(202, {}, received_at=2.0)).failure is None
     assert driven.give(lost).failure is lost
     with pytest.raises(APIConnectionError) as caught:

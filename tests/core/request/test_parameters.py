@@ -226,7 +226,6 @@ DEFAULTS: dict[str, Any] = {
     "frequency_penalty": 0,
     "presence_penalty": 0,
     "response_format": {"type": "text"},
-    "service_tier": "auto",
 }
 
 
@@ -256,7 +255,7 @@ def test_they_are_sent_where_the_field_is_documented(come_to: Any) -> None:
         ("frequency_penalty", 0.1),
         ("presence_penalty", -1),
         ("response_format", {"type": "json_object"}),
-        ("service_tier", "flex"),
+        ("service_tier", "auto"),
     ],
 )
 def test_values_that_only_look_like_the_default_are_sent(

@@ -28,7 +28,8 @@ from nvcf_core.request.past_calls import arguments_text, past_calls
         ([1], '{"INVALID_JSON": "[1]"}'),
         ('"text"', '{"INVALID_JSON": "\\"text\\""}'),
         ('{"a": NaN}', '{"INVALID_JSON": "{\\"a\\": NaN}"}'),
-        (" ", '{"INVALID_JSON": " "}'),
+        *((nothing, "{}") for nothing in (" ", "null", "None", "{}", '""', "[]", [], '"{}"')),
+        ('"{\\"a\\": 1}"', '{"a": 1}'),
     ],
 )
 def test_arguments_are_the_text_of_an_object(value: Any, sent: str) -> None:

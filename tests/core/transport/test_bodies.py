@@ -21,11 +21,10 @@ async def test_a_reply_that_is_longer_than_any(
     ask: Any, adapter: Any, server: Any, say: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(bodies_module, "LONGEST_DOCUMENT", 100)
-    monkeypatch.setattr(bodies_module, "_LONGEST_PROBLEM", 50)
-    server.fail(500, body=b"x" * 1000)
+    server.fail(500, body=b"x" * ((1 << 20) + 1000))
     with pytest.raises(ServerError) as caught:
         await ask(adapter(max_retries=0), [say("hi")])
-    assert len(caught.value.response.body) == 50
+    assert len(caught.value.response.body) == 1 << 20
     server.raw(status=201, chunks=[b"x" * 1000])
     with pytest.raises(InvalidResponseError, match="longer than 100 bytes"):
         await ask(adapter(), [say("hi")])

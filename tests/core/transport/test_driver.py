@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 import uuid
@@ -22,6 +23,7 @@ from nvcf_core.errors import (
     PermissionDeniedError,
     ServerError,
 )
+from nvcf_core.transport import driver
 from nvcf_core.transport.rate_limiter import RateLimiter, shared_rate_limiter
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -74,6 +76,35 @@ async def test_retries(ask: Any, adapter: Any, server: Any, say: Any) -> None:
     server.reply(text="at last")
     assert (await ask(adapter(), [say("hi")])).text == "at last"
     assert len(server.requests) == 3
+
+
+async def test_a_retry_is_logged_without_content(
+    ask: Any, adapter: Any, server: Any, say: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "nvcf")
+    server.fail(503, body="a secret body", retry_after=0)
+    await ask(adapter(), [say("hi")])
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("nvcf", logging.INFO)
+    assert record.getMessage().startswith("ask failed: ServerError (503); retry 1 of 2 in 0.1")
+    assert "secret" not in caplog.text
+    assert server.root not in caplog.text
+
+
+async def test_a_wait_for_the_limit_is_logged_for_those_who_debug(
+    ask: Any, adapter: Any, server: Any, say: Any, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    limiter = RateLimiter(window=0.2)
+    monkeypatch.setattr(driver, "shared_rate_limiter", lambda *_: limiter)
+    caplog.set_level(logging.DEBUG, "nvcf")
+    model = adapter(requests_per_minute=1)
+    await ask(model, [say("hi")])
+    assert not caplog.records
+    await ask(model, [say("hi")])
+    (record,) = caplog.records
+    assert record.levelno == logging.DEBUG
+    assert record.getMessage().startswith("a place under requests_per_minute is free in 0.")
 
 
 async def test_nobody_there(ask: Any, adapter: Any, say: Any) -> None:
