@@ -199,15 +199,16 @@ class SyncLink(_Link):
 class AsyncLink(_Link):
     """The network of one asynchronous connection: connects it, and is its stream then.
 
-    It reads and writes its socket by the loop's `sock_recv` and `sock_sendall`. So it owns the socket, and can close
-    it at any time: while a task is being cancelled, from another thread, after the loop has ended.
+    It reads and writes its socket itself, and the loop only tells it when to. So it owns the socket, and can close it
+    at any time: while a task is being cancelled, from another thread, after the loop has ended.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._tls: ssl.SSLObject | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._at_once = 0
+        self._in_a_row = 0
+        """Reads, one after the other, that took as much as they could: there is more, most likely."""
 
     async def connect(self, host: str, port: int) -> None:
         """Connect to the address of a host that answers first."""
@@ -259,6 +260,9 @@ class AsyncLink(_Link):
         try:
             for piece in _slices(buffer):
                 self.limits.begin("write")
+                piece = self._sent_at_once(piece)
+                if not piece:
+                    continue
                 async with asyncio.timeout(self.limits.left()):
                     if self._tls is None:
                         await self._send(piece)
@@ -269,6 +273,16 @@ class AsyncLink(_Link):
             raise WriteTimeout(str(error)) from error
         except OSError as error:
             raise WriteError(str(error)) from error
+
+    def _sent_at_once(self, data: memoryview) -> memoryview:
+        """Send what the system takes without waiting, which is all of nearly every request; return the rest."""
+        left = self.limits.left()
+        if self._tls is not None or (left is not None and left <= 0):
+            return data
+        try:
+            return data[self._socket.send(data) :]
+        except (BlockingIOError, InterruptedError):
+            return data
 
     async def _read_tls(self, tls: ssl.SSLObject, max_bytes: int) -> bytes:
         while True:
@@ -297,22 +311,63 @@ class AsyncLink(_Link):
         return await asyncio.get_running_loop().sock_recv(self._socket, max_bytes)
 
     async def _receive_in_time(self, max_bytes: int) -> bytes:
-        """Bytes that wait already are taken without a timer, which most of the time would be made for nothing."""
+        """The next bytes. Where a read has not taken all that was there, the rest is taken without waiting for it."""
         left = self.limits.left()
         if left is not None and left <= 0:
             raise TimeoutError
-        if self._at_once == _IN_A_ROW:
-            self._at_once = 0
-            await asyncio.sleep(0)
+        if self._in_a_row:
+            if self._in_a_row == _IN_A_ROW:
+                self._in_a_row = 0
+                await asyncio.sleep(0)
+            try:
+                return self._received(self._socket.recv(max_bytes), max_bytes)
+            except (BlockingIOError, InterruptedError):
+                self._in_a_row = 0
+        while True:
+            if not await self._wait_until_readable(left):
+                async with asyncio.timeout(left):
+                    return self._received(await self._receive(max_bytes), max_bytes)
+            try:
+                return self._received(self._socket.recv(max_bytes), max_bytes)
+            except (BlockingIOError, InterruptedError):
+                continue  # Woken for nothing, which no system rules out.
+
+    def _received(self, data: bytes, most: int) -> bytes:
+        """Note whether there may be more."""
+        self._in_a_row = self._in_a_row + 1 if len(data) == most else 0
+        return data
+
+    async def _wait_until_readable(self, seconds: float | None) -> bool:
+        """Wait until there is something to be read, at a third of what `sock_recv` within `asyncio.timeout` costs.
+
+        Returns:
+            False, at once: this event loop cannot tell. Windows' own cannot.
+
+        Raises:
+            TimeoutError: there was nothing in time.
+        """
+        loop, descriptor = asyncio.get_running_loop(), self._socket.fileno()
+        if descriptor < 0:
+            raise OSError("the connection was closed")
+        waiter: asyncio.Future[bool] = loop.create_future()
         try:
-            data = self._socket.recv(max_bytes)
-        except (BlockingIOError, InterruptedError):
-            self._at_once = 0
-        else:
-            self._at_once += 1
-            return data
-        async with asyncio.timeout(left):
-            return await self._receive(max_bytes)
+            loop.add_reader(descriptor, _wake, waiter, True)
+        except NotImplementedError:
+            return False
+        timer = None if seconds is None else loop.call_later(seconds, _wake, waiter, False)
+        try:
+            if not await waiter:
+                raise TimeoutError
+        finally:
+            loop.remove_reader(descriptor)
+            if timer is not None:
+                timer.cancel()
+        return True
+
+
+def _wake(waiter: asyncio.Future[bool], in_time: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(in_time)
 
 
 def _alternating(addresses: Sequence[_Address]) -> list[_Address]:
