@@ -34,10 +34,10 @@ TESTS = {
     "response/json_body": ["response/test_decoder"],
     "transport/clients": ["transport/test_httpx_client", "transport/test_pools"],
     "transport/driver": ["transport/test_driver", "transport/test_backends", "transport/test_bodies"],
-    "transport/encodings": ["transport/test_httpcore_client", "transport/test_bodies"],
-    "transport/failures": ["transport/test_httpcore_client", "transport/test_httpx_client"],
-    "transport/idle_connections": ["transport/test_httpcore_client"],
-    "transport/network": ["transport/test_httpcore_client"],
+    "transport/encodings": ["transport/test_direct_client", "transport/test_bodies"],
+    "transport/failures": ["transport/test_direct_client", "transport/test_httpx_client"],
+
+    "transport/network": ["transport/test_direct_client"],
 }  # fmt: skip
 """The tests of modules that have no file of the same name below tests/core."""
 
