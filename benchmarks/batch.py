@@ -103,6 +103,7 @@ def processor_seconds() -> float:
 def on_ray(source: Path, folder: Path, actors: int, **keywords: Any) -> Measured:
     """A batch on Ray that runs already, and one of a single row: what starting the workers takes."""
     ray.init(
+        "local",
         num_cpus=2,
         object_store_memory=200 << 20,
         include_dashboard=False,

@@ -63,6 +63,7 @@ class PartWriter:
         self._pending: list[_Row] = []
         self._enough, self._enough_wait = enough, asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
         self._last_write = 0.0
         # One thread for all writes: Arrow's allocator keeps memory for each thread that has used it.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nvcf_batch")
@@ -81,6 +82,15 @@ class PartWriter:
             self._task = asyncio.ensure_future(self._write_pending())
         return row.written
 
+    def check(self) -> None:
+        """Make sure that what is asked now can be written.
+
+        Raises:
+            OSError: something could not be written before.
+        """
+        if self._failure is not None:
+            raise self._failure
+
     async def aclose(self) -> None:
         """Write what has been taken, and end."""
         if self._task is not None:
@@ -97,6 +107,7 @@ class PartWriter:
             try:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._write, rows)
             except Exception as error:  # noqa: BLE001 - it is raised where the rows are waited for
+                self._failure = self._failure or error
                 for row in rows:
                     if not row.written.done():
                         row.written.set_exception(error)

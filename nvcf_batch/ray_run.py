@@ -14,11 +14,12 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray.data
+from ray import cloudpickle
 from ray.data import ActorPoolStrategy
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from nvcf_core.errors import NVCFError
+from nvcf_core.errors import InvalidRequestError, NVCFError
 
 from .background_loop import BackgroundLoop
 from .ledger import Ledger
@@ -161,8 +162,10 @@ def run_on_ray(dataset: Any, job: Job, ledger: RayLedger, actors: int) -> None:
         actors: workers.
 
     Raises:
+        InvalidRequestError: a keyword cannot be sent to workers.
         NVCFError, OSError: what ended a worker.
     """
+    _check_that_it_travels(job)
     calls = -(-job.concurrency // _BLOCK_ROWS) + 2
     with _plain_errors(ledger):
         done = dataset.repartition(target_num_rows_per_block=_BLOCK_ROWS).map_batches(
@@ -180,6 +183,18 @@ def run_on_ray(dataset: Any, job: Job, ledger: RayLedger, actors: int) -> None:
         )
         for _ in done.iter_batches(batch_size=None, batch_format="pyarrow"):
             pass  # The workers have written the rows; what comes back is their number.
+
+
+def _check_that_it_travels(job: Job) -> None:
+    for field, value in (("schema", job.parser), ("settings", job.asker)):
+        try:
+            cloudpickle.dumps(value)
+        except Exception as error:  # Whatever pickling the user's own objects raises.
+            raise InvalidRequestError(
+                f"{field}: it cannot be sent to workers: {error}; define classes and functions at the top level of a "
+                "module, and without what only one process can have, such as locks and connections",
+                field=field,
+            ) from error
 
 
 class _Actor:

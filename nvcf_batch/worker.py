@@ -111,6 +111,7 @@ class Worker:
     async def _row(self, asker: Asker, row: pa.Table, id: bytes) -> None:
         async with self._unwritten:
             async with self._places:
+                self._writer.check()
                 result = await self._result(asker, row)
             await self._writer.add(id, row, result)
 

@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 import nvcf_batch
 from nvcf_batch.output_folder import OutputFolder
@@ -34,7 +36,7 @@ if __name__ == "__main__":
 CONCURRENCY = 8
 
 
-def start(bench: Any, source: Path, **keywords: Any) -> subprocess.Popen[str]:
+def start(bench: Any, source: Path, code: str = RUNNING, **keywords: Any) -> subprocess.Popen[str]:
     """A run in another process."""
     given = {
         "source": str(source),
@@ -47,7 +49,7 @@ def start(bench: Any, source: Path, **keywords: Any) -> subprocess.Popen[str]:
         **keywords,
     }
     return subprocess.Popen(
-        [sys.executable, "-c", RUNNING, json.dumps(given)],
+        [sys.executable, "-c", code, json.dumps(given)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -266,6 +268,57 @@ def test_the_output_may_be_any_url(bench: Any) -> None:
         assert (report.answered, report.skipped) == (answered, 20 - answered)
     ids = [id for _, footer, _ in OutputFolder(url).footers() for id in footer.ids]
     assert len(set(ids)) == 20
+
+
+def test_the_output_may_be_a_url_of_this_machine(bench: Any) -> None:
+    source = bench.source(20)
+    assert bench.run(source, output=f"file://{bench.output}").answered == 20
+    assert bench.run(source).skipped == 20
+
+
+def test_where_files_appear_before_they_are_whole_they_are_renamed(bench: Any) -> None:
+    """As on SFTP or HDFS, whose files are seen while they are written."""
+    seen: list[str] = []
+
+    class Plain(MemoryFileSystem):
+        protocol = "plain"
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+
+        def pipe_file(self, path: str, value: bytes, **more: Any) -> None:
+            seen.append(path.rpartition("/")[2])
+            super().pipe_file(path, value, **more)
+
+    fsspec.register_implementation("plain", Plain, clobber=True)
+    source = bench.source(20)
+    assert bench.run(source, output="plain://out").answered == 20
+    assert bench.run(source, output="plain://out").skipped == 20
+    assert seen
+    assert all(name.startswith(".") and name.endswith(".tmp") for name in seen)
+    names = {path.rpartition("/")[2] for path in Plain.store}
+    assert {name for name in names if name.endswith(".parquet")}
+    assert not {name for name in names if name.startswith(".")}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_a_file_that_may_not_grow_ends_the_run_and_what_was_written_stays(
+    bench: Any, written_ids: Callable[[Path], list[int]]
+) -> None:
+    """The limit of the system on the size of files stands for a disk that is full."""
+    rows = [{"id": number, "text": f"row {number}. " + "x" * 400} for number in range(300)]
+    source = bench.source(rows)
+    limited = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))\n"
+    bench.server.reply(lambda request: f"{request.user!r} is what was said.", times=None)
+    running = start(bench, source, code=limited + RUNNING)
+    _, err = running.communicate(timeout=100)
+    assert running.returncode == 1
+    assert "OSError: [Errno 27]" in err
+    ids = written_ids(bench.output)
+    assert 0 < len(ids) == len(set(ids)) < 300
+    assert not list(bench.output.glob(".*.tmp"))
+    assert len(bench.asked()) <= len(ids) + 2 * CONCURRENCY
+    assert bench.run(source).skipped == len(ids)
+    assert sorted(written_ids(bench.output)) == list(range(300))
 
 
 @pytest.mark.slow
