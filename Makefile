@@ -24,8 +24,12 @@ help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(VENV)/demo.stamp ## both adapters at work, on one screen; the emulator answers where there is no NVIDIA_API_KEY
+demo: $(VENV)/demo.stamp ## both adapters at work, on two screens; the emulator answers where there is no NVIDIA_API_KEY
 	$(BIN)/python examples/quickstart.py
+
+.PHONY: web
+web: $(VENV)/web.stamp ## a page to chat on, at the address that it prints; the emulator answers where there is no NVIDIA_API_KEY
+	$(BIN)/python examples/web/server.py
 
 .PHONY: test
 test: $(VENV)/test.stamp ## the fast tests, on two cores, in about two minutes
@@ -38,7 +42,7 @@ lint: $(VENV)/check.stamp ## style, format, types
 	$(BIN)/mypy
 
 .PHONY: check
-check: $(VENV)/check.stamp lint test-lowest ## all that a change must pass: lint, types, every test, coverage, oldest versions
+check: $(VENV)/check.stamp lint docs test-lowest ## all that a change must pass: lint, types, the site, every test, coverage, oldest versions
 	$(BIN)/pytest -m "not slow and not downstream" -n 2 --dist worksteal --hypothesis-profile full $(COVERED) \
 	  || $(BIN)/pytest $(FAILED_ONCE) $(COVERED) --cov-append
 	$(BIN)/pytest -m slow --hypothesis-profile full || $(BIN)/pytest $(FAILED_ONCE)
@@ -57,9 +61,21 @@ downstream: $(DOWNSTREAM)/made ## agents, guardrails, evaluations and traces of 
 examples: $(VENV)/examples.stamp ## every example, each with exactly what it says it needs
 	$(BIN)/python tests/examples/run_all.py
 
+.PHONY: docs
+docs: $(VENV)/docs.stamp ## the site of docs/, into site/; fails for a link that leads nowhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+.PHONY: docs-serve
+docs-serve: $(VENV)/docs.stamp ## the same on port 8080, made anew when a page changes, until interrupted
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8080
+
+.PHONY: notebooks
+notebooks: $(VENV)/check.stamp ## the notebooks run anew, and written with what they print and plot
+	$(BIN)/python docs/run_notebooks.py
+
 .PHONY: emulator
 emulator: $(VENV)/emulator.stamp ## a stand-in for the service on port 8000, until interrupted
-	$(BIN)/nvcf-emulator --port 8000
+	$(BIN)/nvcf-emulator --port 8000 --script examples/stand_in.yaml
 
 .PHONY: bench
 bench: $(VENV)/check.stamp ## side by side with other clients, into docs/performance.md; takes some minutes
@@ -77,6 +93,13 @@ fuzz: $(VENV)/test.stamp ## ten minutes of bad input for each decoder
 soak: $(VENV)/test.stamp ## ten minutes of load with faults; memory and descriptors must stay flat
 	$(BIN)/python -m tests.soak --minutes 10
 
+.PHONY: batches
+batches: $(VENV)/test.stamp ## batches with faults, killed over and over; no row may be lost or asked for twice; some 20 minutes
+	$(BIN)/python -m tests.batch.trials.faults
+	$(BIN)/python -m tests.batch.trials.kills
+	$(BIN)/python -m tests.batch.trials.kills --key id
+	$(BIN)/python -m tests.batch.trials.kills --key id --ray --kills 8
+
 .PHONY: dist
 dist: $(VENV)/dist.stamp ## both distributions, their metadata checked, the wheel installed into an empty environment
 	rm -rf dist
@@ -90,16 +113,18 @@ release: ## all checks, both distributions, and a tag: see RELEASING.md
 
 .PHONY: clean
 clean: ## remove all that was made, .venv included
-	rm -rf $(VENV) $(LOWEST) $(DOWNSTREAM) build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(LOWEST) $(DOWNSTREAM) build dist site htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is installed for what. A stamp says that it was, and stands until pyproject.toml changes.
 
-demo_needs := --editable '.[all]' rich
+demo_needs := --no-compile --editable '.[all]' rich
 test_needs := --editable '.[test]'
 examples_needs := uv
 dist_needs := build twine uv
-check_needs := --editable '.[test,peers]'
+docs_needs := --editable '.[docs]'
+web_needs := --editable '.[langchain,emulator]' fastapi uvicorn
+check_needs := --editable '.[test,peers,notebooks,browser,docs]'
 emulator_needs := --editable '.[emulator]'
 
 $(VENV)/%.stamp: pyproject.toml $(VENV)/made

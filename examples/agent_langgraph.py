@@ -34,7 +34,7 @@ def exchange(amount: float, currency: Literal["USD", "JPY", "CHF"]) -> float:
 if __name__ == "__main__":
     with connection() as service:
         agent = create_agent(
-            ChatNVCF(model="moonshotai/kimi-k2.6", **service),
+            ChatNVCF(model="nvidia/nemotron-3-super-120b-a12b", **service),
             tools=[monthly_payment, exchange],
             checkpointer=InMemorySaver(),
         )

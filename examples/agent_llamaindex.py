@@ -29,7 +29,7 @@ def reverse_letters(text: str) -> str:
 
 
 async def main(service: dict[str, Any]) -> None:
-    llm = NVCF(model="moonshotai/kimi-k2.6", **service)
+    llm = NVCF(model="nvidia/nemotron-3-super-120b-a12b", **service)
     agent = FunctionAgent(llm=llm, tools=[count_words, reverse_letters])
     memory = ChatMemoryBuffer.from_defaults(llm=llm)
     for question in QUESTIONS:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
 
-MODEL = "moonshotai/kimi-k2.6"
+MODEL = "nvidia/nemotron-3-super-120b-a12b"
 STOCK = {"lamp": 4, "desk": 0}
 MAILS = ("Do you have a lamp? Anna", "I need two of the desk. Ben")
 
@@ -56,7 +56,7 @@ if __name__ == "__main__":
         for name, keyword in (("NVIDIA_BASE_URL", "base_url"), ("NVCF_URL", "nvcf_url")):
             if keyword in service:
                 os.environ[name] = service[keyword]
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         mails = ray.data.from_items([{"mail": mail} for mail in MAILS])
         clerks = ray.data.ActorPoolStrategy(size=1)
         answered = mails.map(Clerk, compute=clerks, num_cpus=1)  # type: ignore[arg-type]  # Ray takes classes, too.

@@ -46,6 +46,6 @@ def question(image: Path) -> HumanMessage:
 if __name__ == "__main__":
     image = Path(sys.argv[1]) if len(sys.argv) > 1 else RECEIPT
     with connection() as service:
-        model = ChatNVCF(model="moonshotai/kimi-k2.6", **service)
+        model = ChatNVCF(model="nvidia/nemotron-3-nano-omni-30b-a3b-reasoning", **service)
         receipt = model.with_structured_output(Receipt).invoke([question(image)])
         print(receipt.model_dump_json(indent=2))

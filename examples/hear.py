@@ -16,7 +16,7 @@ from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
 
 SPOKEN = Path(__file__).parent / "media"
-MODEL = "google/gemma-3n-e2b-it"
+MODEL = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
 QUESTION = "Write down what is said."
 
 

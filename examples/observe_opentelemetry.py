@@ -63,7 +63,8 @@ if __name__ == "__main__":
 
     with connection() as service:
         agent = create_agent(
-            ChatNVCF(model="moonshotai/kimi-k2.6", streaming=True, **service), [order_status]
+            ChatNVCF(model="nvidia/nemotron-3-super-120b-a12b", streaming=True, **service),
+            [order_status],
         )
         with trace.get_tracer("shop").start_as_current_span("answer a customer"):
             question = HumanMessage("Where is order 7?")

@@ -45,7 +45,7 @@ class BM25Retriever(BaseRetriever):
 def pages() -> list[Document]:
     return [
         Document(text=path.read_text(encoding="utf-8"), metadata={"page": path.name})
-        for path in sorted(PAGES.glob("*.md"))
+        for path in sorted(PAGES.rglob("*.md"))
     ]
 
 
@@ -53,7 +53,7 @@ if __name__ == "__main__":
     with connection() as service:
         engine = RetrieverQueryEngine.from_args(
             BM25Retriever(MarkdownNodeParser().get_nodes_from_documents(pages())),
-            llm=NVCF(model="moonshotai/kimi-k2.6", **service),
+            llm=NVCF(model="nvidia/nemotron-3-super-120b-a12b", **service),
             streaming=True,
         )
         question = " ".join(sys.argv[1:]) or QUESTION

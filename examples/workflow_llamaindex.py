@@ -29,7 +29,7 @@ def read_notes(subject: Literal["winds", "tides"]) -> str:
 
 
 async def main(service: dict[str, Any]) -> None:
-    llm = NVCF(model="moonshotai/kimi-k2.6", **service)
+    llm = NVCF(model="nvidia/nemotron-3-super-120b-a12b", **service)
     reader = FunctionAgent(
         name="Reader",
         description="Reads notes.",

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from nvcf_core.messages import Chunk, ToolCall
 from nvcf_core.response.accumulator import Accumulator
-from nvcf_core.response.json_text import find_answer, partial_answer
+from nvcf_core.response.json_text import find_answer, find_value, partial_answer
 from nvcf_core.response.tool_arguments import shorten
 
 from .errors import RefusalError
@@ -86,7 +86,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     def _found(self, message: BaseMessage) -> Iterator[dict[str, Any]]:
         if self.tool is None and self.value_only:
-            yield from map(_with_value, find_answer(message.text))
+            yield from map(_with_value, find_value(str(message.text)))
         elif self.tool is None:
             yield from find_answer(message.text, objects_only=True)
         elif isinstance(message, AIMessage):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from langchain_core.language_models import ModelProfile
 
 from nvcf_core.models.spec import ModelSpec
+from nvcf_core.request.structured import structured_method
 
 
 def profile_of(spec: ModelSpec) -> ModelProfile | None:
@@ -33,7 +34,8 @@ def profile_of(spec: ModelSpec) -> ModelProfile | None:
         tool_calling=spec.supports_tools,
         tool_choice=spec.documents("tool_choice"),
         tool_call_streaming=spec.supports_tools,
-        structured_output=spec.documents("response_format"),
+        # Agents ask those that say no by a tool. Without tools, a bound format goes into the prompt.
+        structured_output=structured_method(spec) != "tool",
         temperature=spec.documents("temperature"),
     )
     if spec.max_output_tokens is not None:

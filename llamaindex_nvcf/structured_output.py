@@ -22,7 +22,7 @@ from nvcf_core.request.structured import (
     value_model,
     with_given,
 )
-from nvcf_core.response.json_text import find_answer, partial_answer
+from nvcf_core.response.json_text import find_answer, find_value, partial_answer
 from nvcf_core.response.tool_arguments import cut_reason, shorten
 
 from .tools import in_own_words, specifications
@@ -132,7 +132,7 @@ class StructuredRequest(Generic[Model]):
             raise self._unusable(response, "it calls a tool instead")
         text = self.text_in(response.message)
         problem: Exception | None = None
-        for candidate in find_answer(text):
+        for candidate in (find_value if self._value_only else find_answer)(text):
             try:
                 found: Model = self.parsed(candidate)
                 return found

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -157,7 +158,7 @@ class _Permits:
 
         self._per_minute = per_minute
         self._window = SlidingWindow(window)
-        self._turn = asyncio.Lock()
+        self._turn, self._changed = asyncio.Lock(), asyncio.Event()
         self._folder = None if state is None else OutputFolder(state)
         stored = None if self._folder is None else self._folder.read_text(STATE_FILE)
         if stored is not None:
@@ -174,11 +175,14 @@ class _Permits:
                 if granted:
                     await self._note()
                     return granted, self._window.share < 1
-                await asyncio.sleep(wait)
+                self._changed.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), wait)
 
     async def feedback(self, status: int, retry_after: float | None) -> None:
         """Take a response into account."""
         self._window.feedback(time.time(), status, retry_after)
+        self._changed.set()
 
     async def _note(self) -> None:
         if self._folder is not None:

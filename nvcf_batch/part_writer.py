@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
@@ -62,7 +63,10 @@ class PartWriter:
         self._pending: list[_Row] = []
         self._enough, self._enough_wait = enough, asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
         self._last_write = 0.0
+        # One thread for all writes: Arrow's allocator keeps memory for each thread that has used it.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="nvcf_batch")
         self._name = ""
         self._rows: pa.Table = schema.empty_table()
         self._ids: list[bytes] = []
@@ -78,10 +82,20 @@ class PartWriter:
             self._task = asyncio.ensure_future(self._write_pending())
         return row.written
 
-    async def flush(self) -> None:
-        """Write what has been taken."""
+    def check(self) -> None:
+        """Make sure that what is asked now can be written.
+
+        Raises:
+            OSError: something could not be written before.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+    async def aclose(self) -> None:
+        """Write what has been taken, and end."""
         if self._task is not None:
             await asyncio.shield(self._task)
+        self._thread.shutdown(wait=False)
 
     async def _write_pending(self) -> None:
         while self._pending:
@@ -91,8 +105,9 @@ class PartWriter:
             self._enough_wait.clear()
             rows, self._pending = self._pending[:_PART_ROWS], self._pending[_PART_ROWS:]
             try:
-                await asyncio.to_thread(self._write, rows)
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._write, rows)
             except Exception as error:  # noqa: BLE001 - it is raised where the rows are waited for
+                self._failure = self._failure or error
                 for row in rows:
                     if not row.written.done():
                         row.written.set_exception(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -13,11 +14,12 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray.data
+from ray import cloudpickle
 from ray.data import ActorPoolStrategy
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from nvcf_core.errors import NVCFError
+from nvcf_core.errors import InvalidRequestError, NVCFError
 
 from .background_loop import BackgroundLoop
 from .ledger import Ledger
@@ -29,8 +31,11 @@ __all__ = ["RayLedger", "dataset_schema", "ray_running", "run_on_ray", "suited_c
 _BLOCK_ROWS = 64
 """Rows that go to an actor at once. Few, so that all actors have some, and images do not fill the memory."""
 
+_QUEUED = 4
+"""Batches that wait at an actor besides those that it asks, so that it does not wait for the driver."""
+
 _ACTOR_CPUS = 0
-"""A worker mostly waits for the network. Reading the source needs the processors."""
+"""A worker mostly waits for the network. Reading the source needs a processor, of which a node may have only one."""
 
 _OPTIONS = {
     "enable_progress_bars": False,
@@ -99,16 +104,41 @@ def ray_running(address: str | None) -> Iterator[None]:
         yield
         return
     dashboard = None if address else False  # None: that of the cluster.
-    ray.init(
-        address=address or "local",
-        include_dashboard=dashboard,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    try:
+        with _interrupts_held():
+            ray.init(
+                address=address or "local",
+                include_dashboard=dashboard,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        yield
+    finally:
+        with _interrupts_held():
+            ray.shutdown()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait while Ray starts or ends, which would leave processes behind. A second one does not wait."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield  # Nothing of Python's would be interrupted here.
+        return
+    held = False
+
+    def hold(*_: object) -> None:
+        nonlocal held
+        held = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, hold)
     try:
         yield
     finally:
-        ray.shutdown()
+        signal.signal(signal.SIGINT, before)
+    if held:
+        signal.raise_signal(signal.SIGINT)
 
 
 def dataset_schema(dataset: Any) -> pa.Schema:
@@ -132,8 +162,10 @@ def run_on_ray(dataset: Any, job: Job, ledger: RayLedger, actors: int) -> None:
         actors: workers.
 
     Raises:
+        InvalidRequestError: a keyword cannot be sent to workers.
         NVCFError, OSError: what ended a worker.
     """
+    _check_that_it_travels(job)
     calls = -(-job.concurrency // _BLOCK_ROWS) + 2
     with _plain_errors(ledger):
         done = dataset.repartition(target_num_rows_per_block=_BLOCK_ROWS).map_batches(
@@ -142,7 +174,7 @@ def run_on_ray(dataset: Any, job: Job, ledger: RayLedger, actors: int) -> None:
             batch_format="pyarrow",
             compute=ActorPoolStrategy(
                 size=actors,
-                max_tasks_in_flight_per_actor=calls,
+                max_tasks_in_flight_per_actor=calls + _QUEUED,
                 max_concurrent_calls_per_actor=calls,
                 enable_true_multi_threading=True,
             ),
@@ -151,6 +183,18 @@ def run_on_ray(dataset: Any, job: Job, ledger: RayLedger, actors: int) -> None:
         )
         for _ in done.iter_batches(batch_size=None, batch_format="pyarrow"):
             pass  # The workers have written the rows; what comes back is their number.
+
+
+def _check_that_it_travels(job: Job) -> None:
+    for field, value in (("schema", job.parser), ("settings", job.asker)):
+        try:
+            cloudpickle.dumps(value)
+        except Exception as error:  # Whatever pickling the user's own objects raises.
+            raise InvalidRequestError(
+                f"{field}: it cannot be sent to workers: {error}; define classes and functions at the top level of a "
+                "module, and without what only one process can have, such as locks and connections",
+                field=field,
+            ) from error
 
 
 class _Actor:

@@ -82,7 +82,8 @@ def run(
 
     Raises:
         InvalidRequestError: a column does not exist, or a keyword is not usable, or there is no API key where one is
-            needed, or another run is writing to `output`. Nothing was asked.
+            needed, or another run is writing to `output`. Nothing was asked. Or a row's key is null, which shows when
+            its turn comes: what was answered before is written.
         FileNotFoundError: there is no source.
         OSError: the output cannot be written. What was written before stays.
     """

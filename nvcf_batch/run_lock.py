@@ -69,7 +69,8 @@ def check_shared(folder: OutputFolder, run: str) -> None:
     """
     if folder.read_text(_RUN_FILE) is None:
         raise InvalidRequestError(
-            f"output: {folder.url} is not the same folder for a worker as for the driver; choose storage that all nodes share",
+            f"output: {folder.url} is not the same folder for a worker as for the driver; "
+            "choose storage that all nodes share",
             field="output",
         )
     check_still_ours(folder, run)

@@ -83,7 +83,7 @@ class Worker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._writer.flush()
+        await self._writer.aclose()
         await self._asker.aclose()
 
     async def process(self, token: str, table: pa.Table) -> None:
@@ -111,6 +111,7 @@ class Worker:
     async def _row(self, asker: Asker, row: pa.Table, id: bytes) -> None:
         async with self._unwritten:
             async with self._places:
+                self._writer.check()
                 result = await self._result(asker, row)
             await self._writer.add(id, row, result)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from .errors import (
     APIConnectionError,
+    APITimeoutError,
     InvalidResponseError,
     NVCFError,
     StreamInterruptedError,
@@ -18,6 +19,7 @@ from .exchange import Flow, Response
 from .messages import Chunk
 from .observers import observe
 from .protocol.chat_request import ChatRequest
+from .protocol.polling import polled_too_long
 from .protocol.retry import Retries
 from .response.decoder import Decoder, decoder_for
 from .response.json_body import LONGEST_ANSWER
@@ -25,6 +27,7 @@ from .response.options import DecodeOptions, options_for
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
 from .transport.bodies import pause_too_long
 from .transport.driver import Conversation, OpenResponse
+from .transport.redaction import clear_locals
 
 __all__ = ["AnswerStream", "AsyncAnswerStream", "decode_options"]
 
@@ -46,17 +49,26 @@ def decode_options(call: ChatRequest) -> DecodeOptions:
 
 
 class _AnswerReader:
-    """What reading an answer has in common, sync and async."""
+    """What reading an answer has in common, sync and async.
+
+    Args:
+        call: what was asked.
+        response: the head of the answer.
+        arriving: its body. None: it is in the response.
+        whole: whether the answer is handed out when it is whole, and not in pieces.
+    """
 
     def __init__(
-        self, call: ChatRequest, response: Response, arriving: OpenResponse | None
+        self, call: ChatRequest, response: Response, arriving: OpenResponse | None, whole: bool
     ) -> None:
         self.call, self.response = call, response
-        self._arriving = arriving
+        self._arriving, self._whole = arriving, whole
         self._length = 0
-        self._finishing = self._looked = False
+        self._begun = self._finishing = self._looked = False
         self.decoder: Decoder = decoder_for(response, decode_options(call))
         self._heard = time.monotonic()
+        if not whole:
+            self._expect_pieces()
 
     def feed(self, data: bytes) -> list[Chunk]:
         """Decode, within bounds of bytes, and of the time in which nothing comes that is part of the answer.
@@ -65,6 +77,8 @@ class _AnswerReader:
             InvalidResponseError: the answer is longer than any may be.
             StreamInterruptedError: for too long there were only comments.
         """
+        if not self._length:
+            self._begin()
         self._length += len(data)
         if self._length > LONGEST_ANSWER:
             raise InvalidResponseError(
@@ -74,22 +88,47 @@ class _AnswerReader:
             )
         decoder = self.decoder
         chunks = decoder.feed(data)
-        if self._is_answer(chunks, data):
+        if chunks:
+            self._begun = True
+            self._heard = time.monotonic()
+        else:
+            self._without_a_chunk(data)
+        if decoder.done:
+            self._finish()
+        return chunks
+
+    def _begin(self) -> None:
+        """Take note of the first bytes. More of a whole answer has to come as soon as a chunk of a stream would."""
+        if self._arriving is not None and (self._whole or self.decoder.at_end):
+            self._expect_pieces()
+            self._arriving.limits.shorten()
+
+    def _expect_pieces(self) -> None:
+        if self._arriving is not None:
+            pause = self.call.options.chunk_timeout
+            self._arriving.limits.piece_by_piece(pause, "stream_chunk_timeout")
+
+    def _without_a_chunk(self, data: bytes) -> None:
+        """Take what completes no piece of the answer: part of one, a comment, or white space around a JSON text."""
+        if self._arriving is not None and not self._is_sign_of_life(data):
+            self._arriving.limits.go_on()
+        if self.decoder.at_end and not data.isspace():
+            self._looked = False
             self._heard = time.monotonic()
         elif self._is_whole():
             self._finish()
         else:
             self._check_silence()
-        if decoder.done:
-            self._finish()
-        return chunks
 
-    def _is_answer(self, chunks: list[Chunk], data: bytes) -> bool:
-        """Whether what came is part of the answer: not a comment, nor white space around a JSON text."""
-        if self.decoder.at_end and not data.isspace():
-            self._looked = False
-            return True
-        return bool(chunks)
+    def _is_sign_of_life(self, data: bytes) -> bool:
+        """Whether the wait for the next piece begins anew. Who waits for a whole answer is kept by events alone, and
+        until the answer begins the time for the response runs, whatever comes."""
+        if not self._begun or self.decoder.at_end:
+            return False
+        lines = data.splitlines(keepends=True)
+        if self._whole:
+            return any(line[:5] == b"data:" and line[5:].strip() for line in lines)
+        return any(line[-1:] in (b"\n", b"\r") for line in lines)
 
     def _is_whole(self) -> bool:
         """Whether the answer is whole although its body has not ended. A JSON text is parsed for that: once."""
@@ -131,7 +170,19 @@ class _AnswerReader:
 
     def broken(self, error: APIConnectionError) -> NVCFError | None:
         """What a broken connection means: nothing, if the answer is whole already."""
-        return None if self.decoder.can_end or self.decoder.done else self.interrupted(error)
+        if self.decoder.can_end or self.decoder.done:
+            return None
+        if isinstance(error, APITimeoutError) and self._is_polled():
+            return polled_too_long(self.call, self.response.headers.get("nvcf-reqid"))
+        return self.interrupted(error)
+
+    def _is_polled(self) -> bool:
+        """Whether the time of the polls is running still, and not that of all of the call."""
+        arriving = self._arriving
+        if arriving is None or not arriving.polled or self._begun:
+            return False
+        deadline = arriving.limits.deadline
+        return deadline is None or time.monotonic() < deadline
 
     def interrupted(self, error: APIConnectionError) -> NVCFError:
         """The answer ended halfway."""
@@ -167,7 +218,7 @@ class _Attempts:
 
     def reader(self, conversation: Conversation, response: Response) -> _AnswerReader:
         """What reads the answer of a try."""
-        self._reader = _AnswerReader(self.call, response, conversation.answer)
+        self._reader = _AnswerReader(self.call, response, conversation.answer, self._whole)
         self.observation.reading(self._reader.decoder.snapshot)
         return self._reader
 
@@ -184,6 +235,7 @@ class _Attempts:
             NVCFError: the call's time is over.
         """
         conversation.redact(error)
+        clear_locals(error)
         if handed_out and not self._whole:
             return False
         if conversation.is_over():

@@ -186,13 +186,13 @@ class BaseNVCF(Settings):
 
     def _own_options(self) -> RequestOptions:
         """The options of what is the object's own business, such as its assets."""
-        return request_options(self, self, self._endpoints().roots, stream=False)
+        return request_options(self, self, self._endpoints().roots)
 
     def _listing(self) -> tuple[Flow[list[str]], RequestOptions]:
         # Every hosted model is listed at one host, also those that are asked at another.
         hosted = ModelSpec(id=self.model).base_url
         base_url = Endpoints.resolve(self.base_url, self.nvcf_url, hosted).base_url
-        options = request_options(self, self, (base_url,), stream=False)
+        options = request_options(self, self, (base_url,))
         return list_models(base_url, RetryPolicy(max_retries=self.max_retries)), options
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:

@@ -43,6 +43,8 @@ class Media:
     """OpenAI's `detail` of an `image_url`, which none of the five models documents."""
     index: int | None = field(default=None, compare=False, repr=False)
     """The place of its message in the caller's own list, for errors: messages are joined and moved."""
+    returned: bool = field(default=False, compare=False, repr=False)
+    """Whether a tool returned it: then it never ends the conversation, and is described where it cannot be sent."""
 
     @property
     def place(self) -> str:

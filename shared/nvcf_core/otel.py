@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from .observation import UNOBSERVED, Observation
 from .observers import set_observer
 from .protocol.chat_request import ChatRequest
 from .transport.redaction import redact_text
-from .wire import dump_json, parse_json
+from .wire import parse_json
 
 try:
     from opentelemetry import context, metrics, trace
@@ -247,7 +248,8 @@ class _CallSpan(Observation):
         }
         for name, value in said.items():
             if value:
-                text = dump_json(value).decode()
+                # Not as for the service: whatever a model wrote, such as NaN among arguments, can be shown.
+                text = json.dumps(value, ensure_ascii=False, default=str)
                 self._span.set_attribute(name, self._without_key(text))
 
     def _without_key(self, text: str) -> str:
@@ -287,8 +289,9 @@ def _request(call: ChatRequest) -> dict[str, _Attribute]:
     }
     found["gen_ai.request.stream"] = call.stream
     stop = fields.get("stop") or call.stops
-    if stop:
-        found["gen_ai.request.stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
+    if isinstance(stop, (str, list, tuple)) and stop:
+        sequences = [stop] if isinstance(stop, str) else stop
+        found["gen_ai.request.stop_sequences"] = [str(one) for one in sequences]
     if fields.get("response_format"):
         found["gen_ai.output.type"] = "json"
     return found

@@ -90,7 +90,7 @@ def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) 
     return CallContext(
         validator=Validator(spec, call.validation, settings.warn),
         endpoints=endpoints,
-        options=request_options(settings, call, endpoints.roots, stream=streaming),
+        options=request_options(settings, call, endpoints.roots),
         settings=call,
         extra=extra,
         stream=streaming,

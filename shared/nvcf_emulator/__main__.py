@@ -15,7 +15,6 @@ from typing import TextIO
 from nvcf_emulator.endpoints.control import received_as_json
 from nvcf_emulator.endpoints.recorder import Recorder
 from nvcf_emulator.endpoints.replayer import Replayer
-from nvcf_emulator.script.script_file import load_script
 from nvcf_emulator.server import Emulator
 from nvcf_emulator.state import API_KEY, Received
 
@@ -60,7 +59,7 @@ def _server(options: argparse.Namespace, stack: ExitStack) -> Emulator | Recorde
     server.shape = options.shape
     server.requests_per_minute = options.requests_per_minute
     if options.script:
-        load_script(server.script, options.script)
+        server.load_script(options.script)
     if options.log:
         log = sys.stdout if str(options.log) == "-" else stack.enter_context(options.log.open("a"))
         server.state.on_request = _logging_to(log)

@@ -72,4 +72,5 @@ def build(state: State, hash_uploads: bool) -> ASGIApp:
     ]
     nothing = not_found(state)
     app = Starlette(routes=routes, exception_handlers={404: nothing, 405: nothing})
-    return until_the_client_leaves(app)
+    # What cannot be sent as it was scripted fails the test, too.
+    return until_the_client_leaves(app, state.script.queue.fail_test)

@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 _SERVER = pytest.StashKey[Any]()
-_CALLED = pytest.StashKey[bool]()
+_PASSED = pytest.StashKey[bool]()
 
 
 class _Fixtures:
@@ -60,16 +60,16 @@ class _Fixtures:
         given = {"strict": True, "api_key": own_key, **(marker.kwargs if marker else {})}
         functions, keys = given.pop("functions", {}), given.pop("keys", ())
         server = stash[_SERVER] = Emulator(**given).start()
-        stash[_CALLED] = False
+        stash[_PASSED] = False
         for function_id, model in dict(functions).items():
             server.add_function(function_id, model)
         for key in keys:
             server.add_key(key)
         yield server
         server.stop()
-        # What happened since: while other fixtures ended. A test that was skipped, or never ran
-        # since another fixture failed, owes nothing.
-        if stash[_CALLED]:
+        # What happened since: while other fixtures ended. A test that failed has said enough, and
+        # one that was skipped, or never ran since another fixture failed, owes nothing.
+        if stash[_PASSED]:
             server.check()
 
     @pytest.fixture
@@ -84,5 +84,5 @@ class _Fixtures:
 def _check(item: pytest.Item, error: BaseException | None = None) -> None:
     __tracebackhide__ = True
     if _SERVER in item.stash:
-        item.stash[_CALLED] = True
         item.stash[_SERVER].check(error)
+        item.stash[_PASSED] = error is None

@@ -15,6 +15,7 @@ from nvcf_emulator.http.background_server import BackgroundServer
 from nvcf_emulator.media.assets import AssetState
 from nvcf_emulator.script.chat_request import ChatRequest
 from nvcf_emulator.script.script import Script
+from nvcf_emulator.script.script_file import load_script
 from nvcf_emulator.script.step_queue import Pending
 from nvcf_emulator.state import API_KEY, Received, State
 
@@ -217,6 +218,19 @@ class Emulator:
             options: `pauses`, `port`, `host`; see `Replayer`.
         """
         return Replayer(path, **options)
+
+    def load_script(self, path: str | Path) -> None:
+        """Script what a YAML file says; see `nvcf-emulator --script`.
+
+        Args:
+            path: A list of dicts: one with `status` has the keywords of `fail`, any other those
+                of `reply`.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is not such a list; names the entry.
+        """
+        load_script(self.script, Path(path))
 
     def reset(self) -> None:
         """Make it as new: forget everything a test did to it, and drop every connection."""

@@ -50,8 +50,11 @@ class Bench:
     def run(self, source: Any, **keywords: Any) -> nvcf_batch.Report:
         """A run in this process, unless told otherwise."""
         settings = {**self.settings, **keywords.pop("settings", {})}
-        given = {"model": KIMI, "prompt": "text", "local": True, "progress": False, **keywords}
-        return nvcf_batch.run(source, output=self.output, settings=settings, **given)
+        given = {
+            "model": KIMI, "prompt": "text", "output": self.output, "local": True, "progress": False,
+            **keywords,
+        }  # fmt: skip
+        return nvcf_batch.run(source, settings=settings, **given)
 
     def rows(self) -> list[dict[str, Any]]:
         """The output, by id where there is one."""

@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,10 +19,14 @@ from typing import Any
 import pytest
 import ray
 import ray.data
+from pydantic import BaseModel
 
 import nvcf_batch
+from langchain_nvcf import ChatNVCF
+from llamaindex_nvcf import NVCF
 from nvcf_batch.asker import AskerConfig
 from nvcf_batch.cluster_limiter import STATE_FILE
+from nvcf_cli import samples
 from nvcf_core import RequestLimiter
 from nvcf_core.errors import InvalidRequestError
 
@@ -35,20 +40,32 @@ pytestmark = [
 
 MB = 1 << 20
 
+
+class City(BaseModel):
+    name: str
+    people: int | None
+
+
 DRIVER = """
 import json, sys
 import ray
 import nvcf_batch
 
 if __name__ == "__main__":
-    ray.init(num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
     print(nvcf_batch.run(**json.loads(sys.argv[1]), progress=False), flush=True)
 """
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, object_store_memory=100 * MB, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        "local",
+        num_cpus=2,
+        object_store_memory=100 * MB,
+        include_dashboard=False,
+        log_to_driver=False,
+    )
     yield
     ray.shutdown()
 
@@ -91,7 +108,8 @@ def test_a_dataset_with_a_key_and_a_limit(cluster: None, bench: Any) -> None:
 def test_errors_that_end_a_run_come_as_they_are(cluster: None, bench: Any) -> None:
     with pytest.raises(InvalidRequestError, match="'txt'"):
         bench.run(bench.source(3), local=False, prompt="{txt}")
-    rows = [{"id": None, "text": "x"}, {"id": 1, "text": "y"}]
+    # Both without a key: lines are read in parts, and the other might have been asked before.
+    rows = [{"id": None, "text": "x"}, {"id": None, "text": "y"}]
     with pytest.raises(InvalidRequestError, match="null"):
         bench.run(bench.source(rows), local=False, key="id")
     rows = [{"id": n, "text": f"row {n}."} for n in range(3)]
@@ -99,6 +117,45 @@ def test_errors_that_end_a_run_come_as_they_are(cluster: None, bench: Any) -> No
     with pytest.raises(InvalidRequestError, match="NVIDIA_API_KEY"):
         bench.run(bench.source(rows), local=False, settings=settings)
     assert not bench.server.requests
+
+
+def test_an_output_that_cannot_be_written_any_more_ends_the_run(
+    cluster: None, bench: Any, written_ids: Callable[[Path], list[int]]
+) -> None:
+    bench.server.reply("Well.", delay=0.05, times=None)
+
+    def spoil() -> None:
+        bench.server.wait_until(lambda: list(bench.output.glob("*.parquet")), 120)
+        bench.output.rename(bench.folder / "before")
+        bench.output.write_text("a file in its place")
+
+    spoiling = threading.Thread(target=spoil)
+    spoiling.start()
+    with pytest.raises(OSError, match=str(bench.output)):
+        bench.run(bench.source(2_000), local=False, concurrency=8)
+    spoiling.join()
+    written = written_ids(bench.folder / "before")
+    assert len(written) == len(set(written)) >= len(bench.server.chats) - 2 * 8
+
+
+def test_an_output_that_workers_do_not_share_with_the_driver_is_refused(
+    cluster: None, bench: Any
+) -> None:
+    with pytest.raises(InvalidRequestError, match="all nodes share"):
+        bench.run(bench.source(3), local=False, output=f"memory://batch-{os.getpid()}/out")
+    assert not bench.server.requests
+
+
+def test_a_block_may_take_longer_than_ray_gives_it(
+    cluster: None, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ray.data.DataContext.get_current()
+    monkeypatch.setattr(context, "execution_no_progress_timeout_s", 1)
+    dataset = ray.data.from_items([{"id": n, "text": f"row {n}."} for n in range(4)])
+    bench.server.reply("Late.", delay=4.0, times=None)
+    assert bench.run(dataset, local=False).answered == 4
+    assert dataset.context.execution_no_progress_timeout_s == 1, "the dataset is its owner's"
+    assert dataset.context.enable_progress_bars == context.enable_progress_bars
 
 
 @pytest.mark.parametrize("key", [None, "id"])
@@ -169,6 +226,69 @@ def test_a_text_key_shows_in_nothing_that_travels_but_its_own_field(bench: Any) 
     assert config.make().api_key.get_secret_value() == key
 
 
+@pytest.mark.parametrize("model", [ChatNVCF, NVCF])
+def test_models_travel_to_workers_and_read_the_key_there(
+    cluster: None, bench: Any, model: Any
+) -> None:
+    made = model(model="moonshotai/kimi-k2.6", **bench.settings)
+    assert bench.server.api_key not in pickle.dumps(made).decode(errors="replace")
+
+    @ray.remote(num_cpus=0)
+    def ask(travelled: Any) -> str:
+        if isinstance(travelled, ChatNVCF):
+            return str(travelled.invoke("row 1.").text)
+        return str(travelled.complete("row 1."))
+
+    bench.server.reply("Well.", times=1)
+    there = {"env_vars": {"NVIDIA_API_KEY": bench.server.api_key}}
+    assert ray.get(ask.options(runtime_env=there).remote(made)) == "Well."
+    with pytest.raises(ray.exceptions.RayTaskError, match="NVIDIA_API_KEY"):
+        ray.get(ask.remote(made))
+    with_key, without = bench.server.chats
+    assert with_key.headers["authorization"] == f"Bearer {bench.server.api_key}"
+    assert "authorization" not in without.headers
+
+
+def test_messages_media_and_objects_on_ray(cluster: None, bench: Any) -> None:
+    def answer(request: Any) -> Any:
+        city = {"name": request.user, "people": None}
+        return {"text": json.dumps(city), "reasoning": "It is a city."}
+
+    bench.server.reply(answer, times=None)
+    rows = [
+        {"id": n, "talk": [{"role": "system", "content": "Be brief."}], "text": f"row {n}.", "image": samples.IMAGE}
+        for n in range(3)
+    ]  # fmt: skip
+    report = bench.run(
+        ray.data.from_items(rows), local=False, model="nvidia/nemotron-3-nano-omni-30b-a3b-reasoning",
+        messages="talk", image="image", schema=City, key="id",
+    )  # fmt: skip
+    assert report.answered == 3, bench.rows()
+    for n, row in enumerate(bench.rows()):
+        assert row["parsed"] == {"name": f"row {n}.", "people": None}
+        assert row["reasoning"] == "It is a city."
+    sent = bench.server.chats[0].body["messages"]
+    assert sent[0]["role"] == "system"
+    assert sent[-1]["content"][0]["type"] == "image_url"
+
+
+def test_what_cannot_be_sent_to_workers_is_named(cluster: None, bench: Any) -> None:
+    lock = threading.Lock()
+
+    class Local(BaseModel):
+        """Knows what is around it, the lock included."""
+
+        name: str
+
+    with pytest.raises(InvalidRequestError, match="top level of a module") as caught:
+        bench.run(bench.source(1), local=False, schema=Local)
+    assert caught.value.field == "schema"
+    with pytest.raises(InvalidRequestError, match="cannot be sent to workers") as caught:
+        bench.run(bench.source(1), local=False, settings={"api_key": lambda: str(lock)})
+    assert caught.value.field == "settings"
+    assert not bench.server.requests
+
+
 @ray.remote
 class Asker:
     """One of several processes that share a limiter."""
@@ -207,11 +327,11 @@ def test_a_429_slows_the_cluster_down(cluster: None) -> None:
         limiter.feedback(429, None)
         await other.acquire_async()
         await other.acquire_async()
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(other.acquire_async(), 1.0)
+        waiting = asyncio.ensure_future(other.acquire_async())
+        assert not (await asyncio.wait([waiting], timeout=1.0))[0]
         for _ in range(10):
             other.feedback(200, None)
-        await other.acquire_async()
+        await asyncio.wait_for(waiting, 40)
 
     asyncio.run(asking())
 

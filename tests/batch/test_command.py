@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +102,52 @@ def test_a_schema_from_a_file(bench: Any) -> None:
     bench.server.reply(text='{"n": 3}')
     assert call(bench, bench.source(1), model="google/gemma-3n-e2b-it", schema=str(schema)) == 0
     assert bench.rows()[0]["parsed"] == {"n": 3}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="lists the processes of a session")
+@pytest.mark.parametrize(
+    "local", [True, pytest.param(False, marks=[pytest.mark.slow, pytest.mark.timeout(400)])]
+)
+def test_ctrl_c_at_a_terminal(
+    bench: Any, local: bool, written_ids: Callable[[Path], list[int]]
+) -> None:
+    """All processes of the session get the signal, as from a terminal. None is left, and the output is whole."""
+    bench.server.reply("Well.", delay=0.05, times=None)
+    source, concurrency = bench.source(600), 8
+    command = [
+        sys.executable, "-m", "nvcf_cli", "batch", str(source), str(bench.output), "--model", "moonshotai/kimi-k2.6",
+        "--prompt", "text", "--concurrency", str(concurrency), "--base-url", bench.server.base_url,
+        "--nvcf-url", bench.server.nvcf_url, *(["--local"] if local else []),
+    ]  # fmt: skip
+    running = subprocess.Popen(
+        command,
+        env={**os.environ, "NVIDIA_API_KEY": bench.server.api_key},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert bench.server.wait_until(lambda: len(bench.server.chats) >= 60, 200)
+    os.killpg(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=100)
+    assert running.returncode == 1
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert bench.server.wait_until(lambda: not session(running.pid), 60), session(running.pid)
+    ids, asked = written_ids(bench.output), bench.asked()
+    assert len(ids) == len(set(ids)) >= len(asked) - 2 * concurrency
+    assert (
+        bench.run(source, concurrency=200, settings={"nvcf_url": bench.server.nvcf_url}).rows == 600
+    )
+    assert sorted(written_ids(bench.output)) == list(range(600))
+
+
+def session(leader: int) -> list[str]:
+    """The processes of a session."""
+    listed = subprocess.run(
+        ["ps", "-eo", "sess=,pid=,args="], capture_output=True, text=True, check=True
+    )
+    return [line for line in listed.stdout.splitlines() if line.split(None, 1)[0] == str(leader)]
 
 
 def test_an_interrupt_ends_it_clean(bench: Any) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 import nvcf_batch
 from nvcf_batch.output_folder import OutputFolder
@@ -33,7 +36,7 @@ if __name__ == "__main__":
 CONCURRENCY = 8
 
 
-def start(bench: Any, source: Path, **keywords: Any) -> subprocess.Popen[str]:
+def start(bench: Any, source: Path, code: str = RUNNING, **keywords: Any) -> subprocess.Popen[str]:
     """A run in another process."""
     given = {
         "source": str(source),
@@ -46,7 +49,7 @@ def start(bench: Any, source: Path, **keywords: Any) -> subprocess.Popen[str]:
         **keywords,
     }
     return subprocess.Popen(
-        [sys.executable, "-c", RUNNING, json.dumps(given)],
+        [sys.executable, "-c", code, json.dumps(given)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -119,30 +122,58 @@ def test_many_rows_make_files_of_some_size(bench: Any) -> None:
     assert len(sizes) <= 3
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("key", [None, "id"])
-def test_killed_at_random_moments(
-    bench: Any, key: str | None, written_ids: Callable[[Path], list[int]]
+def test_a_second_run_on_the_same_output_is_refused_while_the_first_lives(
+    bench: Any, written_ids: Callable[[Path], list[int]]
 ) -> None:
-    """The output is whole at every moment, and what is asked twice was in flight when the run was killed."""
-    rows, kills = 250, 6
-    source = bench.source(rows)
-    chance = random.Random(7)
-    for number in range(kills):
-        running = start(bench, source, key=key)
-        wanted = len(bench.server.chats) + chance.randrange(1, rows // kills)
-        assert bench.server.wait_until(lambda wanted=wanted: len(bench.server.chats) >= wanted, 60)
-        running.send_signal(signal.SIGKILL)
-        running.communicate()
-        ids = written_ids(bench.output)
-        assert len(ids) == len(set(ids)), f"kill {number}"
-    out, err = start(bench, source, key=key).communicate(timeout=100)
-    assert "failed=0" in out, err
-    assert sorted(written_ids(bench.output)) == list(range(rows))
-    assert not list(bench.output.glob(".*.tmp"))
-    asked = bench.asked()
-    assert sorted(asked) == list(range(rows))
-    assert sum(asked.values()) <= rows + kills * 2 * CONCURRENCY
+    bench.server.fault("stall", times=1, when="row 19.")
+    source = bench.source(20)
+    first = start(bench, source, settings={**bench.settings, "timeout": 100})
+    assert bench.server.wait_until(lambda: len(bench.server.chats) >= 20, 60)
+    with pytest.raises(InvalidRequestError, match="another run is writing to") as caught:
+        bench.run(source)
+    assert caught.value.field == "output"
+    assert len(bench.server.chats) == 20
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert bench.run(source).rows == 20
+    assert sorted(written_ids(bench.output)) == list(range(20))
+
+
+def test_a_second_run_of_the_same_process_is_refused(bench: Any) -> None:
+    source = bench.source(3)
+    refused: list[InvalidRequestError] = []
+
+    def run_once_more(request: Any) -> str:
+        try:
+            bench.run(source)
+        except InvalidRequestError as error:
+            refused.append(error)
+        return "Well."
+
+    bench.server.reply(run_once_more, times=1)
+    assert bench.run(source).answered == 3
+    assert "another run" in str(refused[0])
+
+
+def test_where_there_are_no_locks_the_later_run_has_the_output(bench: Any) -> None:
+    url = f"memory://batch-{os.getpid()}/taken"
+    folder, source = OutputFolder(url), bench.source(200)
+    reports: list[nvcf_batch.Report] = []
+    later = threading.Thread(target=lambda: reports.append(bench.run(source, output=url)))
+
+    def begin_another(request: Any) -> str:
+        first = folder.read_text("_run")
+        later.start()
+        while folder.read_text("_run") == first:
+            time.sleep(0.01)
+        return "Well."
+
+    bench.server.reply(begin_another, times=1, when="row 50.")
+    with pytest.raises(OSError, match="another run has begun"):
+        bench.run(source, output=url, concurrency=4)
+    later.join()
+    ids = [id for _, footer, _ in folder.footers() for id in footer.ids]
+    assert len(ids) == len(set(ids)) == reports[0].rows == 200
 
 
 def test_no_row_is_asked_again_once_it_is_written(
@@ -237,6 +268,57 @@ def test_the_output_may_be_any_url(bench: Any) -> None:
         assert (report.answered, report.skipped) == (answered, 20 - answered)
     ids = [id for _, footer, _ in OutputFolder(url).footers() for id in footer.ids]
     assert len(set(ids)) == 20
+
+
+def test_the_output_may_be_a_url_of_this_machine(bench: Any) -> None:
+    source = bench.source(20)
+    assert bench.run(source, output=f"file://{bench.output}").answered == 20
+    assert bench.run(source).skipped == 20
+
+
+def test_where_files_appear_before_they_are_whole_they_are_renamed(bench: Any) -> None:
+    """As on SFTP or HDFS, whose files are seen while they are written."""
+    seen: list[str] = []
+
+    class Plain(MemoryFileSystem):
+        protocol = "plain"
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+
+        def pipe_file(self, path: str, value: bytes, **more: Any) -> None:
+            seen.append(path.rpartition("/")[2])
+            super().pipe_file(path, value, **more)
+
+    fsspec.register_implementation("plain", Plain, clobber=True)
+    source = bench.source(20)
+    assert bench.run(source, output="plain://out").answered == 20
+    assert bench.run(source, output="plain://out").skipped == 20
+    assert seen
+    assert all(name.startswith(".") and name.endswith(".tmp") for name in seen)
+    names = {path.rpartition("/")[2] for path in Plain.store}
+    assert {name for name in names if name.endswith(".parquet")}
+    assert not {name for name in names if name.startswith(".")}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_a_file_that_may_not_grow_ends_the_run_and_what_was_written_stays(
+    bench: Any, written_ids: Callable[[Path], list[int]]
+) -> None:
+    """The limit of the system on the size of files stands for a disk that is full."""
+    rows = [{"id": number, "text": f"row {number}. " + "x" * 400} for number in range(300)]
+    source = bench.source(rows)
+    limited = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))\n"
+    bench.server.reply(lambda request: f"{request.user!r} is what was said.", times=None)
+    running = start(bench, source, code=limited + RUNNING)
+    _, err = running.communicate(timeout=100)
+    assert running.returncode == 1
+    assert "OSError: [Errno 27]" in err
+    ids = written_ids(bench.output)
+    assert 0 < len(ids) == len(set(ids)) < 300
+    assert not list(bench.output.glob(".*.tmp"))
+    assert len(bench.asked()) <= len(ids) + 2 * CONCURRENCY
+    assert bench.run(source).skipped == len(ids)
+    assert sorted(written_ids(bench.output)) == list(range(300))
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from base64 import b64decode, b64encode
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 from pydantic import BaseModel
 
+from nvcf_cli import samples
 from nvcf_core.errors import InvalidRequestError
 
 OMNI = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
@@ -179,6 +181,48 @@ def test_media_are_bytes_paths_urls_or_lists_of_them(bench: Any) -> None:
         assert text["text"].startswith("row ")
 
 
+@pytest.mark.parametrize(
+    ("kind", "data", "ending", "mime"),
+    [
+        ("image", samples.IMAGE, "png", "image/png"),
+        ("audio", samples.AUDIO, "wav", "audio/"),
+        ("video", samples.VIDEO, "mp4", "video/mp4"),
+    ],
+)
+def test_each_kind_of_media_is_bytes_or_a_path_or_a_url(
+    bench: Any, kind: str, data: bytes, ending: str, mime: str
+) -> None:
+    path = bench.folder / f"media.{ending}"
+    path.write_bytes(data)
+    data_url = f"data:{mime}{'wav' if kind == 'audio' else ''};base64,{b64encode(data).decode()}"
+    link = f"https://example.com/media.{ending}"
+    table = pa.table(
+        {
+            "id": range(4),
+            "text": [f"row {number}." for number in range(4)],
+            "bytes": pa.array([data, None, None, None], pa.binary()),
+            "text_of_it": [None, str(path), data_url, link],
+        }
+    )
+    pq.write_table(table, bench.folder / "in.parquet")
+    report = bench.run(
+        bench.folder / "in.parquet", model=OMNI, concurrency=1, **{kind: ["bytes", "text_of_it"]}
+    )
+    rows = bench.rows()
+    assert report.answered + report.failed == 4
+    for row, request in zip(rows[:3], bench.server.chats[:3], strict=True):
+        assert row["error"] is None
+        (part,) = (p for p in request.body["messages"][-1]["content"] if p["type"] != "text")
+        assert part["type"] == f"{kind}_url"
+        url = part[f"{kind}_url"]["url"]
+        assert url.startswith(f"data:{mime}")
+        assert b64decode(url.partition(",")[2]) == data
+    # A link reaches the service as it is, where the model takes links; else the row says so.
+    sent = [request for request in bench.server.chats if link.encode() in request.raw]
+    assert bool(sent) == (rows[3]["error"] is None)
+    assert sent or kind in rows[3]["error"]
+
+
 def test_large_media_are_uploaded_and_deleted_after_their_batch(bench: Any) -> None:
     file = io.BytesIO()
     Image.effect_noise((600, 600), 90).save(file, "png")
@@ -222,6 +266,25 @@ def test_tries_are_counted_and_a_failed_row_says_why(bench: Any) -> None:
     assert (failed["error_type"], failed["tries"]) == ("BadRequestError", 1)
     assert failed["request_id"]
     assert (report.answered, report.failed) == (1, 1)
+
+
+def test_no_row_fails_for_what_others_met(bench: Any) -> None:
+    """Each row is tried again by itself, also where more fail than the retries of a process may be elsewhere."""
+    for number in range(150):
+        bench.server.fail(503, when=f"row {number}.")
+    report = bench.run(bench.source(150), concurrency=64)
+    assert (report.answered, report.failed) == (150, 0)
+    assert {row["tries"] for row in bench.rows()} == {2}
+
+
+@pytest.mark.parametrize(
+    "kind", ["reset", "close", "half-close", "garbage", "truncate", "stall-body"]
+)
+def test_an_answer_that_breaks_off_is_asked_for_again(bench: Any, kind: str) -> None:
+    bench.server.fault(kind, times=1)
+    bench.run(bench.source(1), settings={"timeout": 2})
+    (row,) = bench.rows()
+    assert (row["error"], row["tries"]) == (None, 2)
 
 
 def test_tools_and_other_fields_of_the_body(bench: Any) -> None:

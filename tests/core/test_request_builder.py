@@ -117,7 +117,7 @@ def test_what_a_call_takes_over() -> None:
     assert (terms.timeout, terms.chunk_timeout, terms.requests_per_minute) == (3, 8, 9)
     assert terms.headers == {"x-a": "b"}
     assert call.stops == ("END",)
-    assert prepared().options.chunk_timeout is None
+    assert prepared().options.chunk_timeout == 120
 
 
 TOOL = {"type": "function", "function": {"name": "get weather", "parameters": {"type": "object"}}}

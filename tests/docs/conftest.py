@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import io
 import logging
 import struct
-import sys
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -180,26 +176,6 @@ class LlamaIndex:
             usage="total_tokens" in response.additional_kwargs,
             logprobs=bool(response.logprobs),
         )
-
-
-@pytest.fixture
-def load() -> Callable[[Path], ModuleType]:
-    """Imports a file that is in no package."""
-
-    def imported(path: Path) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        # Dataclasses look for their module here.
-        sys.modules[path.stem] = module
-        try:
-            spec.loader.exec_module(module)
-        finally:
-            del sys.modules[path.stem]
-        return module
-
-    return imported
 
 
 @pytest.fixture(params=[LangChain, LlamaIndex], ids=["langchain", "llamaindex"])

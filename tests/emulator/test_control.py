@@ -48,7 +48,7 @@ def test_replies_and_failures_over_http(server, control, ask):
     [
         ("reply", {"txet": "x"}, "txet"),
         ("reply", {"text": "x", "when": {"usr": "x"}}, "usr"),
-        ("reply", {"text": "x", "times": "two"}, "not supported between"),
+        ("reply", {"text": "x", "times": "two"}, "times takes a whole number"),
         ("fail", {"status": 500, "tims": 1}, "tims"),
         ("fail", {"status": "rate_limt"}, "rate_limt"),
         ("fail", {}, "status"),
@@ -65,14 +65,16 @@ def test_mistakes_are_named(server, control, path, body, named):
 def test_bodies_that_are_not_objects(server, bare, content):
     refused = bare.post(f"{server.root}/__emulator__/reply", content=content)
     assert refused.status_code == 400
+    assert "must be a JSON object of keywords" in refused.json()["error"]
 
 
 def test_what_arrived_is_told_without_the_key(server, control, ask):
-    ask(KIMI, "Rome")
+    ask(KIMI, "Rome", headers={"x-api-key": "secret", "cookie": "id=secret"})
     (request,) = control("GET", "requests").json()
     assert request["body"]["messages"] == [{"role": "user", "content": "Rome"}]
     assert (request["place"], request["method"]) == ("ask", "POST")
     assert server.api_key not in json.dumps(request)
+    assert "secret" not in json.dumps(request)
     assert server.requests[0].path == "/v1/chat/completions"
     assert len(server.requests) == 1, "the control endpoints are not among what arrived"
 
@@ -82,6 +84,18 @@ def test_a_function_of_the_test_itself_is_told_as_text(server, control):
     (item,) = control("GET", "pending").json()
     assert "function" in item["text"]
     assert "function" in item["when"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "repyl"), ("GET", "reply"), ("POST", "requests"), ("DELETE", "reset"), ("GET", "")],
+)
+def test_paths_that_there_are_not(server, control, method, path):
+    refused = control(method, path)
+    assert refused.status_code == 404
+    assert f"no {method} /__emulator__/{path}; below" in refused.json()["error"]
+    assert "POST reply, fail" in refused.json()["error"]
+    assert server.requests == []
 
 
 @pytest.mark.nvcf_emulator(strict=False)
@@ -188,8 +202,12 @@ def test_recording_and_replaying_from_a_shell(command, server, tmp_path, bare):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("- txet: x", "entry 1: unknown keyword 'txet'"),
-        ("- text: x\n- 3", "entry 2: a dict"),
+        ("- txet: x", "line 1: unknown keyword 'txet'"),
+        ("- text: x\n  when: Rome\n- 3", "line 3: a dict"),
+        ("# Replies\n- text: x\n  text: y", "line 2: 'text' stands there twice"),
+        ("- text: x\n- text: x\n  when: {user: a, user: b}", "line 2: 'user' stands there twice"),
+        ("- text: x\n  times: two", "line 1: times takes a whole number"),
+        ("- text: 5", "line 1: text takes a text"),
         ("text: x", "must hold a list"),
         ("- [", "is not YAML"),
     ],
@@ -199,6 +217,17 @@ def test_scripts_that_are_wrong(tmp_path, capsys, text, said):
     path.write_text(text)
     assert main(["--port", "0", "--script", str(path)]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_a_script_from_a_file_in_a_program(tmp_path, server):
+    (tmp_path / "script.yaml").write_text("- text: Sunny.\n  when: Rome\n- status: overloaded")
+    server.load_script(tmp_path / "script.yaml")
+    assert [pending.method for pending in server.pending] == ["reply", "fail"]
+    (tmp_path / "other.yaml").write_text("text: x")
+    with pytest.raises(ValueError, match="must hold a list"):
+        server.load_script(str(tmp_path / "other.yaml"))
+    with pytest.raises(FileNotFoundError):
+        server.load_script(tmp_path / "none.yaml")
 
 
 def test_files_that_are_missing(tmp_path, capsys):

@@ -17,6 +17,7 @@ ORDER = (
     "script.conditions",
     "script.shapes",
     "script.steps",
+    "script.keywords",
     "script.step_queue",
     "script.script",
     "script.script_file",

@@ -15,11 +15,18 @@ CITY = {
     "required": ["name", "people"],
 }
 
+JUDGEMENTS = r"\b(no|[yn]|true|false|(in)?correct|pass(ed)?|fail(ed)?|(in)?valid)\b|\[\[\w"
+
 ASKED = [
     "Is the context supported? Answer YES or NO.",
     "Answer yes/no: was it (No) \"true\" or 'False'?",
     "Yes! yesterday's EYES, Reyes, true-false",
     "no",
+    "Y or N?",
+    "GRADE: CORRECT or INCORRECT here",
+    "Verdict: PASS, FAIL, passed or failed",
+    "Is it valid or invalid?",
+    "Rate it: [[A]], [[B]] or [[5]]",
 ]
 
 
@@ -36,7 +43,7 @@ def test_no_judgement_can_be_read_out_of_it(ask, sse, model, asked, stream):
         text, reasoning = said["content"], said.get("reasoning_content") or ""
     for part in (text, reasoning):
         assert "yes" not in part.lower()
-        assert not re.search(r"\b(no|true|false)\b", part, re.IGNORECASE)
+        assert not re.search(JUDGEMENTS, part, re.IGNORECASE)
 
 
 def test_the_rest_of_the_words_is_repeated(said):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import warnings
 
 import pytest
 
@@ -233,6 +235,33 @@ def test_ranking_of_nvidia_s_client(server):
     documents = [langchain_core_documents.Document(page_content=text) for text in DOCUMENTS]
     best, _ = rerank.compress_documents(documents, "Which cats sleep?")
     assert best.page_content == DOCUMENTS[0]
+
+
+def test_embeddings_of_llama_index(server):
+    peer = pytest.importorskip("llama_index.embeddings.nvidia")
+    embedding = peer.NVIDIAEmbedding(
+        model="nvidia/nv-embedqa-e5-v5", base_url=server.base_url, api_key=server.api_key
+    )
+    vectors = embedding.get_text_embedding_batch(DOCUMENTS)
+    assert nearest(vectors, embedding.get_query_embedding("Which cats sleep?")) == DOCUMENTS[0]
+    embedding._client.close()  # It has no way of its own to close it.
+
+
+def test_ranking_of_llama_index(server):
+    peer = pytest.importorskip("llama_index.postprocessor.nvidia_rerank")
+    schema = pytest.importorskip("llama_index.core.schema")
+    rerank = peer.NVIDIARerank(
+        model="nvidia/llama-3.2-nv-rerankqa-1b-v2",
+        base_url=server.base_url,
+        api_key=server.api_key,
+        top_n=2,
+    )
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()  # It drops the client with which it listed the models, and does not close it.
+    nodes = [schema.NodeWithScore(node=schema.TextNode(text=text)) for text in DOCUMENTS]
+    best, _ = rerank.postprocess_nodes(nodes, query_str="Which cats sleep?")
+    assert best.text == DOCUMENTS[0]
+    rerank.client.close()  # It has no way of its own to close it.
 
 
 def test_a_recorded_session_of_the_openai_sdk(server, tmp_path):

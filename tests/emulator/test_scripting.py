@@ -254,7 +254,7 @@ MISSPELT = [
     (lambda s: s.reply(txet="x"), TypeError, "'txet'.*did you mean 'text'.*extra="),
     (lambda s: s.reply([{"txt": "x"}]), TypeError, "'txt'.*did you mean 'text'"),
     (lambda s: s.reply([{"text": "x"}, {"txt": "x"}]), TypeError, "'txt'.*did you mean 'text'"),
-    (lambda s: s.reply(5), TypeError, "text takes a text.*not 5"),
+    (lambda s: s.reply(5), TypeError, "text takes a text.*got 5"),
     (lambda s: s.reply("x", when={"usr": "x"}), ValueError, "'usr'.*user"),
     (lambda s: s.reply("x", when={}), ValueError, "empty"),
     (lambda s: s.reply("x", when=""), ValueError, "every request"),
@@ -264,6 +264,26 @@ MISSPELT = [
     (lambda s: s.reply("x", shape="nothing"), ValueError, "unknown shape"),
     (lambda s: s.reply(tool_calls=[{"nam": "x"}]), TypeError, "tool call"),
     (lambda s: s.reply(tool_calls=[{"name": "x", "args": {}}]), TypeError, "'args'"),
+    (lambda s: s.reply(b"x"), TypeError, "text takes a text.*got b'x'"),
+    (lambda s: s.reply("x", reasoning=[1]), TypeError, "reasoning takes a text or a list"),
+    (lambda s: s.reply("x", usage=5), TypeError, "usage takes a dict; got 5"),
+    (lambda s: s.reply("x", delay="0.1"), TypeError, "delay takes a number of seconds"),
+    (lambda s: s.reply("x", chunk_delay=-1), TypeError, "chunk_delay takes a number of seconds"),
+    (lambda s: s.reply("x", times="2"), TypeError, "times takes a whole number.*got '2'"),
+    (lambda s: s.reply("x", times=1.5), TypeError, "times takes a whole number"),
+    (lambda s: s.reply([{"text": "x"}, {"text": 3}]), TypeError, "text takes a text.*got 3"),
+    (lambda s: s.reply(tool_calls={"name": "x"}), TypeError, "tool_calls takes a list of dicts"),
+    (lambda s: s.reply(tool_calls=[{"name": 5}]), TypeError, "name of a tool call takes a text"),
+    (
+        lambda s: s.reply(tool_calls=[{"name": "x", "arguments": [1]}]),
+        TypeError,
+        "arguments of a tool call takes a dict",
+    ),
+    (lambda s: s.reply("x", unchecked="no"), TypeError, "unchecked takes True or False"),
+    (lambda s: s.fail(99999), ValueError, "99999: a status from 200 to 599"),
+    (lambda s: s.fail(True), ValueError, "unknown failure True"),
+    (lambda s: s.fail(500, headers={"a": 5}), TypeError, "headers takes a dict of texts"),
+    (lambda s: s.fail(500, body=5), TypeError, "body takes a dict, a text or bytes"),
     (lambda s: s.fail("rate_limt"), ValueError, "did you mean 'rate_limit'"),
     (lambda s: s.fail(500, tims=2), TypeError, "tims"),
     (lambda s: s.fail(500, on="models", when="x"), ValueError, "when"),
@@ -402,6 +422,28 @@ def test_what_the_function_raised_comes_before_what_it_caused(within):
     with pytest.raises(Broken) as raised:
         within(text=breaks, check=True)
     assert isinstance(raised.value.__context__, httpx.HTTPStatusError)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_cannot_be_sent_fails_the_test(bare):
+    """Whatever else is wrong with a script: the server says 500, and the test must not be green."""
+
+    def run():
+        with Emulator() as server:
+            server.raw(headers={"a": 5}, chunks=[b"x"])
+            body = {"model": KIMI, "messages": [{"role": "user", "content": "Hi"}]}
+            key = {"authorization": f"Bearer {server.api_key}"}
+            url = f"{server.base_url}/chat/completions"
+            assert bare.post(url, json=body, headers=key).status_code == 500
+
+    with pytest.raises(AttributeError, match="'int' object has no attribute 'encode'"):
+        run()
+
+
+@pytest.mark.parametrize("status", [200, 418, 499, 520, 599])
+def test_a_failure_with_any_status(server, ask, status):
+    server.fail(status)
+    assert ask(KIMI).status_code == status
 
 
 def test_a_key_press_is_not_hidden():

@@ -263,12 +263,12 @@ def test_a_client_that_leaves_ends_the_stream(server):
         next(pieces)
         assert server.streaming == 1
         assert server.open_connections == before + 1
-    assert server.wait_until(lambda: server.streaming == 0, timeout=1)
-    assert server.wait_until(lambda: server.open_connections == before, timeout=1)
+    assert server.wait_until(lambda: server.streaming == 0)
+    assert server.wait_until(lambda: server.open_connections == before)
 
 
 def test_a_long_stream_ends_for_a_client_that_leaves(server):
-    server.reply(["word "] * 100_000)
+    server.reply(["word "] * 30_000)
     key = {"authorization": f"Bearer {server.api_key}"}
     body = {"model": KIMI, "messages": MESSAGES, "stream": True}
     with (
@@ -278,7 +278,7 @@ def test_a_long_stream_ends_for_a_client_that_leaves(server):
         pieces = response.iter_bytes()
         next(pieces)
         assert server.wait_until(lambda: server.streaming == 1)
-    assert server.wait_until(lambda: server.streaming == 0, timeout=2)
+    assert server.wait_until(lambda: server.streaming == 0)
 
 
 def test_wait_until_says_whether(server):

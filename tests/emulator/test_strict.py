@@ -338,6 +338,14 @@ def forgetting(nvcf_emulator):
 def test_forgetting(forgetting):
     pass
 
+@pytest.fixture
+def late(nvcf_emulator):
+    yield
+    ask(nvcf_emulator)
+
+def test_failing_and_late(late):
+    assert late, "its own failure, and a request after it"
+
 class Case(unittest.TestCase):
     @pytest.fixture(autouse=True)
     def start(self, nvcf_emulator):
@@ -360,6 +368,7 @@ def test_how_a_test_ends(tmp_path):
         "failing",
         "failing_by_words",
         "failing_of_what_it_scripted",
+        "failing_and_late",
         "asked_for_late",
         "case_left",
         "case_failing",
@@ -372,7 +381,7 @@ def test_how_a_test_ends(tmp_path):
         ("PASSED", "forgetting"),
         ("ERROR", "forgetting"),
     }, said
-    assert "6 failed, 2 passed, 2 skipped, 1 xfailed, 2 errors" in said
+    assert "7 failed, 2 passed, 2 skipped, 1 xfailed, 2 errors" in said
     for own in ("own failure", "own words", "own setup", "own case", "500 Internal Server Error"):
         assert own in said
     assert said.count("reply(text='left over')") >= 4

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from nvcf_emulator import Emulator
@@ -61,6 +63,27 @@ def run_with_ray(nvcf_emulator: Emulator) -> Run:
         printed, logged = _run_to_the_end(name, NVIDIA_API_KEY=server.api_key, **places)
         assert "Traceback" not in logged
         return printed
+
+    return run
+
+
+@pytest.fixture
+def in_a_terminal() -> Run:
+    """As `run_without_key`, in a terminal of 80 columns."""
+
+    def run(name: str, **environment: str) -> str:
+        names = (*SERVICE, "NO_COLOR", "COLUMNS", "TERM")
+        kept = {key: value for key, value in os.environ.items() if key not in names}
+        command = shlex.join([sys.executable, str(EXAMPLES / name)])
+        printed, status = pexpect.run(
+            command,
+            env={**kept, "TERM": "xterm", "PYTHONIOENCODING": "utf-8", **environment},
+            dimensions=(48, 80),
+            withexitstatus=True,
+            timeout=110,
+        )
+        assert status == 0
+        return str(printed, encoding="utf-8")
 
     return run
 

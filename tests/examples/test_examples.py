@@ -5,34 +5,40 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
+import httpx
 import pytest
 
 from nvcf_emulator import Emulator
 
 pytestmark = pytest.mark.slow
 
-NO_MODEL = "No NVIDIA_API_KEY: the emulator answers."
+NO_MODEL = "No NVIDIA_API_KEY: the emulator answers"
+OMNI = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
 
 Run = Callable[..., str]
+Load = Callable[[Path], ModuleType]
 
 
 def roles(body: dict[str, Any]) -> list[str]:
     return [message["role"] for message in body["messages"]]
 
 
-def test_every_example_is_run(examples: Path) -> None:
-    named = Path(__file__).read_text(encoding="utf-8")
+def test_every_example_is_run(load: Load, examples: Path) -> None:
     names = {path.name for path in examples.glob("[!_]*.py")}
-    runs = ('run("{}"', 'run_without_key("{}"')
-    assert {name for name in names if not any(run.format(name) in named for run in runs)} == set()
+    assert set(load(Path(__file__).with_name("run_all.py")).SAYS) == names
 
 
-def test_without_a_key_the_emulator_answers_and_is_named(run_without_key: Run) -> None:
-    assert run_without_key("quickstart.py").startswith(NO_MODEL)
+def test_the_index_lists_every_example(load: Load, examples: Path) -> None:
+    generator = load(examples.parent / "docs" / "generate_examples.py")
+    page = (examples / "README.md").read_text(encoding="utf-8")
+    assert generator.page() == page, "run: python docs/generate_examples.py"
 
 
 def received(line: str, sample: Path) -> bool:
@@ -67,19 +73,89 @@ def test_upload(run_without_key: Run) -> None:
 
 
 def test_quickstart(run: Run, nvcf_emulator: Emulator) -> None:
-    nvcf_emulator.reply(reasoning="Rayleigh.", text="It scatters.")
-    nvcf_emulator.reply(text="Red, green, blue.")
+    server = nvcf_emulator
+    server.reply(reasoning="Rayleigh.", text="It scatters.", when="sky", usage=usage(5, 70))
+    server.reply("A boat.", when={"model": OMNI}, usage=usage(300, 2))
+    server.reply("It is 1159.92.", when={"tool_result": "1159.92"}, usage=usage(40, 3))
+    loan = {"loan": 200000, "years": 20, "percent": 3.5}
+    call = {"name": "monthly_payment", "arguments": loan}
+    server.reply(tool_calls=[call], when="each month", usage=usage(20, 4))
+    city = {"name": "Lisbon", "river": "Tagus", "inhabitants": 567000}
+    server.reply(json.dumps(city), when="Lisbon", usage=usage(1200, 6))
     printed = run("quickstart.py")
+    server.assert_all_used()
     assert NO_MODEL not in printed
-    assert "reasoning:\nRayleigh.\ntext:\nIt scatters.\nusage: {'input_tokens'" in printed
-    assert "Red, green, blue.\ntokens in all: " in printed
+    assert "Reasoning: Rayleigh.\nAnswer: It scatters.\n" in printed
+    assert "[lake.jpg]\nA boat.\n" in printed
+    assert (
+        "monthly_payment(loan=200000, years=20, percent=3.5) = 1159.92\nIt is 1159.92." in printed
+    )
+    assert "City(name='Lisbon', river='Tagus', inhabitants=567000)" in printed
     assert "InvalidRequestError: temperature=1.5 is out of range" in printed
-    assert len(printed.splitlines()) < 24, "more than one screen"
-    stream, chat = (request.body for request in nvcf_emulator.chats)
-    assert stream["stream"] is True
-    assert stream["chat_template_kwargs"] == {"thinking": True}
-    assert chat["stream"] is False
-    assert chat["chat_template_kwargs"] == {"thinking": False}
+    assert printed.endswith(
+        "stream       5 tokens sent    70 received\n"
+        "picture    300 tokens sent     2 received\n"
+        "agent       60 tokens sent     7 received\n"
+        "object   1,200 tokens sent     6 received\n"
+    )
+    sky, picture, agent, _, lisbon = (request.body for request in server.chats)
+    assert sky["stream"] is True
+    assert sky["chat_template_kwargs"] == {"enable_thinking": True}
+    assert picture["messages"][0]["content"][1]["type"] == "image_url"
+    assert [tool["function"]["name"] for tool in agent["tools"]] == ["monthly_payment"]
+    assert lisbon["response_format"]["json_schema"]["name"] == "City"
+
+
+def usage(sent: int, received: int) -> dict[str, int]:
+    return {"prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received}
+
+
+def test_the_demo_without_a_key(run_without_key: Run) -> None:
+    printed = run_without_key("quickstart.py", COLUMNS="80")
+    lines = printed.splitlines()
+    assert lines[0].startswith(NO_MODEL)
+    assert "stand-in" not in printed, "an answer that nobody would give"
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 48, "more than two screens"
+    assert "\x1b" not in printed, "not a terminal"
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_the_demo_in_a_terminal(
+    environment: dict[str, str], coloured: bool, in_a_terminal: Run
+) -> None:
+    printed = in_a_terminal("quickstart.py", **environment)
+    assert "\x1b[2;3mReasoning:\x1b[0m" in printed, "the reasoning is not dimmed"
+    assert ("\x1b[31mInvalidRequestError" in printed) == coloured
+    assert ("\x1b[1;34m> Why" in printed) == coloured
+    assert max(map(len, without_styles(printed).splitlines())) <= 80
+
+
+def without_styles(printed: str) -> str:
+    return re.sub(r"\x1b\[[\d;]*m", "", printed)
+
+
+def test_the_pictures_of_the_readme_show_what_the_demo_prints(
+    run_without_key: Run, examples: Path
+) -> None:
+    printed = run_without_key("quickstart.py", COLUMNS="80").splitlines()
+    expected = ["$makedemo", *("".join(line.split()) for line in printed if line)]
+    for theme in ("light", "dark"):
+        svg = (examples.parent / "docs" / "images" / f"demo-{theme}.svg").read_text("utf-8")
+        assert shown_lines(svg) == expected, "run: python docs/make_demo_picture.py"
+        assert re.findall(r"(?:href|src|url)[=(]\W?https?:", svg) == [], "asks another host"
+
+
+def shown_lines(svg: str) -> list[str]:
+    """The lines of a terminal's picture, in which spaces are gaps between texts: without them."""
+    namespace = "{http://www.w3.org/2000/svg}"
+    lines: dict[float, dict[float, str]] = {}
+    for text in ElementTree.fromstring(svg).iter(f"{namespace}text"):
+        if "clip-path" in text.attrib:
+            line = lines.setdefault(float(text.attrib["y"]), {})
+            line[float(text.attrib["x"])] = "".join((text.text or "").split())
+    whole = ("".join(pieces[x] for x in sorted(pieces)) for _, pieces in sorted(lines.items()))
+    return [line for line in whole if line]
 
 
 def test_thinking(run: Run, nvcf_emulator: Emulator) -> None:
@@ -114,7 +190,7 @@ def test_agent_langgraph(run: Run, nvcf_emulator: Emulator) -> None:
 
 def test_observe_opentelemetry(run: Run, nvcf_emulator: Emulator) -> None:
     printed = run("observe_opentelemetry.py")
-    first, second = printed.split("span chat moonshotai/kimi-k2.6: ")[1:]
+    first, second = printed.split("span chat nvidia/nemotron-3-super-120b-a12b: ")[1:]
     assert "finish_reasons = ('tool_calls',)" in first
     assert "finish_reasons = ('stop',)" in second
     for part in (first, second):
@@ -140,7 +216,6 @@ def test_agent_llamaindex(run: Run, nvcf_emulator: Emulator) -> None:
         turn + turn[:3],
     ]
     assert all(body["stream"] for body in bodies)
-    assert bodies[1]["messages"][1]["reasoning_content"]
 
 
 def test_workflow_llamaindex(run: Run, nvcf_emulator: Emulator) -> None:
@@ -180,14 +255,14 @@ def test_extract(run: Run, nvcf_emulator: Emulator, examples: Path) -> None:
         "items": [{"name": "Espresso", "quantity": 2, "price": 5.0}],
         "total": 15.5,
     }
-    nvcf_emulator.reply(tool_calls=[{"name": "Receipt", "arguments": receipt}])
+    nvcf_emulator.reply(json.dumps(receipt), when={"model": OMNI, "system": "currency"})
     assert json.loads(run("extract.py")) == receipt
     [body] = (request.body for request in nvcf_emulator.chats)
-    text, image = body["messages"][0]["content"]
+    assert '"Three letters, such as EUR."' in body["messages"][0]["content"], "no schema"
+    text, image = body["messages"][-1]["content"]
     assert text == {"type": "text", "text": "Read this receipt."}
     data = base64.b64encode((examples / "media" / "receipt.png").read_bytes()).decode()
     assert image["image_url"]["url"] == f"data:image/png;base64,{data}"
-    assert body["tool_choice"]["function"]["name"] == "Receipt"
 
 
 @pytest.mark.slow
@@ -234,3 +309,37 @@ def test_watch(run: Run, nvcf_emulator: Emulator, examples: Path) -> None:
     film = hashlib.sha256((examples / "media" / "lake.mp4").read_bytes()).hexdigest()
     assert film in {asset.sha256 for asset in nvcf_emulator.assets.values()}
     assert {asset.state for asset in nvcf_emulator.assets.values()} == {"deleted"}
+
+
+def test_approve(run: Run, nvcf_emulator: Emulator) -> None:
+    call = {"name": "transfer", "arguments": {"recipient": "Ben", "amount": 250}}
+    nvcf_emulator.reply("It is done.", when={"tool_result": "sent to Ben"})
+    nvcf_emulator.reply(tool_calls=[call])
+    printed = run("approve_langgraph.py")
+    assert "transfer({'recipient': 'Ben', 'amount': 250})? [y/n] y\nIt is done." in printed
+    first, second = (request.body for request in nvcf_emulator.chats)
+    assert roles(first) == ["user"]
+    assert roles(second) == ["user", "assistant", "tool"], "the run was not in the file"
+
+
+@pytest.mark.parametrize("path", ["langchain", "llamaindex"])
+def test_an_endpoint_whose_reader_leaves(
+    path: str,
+    load: Load,
+    examples: Path,
+    nvcf_emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = nvcf_emulator
+    monkeypatch.syspath_prepend(examples)
+    service = {"base_url": server.base_url, "nvcf_url": server.nvcf_url, "api_key": server.api_key}
+    server.reply(["One"] + 1000 * [" more"], chunk_delay=0.05)
+    module = load(examples / "fastapi_stream.py")
+    with (
+        module.serving(module.make_app(service)) as url,
+        httpx.stream("GET", f"{url}/{path}", params={"question": "?"}, timeout=60) as response,
+    ):
+        assert next(response.iter_text()).startswith("One")
+        assert server.streaming == 1
+        response.close()
+        assert server.wait_until(lambda: server.streaming == 0, timeout=60)

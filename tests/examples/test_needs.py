@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("[!_]*.py"))
+FOLDER = Path(__file__).parents[2] / "examples"
+EXAMPLES = sorted([*FOLDER.glob("[!_]*.py"), FOLDER / "web" / "server.py"])
 
 BROUGHT_BY = {
     "langchain_nvcf": "nvcf-adapters[langchain]",
@@ -25,11 +26,23 @@ BROUGHT_BY = {
     "rank_bm25": "rank-bm25",
     "rich": "rich",
     "ray": "nvcf-adapters[batch]",
+    "fastapi": "fastapi",
+    "starlette": "fastapi",
+    "chromadb": "llama-index-vector-stores-chroma",
+    "langchain_chroma": "langchain-chroma",
+    "langchain_mcp_adapters": "langchain-mcp-adapters",
+    "langchain_nvidia_ai_endpoints": "langchain-nvidia-ai-endpoints",
+    "langchain_openai": "langchain-openai",
+    "langgraph.checkpoint.sqlite": "langgraph-checkpoint-sqlite",
+    "llama_index.embeddings.nvidia": "llama-index-embeddings-nvidia openai",  # Which it forgets.
+    "llama_index.tools.mcp": "llama-index-tools-mcp",
+    "llama_index.vector_stores.chroma": "llama-index-vector-stores-chroma",
+    "uvicorn": "uvicorn",
     "nvcf_core.otel": "nvcf-adapters[otel]",
     "opentelemetry": "nvcf-adapters[otel]",
     "opentelemetry.sdk": "opentelemetry-sdk",
 }
-"""What is to be installed for a package to be there."""
+"""What is to be installed for a package to be there; several things are apart by a space."""
 
 
 def installed(example: Path) -> set[str]:
@@ -43,25 +56,28 @@ def installed(example: Path) -> set[str]:
     return found
 
 
-def packages(module: str) -> set[str]:
-    """The packages that a module belongs to: the first, and the second where that is installed by itself."""
-    first, *rest = module.split(".")
-    both = f"{first}.{rest[0]}" if rest else first
-    return {first, both} if both in BROUGHT_BY else {first}
-
-
 def imported(example: Path) -> set[str]:
-    """The packages that an example imports, but for the standard library and its neighbours."""
+    """The modules that an example imports, but for the standard library and its neighbours."""
     found = set()
     for node in ast.walk(ast.parse(example.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {name for alias in node.names for name in packages(alias.name)}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= packages(node.module or "")
-    return {name for name in found - set(sys.stdlib_module_names) if not name.startswith("_")}
+            found.add(node.module or "")
+    own = set(sys.stdlib_module_names)
+    return {name for name in found if name.partition(".")[0] not in own and name[0] != "_"}
+
+
+def bringer(module: str) -> str:
+    """What brings a module: a part of a namespace may come by itself."""
+    return BROUGHT_BY[max((name for name in BROUGHT_BY if is_in(module, name)), key=len)]
+
+
+def is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_says_what_it_needs(example: Path) -> None:
-    needed = {BROUGHT_BY[name] for name in imported(example)}
+    needed = {need for module in imported(example) for need in bringer(module).split()}
     assert needed | {"nvcf-adapters", "nvcf-adapters[emulator]"} == installed(example)

@@ -327,7 +327,7 @@ def test_a_stream_that_is_left_early(
     stream = chat().stream("Hello", config={"callbacks": [recorder]})
     next(stream)
     stream.close()  # type: ignore[attr-defined]
-    assert nvcf_emulator.wait_until(lambda: nvcf_emulator.streaming == 0, timeout=2)
+    assert nvcf_emulator.wait_until(lambda: nvcf_emulator.streaming == 0)
     assert recorder.seen == ["start", "token", "error GeneratorExit"]
 
 
@@ -339,9 +339,7 @@ async def test_an_async_stream_that_is_left_early(
     nvcf_emulator.reply(text=["piece "] * 1000, chunk_delay=0.01)
     async for _ in model.astream("Hello", config={"callbacks": [recorder]}):
         break
-    gone = await asyncio.to_thread(
-        nvcf_emulator.wait_until, lambda: nvcf_emulator.streaming == 0, 2
-    )
+    gone = await asyncio.to_thread(nvcf_emulator.wait_until, lambda: nvcf_emulator.streaming == 0)
     assert gone
     assert recorder.inner.seen.count("start") == 1
     assert "end" not in recorder.inner.seen
@@ -356,9 +354,7 @@ async def test_a_task_that_is_cancelled(
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await model.ainvoke("Hello")
-    assert await asyncio.to_thread(
-        nvcf_emulator.wait_until, lambda: nvcf_emulator.streaming == 0, 2
-    )
+    assert await asyncio.to_thread(nvcf_emulator.wait_until, lambda: nvcf_emulator.streaming == 0)
     await model.aclose()
 
 
@@ -494,6 +490,9 @@ def test_profiles(spec: Any) -> None:
     assert profile["max_output_tokens"] == spec.max_output_tokens
     assert profile["tool_calling"] == spec.supports_tools
     assert profile["reasoning_output"] == spec.supports_reasoning
+    assert profile["structured_output"] == (
+        spec.documents("response_format") or not spec.supports_tools
+    )
     kinds = [kind for kind in ("image", "audio", "video") if profile[f"{kind}_inputs"]]  # type: ignore[literal-required]
     assert set(kinds) == set(spec.media)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -315,6 +316,73 @@ def test_a_tools_image_that_the_model_cannot_see(
     size = len(image.data)
     line = f"[image, png, {size} bytes; not shown: this model takes no images]"
     assert [request.body["messages"][2]["content"] for request in nvcf_emulator.chats] == [line] * 2
+
+
+@pytest.mark.parametrize(
+    ("validation", "mime"),
+    [
+        ("error", "image/png"),
+        ("error", "application/zip"),
+        ("error", None),
+        ("warn", "application/zip"),
+        ("off", None),
+    ],
+)
+def test_what_a_tool_calls_an_image_and_is_none(
+    chat: Callable[..., ChatNVCF],
+    nvcf_emulator: Emulator,
+    ask: Callable[..., Any],
+    video: SimpleNamespace,
+    mime: str | None,
+    validation: str,
+) -> None:
+    page = base64.b64encode(b"<html>404</html>").decode()
+    blocks = [{"type": "image", "base64": page, "mime_type": mime}]
+    if validation == "error":
+        blocks.append({"type": "image", "base64": video.base64, "mime_type": mime})
+    model = chat(validation=validation)
+    nvcf_emulator.reply(text="ok", times=2)
+    history = [GO, called("f"), result(blocks)]
+    with pytest.warns(NVCFWarning, match=r"messages\[2\]: \[image.*its bytes are no image"):
+        ask(model, history)
+    ask(model, [*history, AIMessage("So."), HumanMessage("Sure?")])
+    for request in nvcf_emulator.chats:
+        sent = request.body["messages"][2]["content"]
+        assert sent.count("not shown: its bytes are no image") == len(blocks)
+
+
+def test_the_images_of_many_turns_do_not_end_the_thread(
+    chat: Callable[..., ChatNVCF],
+    nvcf_emulator: Emulator,
+    colour: SimpleNamespace,
+    image: SimpleNamespace,
+) -> None:
+    """Each is small enough to go inline, and all of them are too many for the assets of one request."""
+    history: list[BaseMessage] = [GO]
+    for number in range(14):
+        shot = base64.b64encode(image.data + bytes(100_000 + number)).decode()
+        block = {"type": "image", "base64": shot, "mime_type": "image/png"}
+        call = {"name": "screenshot", "args": {}, "id": f"c{number}"}
+        thought = {"reasoning_content": "hm"}
+        history += [
+            AIMessage("", tool_calls=[call], additional_kwargs=thought),
+            ToolMessage([block], tool_call_id=call["id"]),
+        ]
+    model = chat()
+    nvcf_emulator.reply(text="ok", times=2)
+    with pytest.warns(NVCFWarning, match=r"messages\[4\]: \[image, png, .*10 assets at most"):
+        colour.invoke(model, history)
+    colour.invoke(model, [*history, AIMessage("So."), HumanMessage("Sure?")])
+    for request in nvcf_emulator.chats:
+        shown = [
+            message["content"]
+            for message in request.body["messages"][1:]
+            if message["role"] == "user" and message["content"] != "Sure?"
+        ]
+        # One goes inline, ten as assets, and the three oldest of the others not at all.
+        left_out = ["10 assets at most" in str(content) for content in shown]
+        assert left_out == [False, *[True] * 3, *[False] * 10]
+        assert len(request.headers["nvcf-input-asset-references"].split(",")) == 10
 
 
 def test_images_of_two_tools_are_introduced(send: Send, image: SimpleNamespace) -> None:

@@ -116,7 +116,7 @@ def test_a_batch_of_which_one_fails(
         colour.batch(llm(), ["a", "b", "c"])
     # None goes on in the background.
     asked = len(nvcf_emulator.chats)
-    assert nvcf_emulator.wait_until(lambda: nvcf_emulator.streaming == 0, timeout=2)
+    assert nvcf_emulator.wait_until(lambda: nvcf_emulator.streaming == 0)
     assert len(nvcf_emulator.chats) == asked
 
 
@@ -181,7 +181,7 @@ def test_a_stream_that_is_left_early(llm: Callable[..., NVCFLLM], nvcf_emulator:
     stream = llm().stream("Hello")
     next(stream)
     stream.close()  # type: ignore[attr-defined]
-    assert nvcf_emulator.wait_until(lambda: nvcf_emulator.streaming == 0, timeout=2)
+    assert nvcf_emulator.wait_until(lambda: nvcf_emulator.streaming == 0)
 
 
 def test_caches_go_by_every_setting(

@@ -187,7 +187,7 @@ async def test_events_that_are_left_early(
     async for _ in stream:
         break
     await stream.aclose()
-    assert nvcf_emulator.wait_until(lambda: nvcf_emulator.streaming == 0, timeout=2)
+    assert nvcf_emulator.wait_until(lambda: nvcf_emulator.streaming == 0)
     await model.aclose()
 
 

@@ -15,7 +15,7 @@ from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import ModelError, OutputParserException
 from langchain_core.messages import AIMessage
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import TypedDict
 
@@ -366,7 +366,17 @@ def test_events_of_a_structured_model(
 
 @pytest.mark.parametrize("schema", [Person, PersonDict, SCHEMA])
 @pytest.mark.parametrize(
-    ("model", "strategy"), [(SUPER, None), (SUPER, ProviderStrategy), (KIMI, ProviderStrategy)]
+    ("model", "strategy"),
+    [
+        (SUPER, None),
+        (SUPER, ProviderStrategy),
+        (KIMI, ProviderStrategy),
+        (
+            GEMMA,
+            None,
+        ),  # No tools: left to choose, the agent takes the format, which goes into the prompt.
+        (PALI, None),
+    ],
 )
 def test_agents_by_the_models_own_format(
     chat: Callable[..., ChatNVCF],
@@ -461,6 +471,10 @@ class Mood(Enum):
     BAD = "bad"
 
 
+class Words(RootModel[list[str]]):
+    """Some words."""
+
+
 VALUES: dict[str, tuple[Any, Any, Any]] = {
     "enum": (Mood, "good", Mood.GOOD),
     "literal": (Literal["good", "bad"], "bad", "bad"),
@@ -468,6 +482,7 @@ VALUES: dict[str, tuple[Any, Any, Any]] = {
     "texts": (list[str], ["a", "b"], ["a", "b"]),
     "union": (int | None, None, None),
     "plain": (int, 7, 7),
+    "root": (Words, ["a", "b"], Words(["a", "b"])),
 }
 
 
@@ -496,6 +511,32 @@ def test_a_value_that_is_written_alone(
 ) -> None:
     nvcf_emulator.reply(text=f"```json\n{json.dumps([ANN])}\n```")
     assert chat(GEMMA).with_structured_output(list[Person]).invoke("Who?") == [Person(**ANN)]
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "value"),
+    [
+        (Mood, '"good"', Mood.GOOD),
+        (Mood, "good", Mood.GOOD),
+        (Mood, "I am not sure.\n</think>\n\ngood\n", Mood.GOOD),
+        (Literal["good", "bad"], '```json\n"bad"\n```', "bad"),
+        (bool, "true", True),
+        (int, "7", 7),
+        (Words, '["a", "b"]', Words(["a", "b"])),
+    ],
+)
+def test_a_plain_value_that_is_written_alone(
+    chat: Callable[..., ChatNVCF],
+    nvcf_emulator: Emulator,
+    colour: SimpleNamespace,
+    schema: Any,
+    text: str,
+    value: Any,
+) -> None:
+    runnable = chat(GEMMA).with_structured_output(schema)
+    nvcf_emulator.reply(text=text, times=2)
+    assert colour.invoke(runnable, "How?") == value
+    assert colour.stream(runnable, "How?")[-1] == value
 
 
 def test_a_value_that_does_not_fit(

@@ -311,7 +311,4 @@ def test_results_with_lists_errors_and_pictures(
     assert second == {"role": "tool", "content": "no such city", "tool_call_id": "c1"}
     assert third == {"role": "tool", "content": "a map", "tool_call_id": "c2"}
     assert after["role"] == "user"
-    assert after["content"] == [
-        {"type": "text", "text": "Returned by weather (call c2):"},
-        {"type": "image_url", "image_url": {"url": image.url}},
-    ]
+    assert after["content"] == [{"type": "image_url", "image_url": {"url": image.url}}]

@@ -105,7 +105,7 @@ def test_a_stream_left_early_closes_though_its_listeners_keep_everything(
     if end == "close":
         stream.close()
     del stream
-    assert server.wait_until(lambda: server.streaming == 0, timeout=1)
+    assert server.wait_until(lambda: server.streaming == 0)
     kind = "LLMChat" if "chat" in method else "LLMCompletion"
     assert events.names == [f"{kind}StartEvent", f"{kind}InProgressEvent", "ExceptionEvent"]
     assert isinstance(events.seen[-1].exception, GeneratorExit)
@@ -140,7 +140,7 @@ async def test_an_async_stream_left_early_closes_too(
                 await task
     await asyncio.wait([task])
     gc.collect()
-    assert await asyncio.to_thread(server.wait_until, lambda: server.streaming == 0, 1)
+    assert await asyncio.to_thread(server.wait_until, lambda: server.streaming == 0)
     assert events.names[-1] == "ExceptionEvent"
     assert events.names.count("ExceptionEvent") == 1
     if closing := asyncio.all_tasks() - {asyncio.current_task()}:
@@ -206,7 +206,7 @@ def test_while_nobody_listens_a_stream_left_early_closes(
     if end == "close":
         stream.close()
     del stream
-    assert server.wait_until(lambda: server.streaming == 0, timeout=1)
+    assert server.wait_until(lambda: server.streaming == 0)
     [(_, last)] = debug.get_event_pairs(CBEventType.LLM)
     assert isinstance(last.payload["exception"], GeneratorExit)
 
@@ -228,7 +228,7 @@ async def test_while_nobody_listens_a_cancelled_stream_closes(make, server: Emul
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await asyncio.to_thread(server.wait_until, lambda: server.streaming == 0, 1)
+    assert await asyncio.to_thread(server.wait_until, lambda: server.streaming == 0)
     [(_, last)] = debug.get_event_pairs(CBEventType.LLM)
     assert isinstance(last.payload["exception"], asyncio.CancelledError)
     await llm.aclose()

@@ -157,6 +157,17 @@ def test_what_only_its_maker_can_read_is_left_out_of_answers(make: Any, server: 
         ask(llm, conversation("user", SignatureBlock()))
 
 
+def test_encrypted_reasoning_is_left_out_with_a_warning(make: Any, server: Emulator, ask: Any):
+    llm = make(KIMI)
+    server.reply(text="ok")
+    hidden = ThinkingBlock(additional_information={"encrypted_content": "xyz"})
+    with pytest.warns(NVCFWarning, match=r"messages\[1\]\.blocks\[1\]: encrypted reasoning"):
+        ask(llm, conversation("assistant", hidden))
+    ask(llm, conversation("assistant", ThinkingBlock()))  # Nothing was thought.
+    for request in server.chats:
+        assert request.body["messages"][1] == {"role": "assistant", "content": "Hi"}
+
+
 def test_a_file_that_a_tool_returned_does_not_end_the_thread(make: Any, server: Emulator, ask: Any):
     pdf = DocumentBlock(data=b"%PDF-1.4", document_mimetype="application/pdf")
     server.reply(text="ok")
@@ -176,6 +187,43 @@ def test_a_tools_image_that_the_model_cannot_see(make: Any, server: Emulator, as
     ask(llm, [*history, said("assistant", "A map."), GO])
     line = f"[image, png, {len(data)} bytes; not shown: this model takes no images]"
     assert [request.body["messages"][2]["content"] for request in server.chats] == [line] * 2
+
+
+@pytest.mark.parametrize("mime", ["image/png", "application/zip", None])
+def test_what_a_tool_calls_an_image_and_is_none(
+    make: Any, server: Emulator, ask: Any, media: Any, mime: str | None
+):
+    blocks = [
+        ImageBlock(image=data, image_mimetype=mime) for data in (b"<html>404</html>", media.mp4())
+    ]
+    llm, history = make(KIMI), [GO, called("f"), result(*blocks)]
+    server.reply(text="ok", times=2)
+    with pytest.warns(NVCFWarning, match=r"messages\[2\]: \[image.*its bytes are no image"):
+        ask(llm, history)
+    ask(llm, [*history, said("assistant", "So."), said("user", "Sure?")])
+    for request in server.chats:
+        sent = request.body["messages"][2]["content"]
+        assert sent.count("not shown: its bytes are no image") == len(blocks)
+
+
+def test_the_images_of_many_turns_do_not_end_the_thread(
+    make: Any, server: Emulator, colour: Any, media: Any, tmp_path: Any
+):
+    """Each is small enough to go inline, and all of them are too many for the assets of one request."""
+    history = [GO]
+    for number in range(14):
+        shot = tmp_path / f"{number}.png"
+        shot.write_bytes(media.png() + bytes(100_000 + number))
+        history += [called("screenshot"), result(ImageBlock(path=shot))]
+    llm = make(KIMI)
+    server.reply(text="ok")
+    with pytest.warns(NVCFWarning, match=r"messages\[4\]: \[image, png, .*10 assets at most"):
+        colour.call(llm, "chat", history)
+    [request] = server.chats
+    shown = [message["content"] for message in request.body["messages"][1:]]
+    left_out = ["10 assets at most" in str(content) for content in shown[2::3]]
+    assert left_out == [False, *[True] * 3, *[False] * 10]
+    assert len(request.headers["nvcf-input-asset-references"].split(",")) == 10
 
 
 def test_images_of_two_tools_are_introduced(send: Any, media: Any):

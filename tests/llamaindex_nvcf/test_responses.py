@@ -267,6 +267,7 @@ def test_the_last_response_keeps_what_the_finishing_event_said(make, server: Emu
             "id": "c",
             "choices": [],
             "usage": {"prompt_tokens": 1, "completion_tokens": 2, "extra": 3},
+            "timings": {"predicted_ms": 7},
         },
     ]
     chunks = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events]
@@ -276,4 +277,5 @@ def test_the_last_response_keeps_what_the_finishing_event_said(make, server: Emu
     assert last.raw["choices"] == [finishing]
     assert last.raw["system_fingerprint"] == "fp"
     assert last.raw["usage"]["extra"] == 3
+    assert last.raw["timings"] == {"predicted_ms": 7}
     assert last.message.content == "Rome"

@@ -225,9 +225,11 @@ def test_a_class_that_refers_to_itself_and_one_that_is_a_list(make, server: Emul
     assert set(parameters["properties"]) == {"name", "children"}
     server.reply(text='["a", "b"]')
     assert colour.call(llm, "structured_predict", Names, PROMPT, who="x").root == ["a", "b"]
-    assert "tools" not in server.chats[1].body
-    server.reply(text=['["a"', ', "b"]'])
-    assert objects_of(colour, llm, Names)[-1].root == ["a", "b"]
+    parameters = server.chats[1].body["tools"][0]["function"]["parameters"]
+    assert list(parameters["properties"]) == ["value"]
+    for reply in ({"text": ['["a"', ', "b"]']}, call("Names", '{"value": ["a", "b"]}')):
+        server.reply(**reply)
+        assert objects_of(colour, llm, Names)[-1].root == ["a", "b"]
 
 
 def test_a_class_whose_name_the_service_refuses(make, server: Emulator):
@@ -414,3 +416,21 @@ def test_a_value_that_is_written_alone(make, server: Emulator):
     server.reply(text=json.dumps(BOTH))
     found = make(GEMMA).structured_predict(list[Person], PROMPT, who="they")
     assert [person.name for person in found] == ["Ann", "Bob"]
+
+
+@pytest.mark.parametrize(
+    ("output_cls", "text", "value"),
+    [
+        (Mood, '"good"', Mood.GOOD),
+        (Mood, "good", Mood.GOOD),
+        (Literal["good", "bad"], '```json\n"bad"\n```', "bad"),
+        (bool, "true", True),
+        (int, "7", 7),
+        (Names, '["a", "b"]', Names(["a", "b"])),
+    ],
+)
+def test_a_plain_value_that_is_written_alone(
+    make, server: Emulator, colour, output_cls: Any, text: str, value: Any
+):
+    server.reply(text=text)
+    assert colour.call(make(GEMMA), "structured_predict", output_cls, PROMPT, who="x") == value

@@ -263,9 +263,7 @@ async def test_fault(case: Case, way: Any, nvcf_emulator: Emulator, large_pictur
     except errors.NVCFError as error:
         caught = error
     # The one who failed has left: nothing is produced for it any more, though the model is still open.
-    assert await asyncio.to_thread(
-        nvcf_emulator.wait_until, lambda: nvcf_emulator.streaming == 0, 1.0
-    )
+    assert await asyncio.to_thread(nvcf_emulator.wait_until, lambda: nvcf_emulator.streaming == 0)
     await asked.close()
 
     assert _class(caught) == case.error, repr(caught)
@@ -276,7 +274,7 @@ async def test_fault(case: Case, way: Any, nvcf_emulator: Emulator, large_pictur
         assert caught.partial.text == case.partial
     assert Counter(request.place for request in nvcf_emulator.requests) == case.requests
     assert await asyncio.to_thread(
-        nvcf_emulator.wait_until, lambda: nvcf_emulator.open_connections == 0, 1.0
+        nvcf_emulator.wait_until, lambda: nvcf_emulator.open_connections == 0
     )
     left = [asset for asset in nvcf_emulator.assets.values() if asset.state != "deleted"]
     assert len(left) == case.lost_assets

@@ -24,7 +24,7 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.trace import SpanKind, StatusCode
 
-from langchain_nvcf import ChatNVCF
+from langchain_nvcf import NVCFLLM, ChatNVCF
 from nvcf_core import errors, otel
 from nvcf_core.observation import UNOBSERVED
 from nvcf_core.observers import observe
@@ -240,6 +240,35 @@ def test_tools_are_content(
     _, asked, result = json.loads(second["gen_ai.input.messages"])
     assert asked["parts"][-1] == expected
     assert result["parts"] == [{"type": "tool_call_response", "id": "c1", "response": "sunny"}]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"stop": 5, "temperature": "hot", "n": None, "seed": [1]},
+        {"stop": [5, None], "response_format": 1, "tools": [{"x": 1}]},
+    ],
+)
+async def test_odd_settings_are_the_services_to_judge(
+    way: Any, with_content: Recorded, odd: dict[str, Any]
+) -> None:
+    with pytest.raises(errors.BadRequestError):
+        await way(validation="off", extra_body=odd).ask()
+    assert with_content.attributes()["http.response.status_code"] == 400
+
+
+async def test_odd_arguments_fail_no_call(
+    way: Any, nvcf_emulator: Emulator, with_content: Recorded
+) -> None:
+    arguments = '{"x": NaN, "y": "\\ud83d"}'
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    message = {"role": "assistant", "content": "ok", "tool_calls": [call]}
+    body = {"id": "a", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    headers = {"content-type": "application/json"}
+    nvcf_emulator.raw(200, headers, [json.dumps(body).encode()])
+    assert await way().ask() == "ok"
+    said = json.loads(with_content.attributes()["gen_ai.output.messages"])
+    assert said[0]["parts"][-1]["name"] == "f"
 
 
 @pytest.mark.parametrize(
@@ -483,6 +512,19 @@ def test_langchains_own_callbacks_count_as_ever(
         chat.invoke("hi", config={"callbacks": [counter]})
     assert counter.usage_metadata[KIMI]["total_tokens"] == 18
     assert len(recorded.spans) == 1
+
+
+def test_each_prompt_of_a_batch_is_a_call(
+    settings: dict[str, Any], nvcf_emulator: Emulator, recorded: Recorded
+) -> None:
+    with (
+        NVCFLLM(**settings) as llm,
+        recorded.tracer.start_as_current_span("a batch") as parent,
+    ):
+        llm.batch(["one", "two", "three"])
+    assert len(nvcf_emulator.chats) == len(recorded.spans) == 3
+    (around,) = {span.parent.span_id for span in recorded.spans if span.parent}
+    assert around == parent.get_span_context().span_id
 
 
 def test_an_injected_client_is_traced_as_well(settings: dict[str, Any], recorded: Recorded) -> None:

@@ -64,19 +64,28 @@ async def _ask(colour: str, **settings: str) -> None:
         await model.aclose()
 
 
+@pytest.mark.parametrize(
+    ("scheme", "asked", "said"),
+    [
+        ("https", b"CONNECT service.example:443 ", "407"),
+        ("http", b"POST http://service.example/v1/", "HTTP 407"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:the API key goes to")
 async def test_a_proxy_that_refuses_is_named_and_asked_once(
-    refusing: tuple[int, list[bytes]], monkeypatch: pytest.MonkeyPatch, colour: str
-) -> None:
+    refusing: tuple[int, list[bytes]], monkeypatch: pytest.MonkeyPatch, colour: str,
+    scheme: str, asked: bytes, said: str,
+) -> None:  # fmt: skip
     port, seen = refusing
-    monkeypatch.setenv("https_proxy", f"http://user:secret-password@127.0.0.1:{port}")
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://user:secret-password@127.0.0.1:{port}")
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(errors.APIConnectionError) as caught:
-        await _ask(colour, base_url="https://service.example/v1")
-    assert f"the proxy http://127.0.0.1:{port} refused: 407" in str(caught.value)
+        await _ask(colour, base_url=f"{scheme}://service.example/v1")
+    assert f"the proxy http://127.0.0.1:{port} refused: {said}" in str(caught.value)
     assert "secret-password" not in str(caught.value)
     assert not caught.value.retryable
     assert len(seen) == 1
-    assert seen[0].startswith(b"CONNECT service.example:443 ")
+    assert seen[0].startswith(asked)
 
 
 async def test_a_socks_proxy_without_its_package(

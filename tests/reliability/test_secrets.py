@@ -216,8 +216,49 @@ async def test_what_an_error_shows(
     assert not secrets_in(pickle.dumps(error), key)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     for record in caplog.records:
-        if record.name.startswith("nvcf") or "echoes" not in failure:
+        if record.name.startswith(("nvcf", "http")) or "echoes" not in failure:
             assert not secrets_in((record.getMessage(), record.args), key), record.name
+
+
+HEADS = {
+    "the id of a 202": lambda key: f"HTTP/1.1 202 Accepted\r\nnvcf-reqid: {key}",
+    "the place of a large result": lambda key: (
+        f"HTTP/1.1 302 Found\r\nlocation: https://{key}.invalid/{key}"
+    ),
+    "a place that may not be followed": lambda key: f"HTTP/1.1 302 Found\r\nlocation: ftp://{key}",
+    "a redirect that is no result": lambda key: f"HTTP/1.1 307 Moved\r\nlocation: /{key}",
+    "a header that is none": lambda key: f"HTTP/1.1 200 OK\r\n{key}\0: x",
+    "a length that is none": lambda key: f"HTTP/1.1 200 OK\r\ncontent-length: {key}",
+    "an encoding": lambda key: f"HTTP/1.1 200 OK\r\ncontent-encoding: {key}",
+    "the status line": lambda key: f"HTTP/1.1 2x0 {key}",
+    "a wait": lambda key: f"HTTP/1.1 429 Slow\r\nretry-after: {key}",
+}
+
+
+HOLD_THE_ANSWER = ("answer_stream.py", "client.py")
+"""The modules whose frames hold an answer as it was read until then: what the service put into that is in it."""
+
+
+@pytest.mark.parametrize("head", HEADS)
+async def test_a_head_that_echoes_the_key(
+    way: Any, raw: Any, nvcf_emulator: Emulator, head: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is nowhere: frames that are done with have no locals, in this package and in the HTTP library."""
+    caplog.set_level(logging.DEBUG)
+    key = nvcf_emulator.api_key
+    raw.answer(f"{HEADS[head](key)}\r\ncontent-length: 0\r\n\r\n".encode())
+    asked = way(base_url=raw.url, nvcf_url=raw.url, timeout=5, poll_timeout=0.2, max_retries=0)
+    with pytest.raises(errors.NVCFError) as caught:
+        await asked.ask()
+    for one in _chain(caught.value):
+        assert not secrets_in((str(one), repr(one), one.args, vars(one)), key), type(one)
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            path = Path(frame.f_code.co_filename)
+            done = {"nvcf_core", "httpcore", "h11"} & set(path.parts)
+            if done and path.name not in HOLD_THE_ANSWER:
+                assert not secrets_in(frame.f_locals, key), frame.f_code
+    for record in caplog.records:
+        assert not secrets_in((record.getMessage(), record.args), key), record.name
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -190,10 +190,21 @@ def test_content_and_calls_leave_the_reasoning_alone(
 def test_a_closing_tag_that_nothing_opened_ends_the_reasoning_of_a_whole_answer(
     way: Any, server: Emulator, answer: Answer
 ) -> None:
-    # In a stream, what came before the tag has been handed out as text by then.
     answer([], body({"content": "It could be Bern.\n</think>\n\nRome."}))
     said = way.ask(server)
     assert (said.text, said.reasoning) == ("Rome.", "It could be Bern.\n")
+
+
+@pytest.mark.parametrize(
+    "way", [way for way in WAYS if way.way != "whole"], indirect=True, ids=name_of
+)
+def test_in_a_stream_what_was_handed_out_stays_text(
+    way: Any, server: Emulator, answer: Answer
+) -> None:
+    text = "It could be Bern.\n</think>\n\nRome."
+    answer([*events({"content": text}), DONE], body({}))
+    said = way.ask(server)
+    assert (said.text, said.reasoning) == (text, "")
 
 
 def test_a_closing_tag_behind_an_opening_one_is_text(

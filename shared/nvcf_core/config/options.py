@@ -26,7 +26,7 @@ class RequestOptions:
     timeout: Any = None
     """Seconds for each phase, an httpx.Timeout, or None: an injected client's own, or else the defaults."""
     chunk_timeout: float | None = None
-    """Seconds between two chunks of a body that is left open. None: as `timeout` has it."""
+    """Seconds between two chunks of an answer that has begun. None: as `timeout` has it."""
     keepalive_limit: float = 300.0
     """Seconds that a stream may consist of comments alone, which say only that the service is alive."""
     call_timeout: float | None = None
@@ -73,16 +73,13 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     return checked
 
 
-def request_options(
-    settings: Settings, call: CallSettings, roots: Sequence[str], *, stream: bool
-) -> RequestOptions:
+def request_options(settings: Settings, call: CallSettings, roots: Sequence[str]) -> RequestOptions:
     """The options of one conversation.
 
     Args:
         settings: the object's own.
         call: those of the call; the object's own again where there is no call.
         roots: the urls of the service, to whose hosts the key may go.
-        stream: whether the answer is a stream, whose chunks have a time limit of their own.
 
     Raises:
         InvalidRequestError: a header cannot be sent.
@@ -98,7 +95,7 @@ def request_options(
         auth=auth,
         headers=checked_headers(call.default_headers),
         timeout=call.timeout,
-        chunk_timeout=min(call.stream_chunk_timeout, _LONGEST_WAIT) if stream else None,
+        chunk_timeout=min(call.stream_chunk_timeout, _LONGEST_WAIT),
         call_timeout=call.call_timeout,
         requests_per_minute=settings.requests_per_minute,
         request_limiter=settings.request_limiter,

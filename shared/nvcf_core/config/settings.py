@@ -107,7 +107,8 @@ class CallSettings(BaseModel):
     )
     stream_chunk_timeout: float = Field(
         default=120.0,
-        description='Seconds between two chunks of a stream. float("inf"): no limit.',
+        description="Seconds between two chunks of a stream, and for all of a whole answer from its first byte on. "
+        'float("inf"): no limit.',
     )
     call_timeout: float | None = Field(
         default=None,

@@ -10,7 +10,13 @@ from nvcf_core.exchange import ByteSource
 from nvcf_core.messages import Media, Message
 from nvcf_core.models.validator import Validator
 
-from .formats import AMBIGUOUS_FORMATS, MIME_TYPES, kind_of_mime_type, mime_of_format, sniff_format
+from .formats import (
+    describe,
+    kind_of_mime_type,
+    may_be,
+    mime_of_format,
+    sniff_format,
+)
 from .sources import base64_length, first_bytes, sha256_hex
 
 __all__ = [
@@ -98,7 +104,7 @@ class Deliveries:
             InvalidRequestError: there are more than `MOST_ASSETS`.
         """
         for item in self.items:
-            if item.upload is not None:
+            if item.upload is not None and not item.upload.sha256:
                 item.upload.sha256 = sha256_hex(item.upload.source)
         given = {item.asset_id for item in self.items if item.method == "asset"}
         _check_assets(len(given) + len(self.uploads()), self.validator)
@@ -129,7 +135,7 @@ def plan_delivery(
         InvalidRequestError: the model takes no such media, or not so many, or not in this format.
     """
     deliveries = [
-        _deliver(part, part.place, validator)
+        replace(_deliver(part, part.place, validator), index=part.index, returned=part.returned)
         for message in messages
         for part in message.parts
         if isinstance(part, Media)
@@ -143,10 +149,17 @@ def plan_delivery(
             f"the request has {len(deliveries)} media; the model's documentation allows {most}",
         )
     # What is uploaded is counted by `hash_uploads`, which may have to read files.
-    _check_assets(len({item.asset_id for item in deliveries} - {None}), validator)
+    given = {item.asset_id for item in deliveries if not item.returned} - {None}
+    _check_assets(len(given), validator)
     if can_upload and validator.spec.assets:
         deliveries = _upload_largest_until_it_fits(deliveries, _may_be_assets(messages))
-    planned = iter(deliveries)
+    surplus = _surplus(deliveries)
+    planned = iter(
+        [
+            _line(item, validator) if place in surplus else item
+            for place, item in enumerate(deliveries)
+        ]
+    )
     return (
         tuple(
             replace(
@@ -157,8 +170,42 @@ def plan_delivery(
             )
             for message in messages
         ),
-        Deliveries(tuple(deliveries), validator),
+        Deliveries(
+            tuple(item for place, item in enumerate(deliveries) if place not in surplus), validator
+        ),
     )
+
+
+def _surplus(deliveries: Sequence[Delivery]) -> set[int]:
+    """The places of what tools returned and what would be more assets than a request may have: the oldest of them."""
+    places = [place for place, item in enumerate(deliveries) if item.method in ("asset", "upload")]
+    if len(places) <= MOST_ASSETS:
+        return set()
+    contents = {place: _content(deliveries[place]) for place in places}
+    own = {contents[place] for place in places if not deliveries[place].returned}
+    newest_first = dict.fromkeys(contents[place] for place in reversed(places))
+    returned = [content for content in newest_first if content not in own]
+    left_out = set(returned[max(0, MOST_ASSETS - len(own)) :])
+    return {place for place, content in contents.items() if content in left_out}
+
+
+def _content(delivery: Delivery) -> ContentKey:
+    """What is the same for two deliveries that are one asset."""
+    if delivery.upload is None:
+        return delivery.asset_id or "", ""
+    delivery.upload.sha256 = sha256_hex(delivery.upload.source)
+    return delivery.upload.key
+
+
+def _line(delivery: Delivery, validator: Validator) -> str:
+    """What is sent in place of what would be one asset too many."""
+    line = describe(
+        delivery, f"a request has {MOST_ASSETS} assets at most, and newer ones are in it"
+    )
+    validator.warn(
+        "unseen_media", f"{delivery.place}: {line} is sent in its place ({validator.spec.id})"
+    )
+    return line
 
 
 def _deliver(media: Media, field: str, validator: Validator) -> Delivery:
@@ -220,7 +267,7 @@ def _checked_mime_type(media: Media, source: ByteSource, field: str, validator: 
             message = f"{field}: the {media.kind} is of no known format; give its mime_type"
             raise validator.invalid_request(field, message)
         return media.mime_type
-    if found not in AMBIGUOUS_FORMATS and kind_of_mime_type(MIME_TYPES[found]) != media.kind:
+    if not may_be(media.kind, found):
         validator.reject(field, f"{field}: the {media.kind} is {found}, by its bytes")
     return mime_of_format(found, media.kind)
 

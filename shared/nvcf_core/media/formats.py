@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import ByteSource
-from nvcf_core.messages import MediaKind
+from nvcf_core.messages import Media, MediaKind
 
 from .sources import first_bytes
 
 __all__ = [
     "AMBIGUOUS_FORMATS",
     "MIME_TYPES",
+    "describe",
     "detect_media_type",
+    "format_of",
+    "has_known_kind",
     "kind_of_mime_type",
+    "may_be",
     "mime_of_format",
     "sniff_format",
 ]
@@ -72,6 +76,35 @@ def sniff_format(data: bytes) -> str | None:
     if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0:
         return "mp3" if data[1] & 0x06 else "aac"
     return None
+
+
+def format_of(media: Media) -> str | None:
+    """The format of a medium by its bytes, None where it has none or they say nothing."""
+    return None if media.source is None else sniff_format(first_bytes(media.source))
+
+
+def has_known_kind(media: Media) -> bool:
+    """Whether the bytes of a medium, where it has any, are of the kind that it is said to be."""
+    if media.source is None:
+        return True
+    found = format_of(media)
+    return found is not None and may_be(media.kind, found)
+
+
+def may_be(kind: MediaKind, found: str) -> bool:
+    """Whether a format may hold a kind of media."""
+    if found in AMBIGUOUS_FORMATS:
+        return kind != "image"
+    return kind_of_mime_type(MIME_TYPES[found]) == kind
+
+
+def describe(media: Media, reason: str) -> str:
+    """A line of text in place of a medium that is not sent: its kind, format and size, and why."""
+    facts: list[str] = [media.kind, format_of(media) or media.mime_type or ""]
+    if media.source is not None:
+        facts.append(f"{media.source.length} bytes")
+    facts.append(media.url or "")
+    return f"[{', '.join(filter(None, facts))}; not shown: {reason}]"
 
 
 def kind_of_mime_type(mime: str | None) -> MediaKind | None:

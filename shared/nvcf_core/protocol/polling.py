@@ -17,7 +17,7 @@ from nvcf_core.exchange import Flow, Request, Response
 from .chat_request import ChatRequest
 from .retry import raise_for_status
 
-__all__ = ["POLL_SECONDS_HEADER", "poll_until_done"]
+__all__ = ["POLL_SECONDS_HEADER", "poll_until_done", "polled_too_long"]
 
 POLL_SECONDS_HEADER = "nvcf-poll-seconds"
 """The header that says how long the service may hold a request before it answers 202."""
@@ -51,7 +51,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
     while response.status == 202:
         left = deadline - at
         if left <= 0:
-            raise _polled_too_long(call, request_id)
+            raise polled_too_long(call, request_id)
         # The last poll is made when the time is over: what is done by then is fetched.
         pause = min(pause, left)
         wait = max(left - pause, _LAST_POLL)
@@ -71,7 +71,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
             response = raise_for_status((yield poll))
         except NVCFError as error:
             if isinstance(error, APITimeoutError) and error.failed_at >= deadline:
-                raise _polled_too_long(call, request_id) from error
+                raise polled_too_long(call, request_id) from error
             delay = call.retry.delay(failures, error)
             if delay is None or error is failure:  # Raised again: the process can afford no retry.
                 raise
@@ -95,7 +95,8 @@ def _error_time(error: NVCFError, earliest: float) -> float:
     return max(float(at), earliest)
 
 
-def _polled_too_long(call: ChatRequest, request_id: str) -> PollingTimeoutError:
+def polled_too_long(call: ChatRequest, request_id: str | None) -> PollingTimeoutError:
+    """The error for an answer that was not there when the time of the polls was over."""
     return PollingTimeoutError(
         f"{call.spec.id} was still working after {call.poll_timeout:g} s (poll_timeout)",
         request_id=request_id,

@@ -32,7 +32,9 @@ def _numbered(message: Message, place: int) -> Message:
     if message.index is not None and not _has_media(message):
         return message
     parts = tuple(
-        part if isinstance(part, str) or part.index is not None else replace(part, index=index)
+        part
+        if isinstance(part, str) or part.index is not None
+        else replace(part, index=index, returned=message.role == "tool")
         for part in message.parts
     )
     return replace(message, index=index, parts=parts)
@@ -163,8 +165,13 @@ def _fold_into_one(messages: Sequence[Message], validator: Validator) -> Message
     others = [message for message in messages if message.role != "system"]
     if len(others) != 1 or others[0].role != "user":
         roles = ", ".join(message.role for message in messages)
+        # The first that is not the user's, or the second.
+        wrong = next(
+            (other for other in others if other.role != "user" or other is not others[0]), None
+        )
+        field = "messages" if wrong is None else wrong.place
         raise validator.invalid_request(
-            "messages", f"the model takes exactly one user message, not: {roles}"
+            field, f"{field}: the model takes exactly one user message, not: {roles}"
         )
     text = _GAP.join(text for message in system if (text := message.text))
     leading = (text,) if text else ()
@@ -188,7 +195,7 @@ def _check_last(messages: Sequence[Message], validator: Validator) -> None:
     if allowed is not None and last.role not in allowed:
         validator.reject(
             last.place,
-            f"the last message has role {last.role}; "
+            f"{last.place}, the last message, has role {last.role}; "
             f"the model's documentation wants {' or '.join(sorted(allowed))}",
         )
 

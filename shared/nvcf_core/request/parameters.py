@@ -101,7 +101,7 @@ def body_fields(
     _add_stop(settings.stop, validator, result)
     add_reasoning(settings, validator, result.body)
     if extra:
-        extra = _without_choice_among_none(extra, settings.extra_body or {})
+        extra = _without_what_says_nothing(extra, settings.extra_body or {}, stream=stream)
         _add_extra(extra, validator, result, stream=stream)
     if settings.stream_usage and validator.spec.documents("stream_options"):
         result.body.setdefault("stream_options", {"include_usage": True})
@@ -153,12 +153,15 @@ def _add_stop(stop: Any, validator: Validator, result: BodyFields) -> None:
         result.stops = tuple(stops)
 
 
-def _without_choice_among_none(
-    extra: Mapping[str, Any], extra_body: Mapping[str, Any]
+def _without_what_says_nothing(
+    extra: Mapping[str, Any], extra_body: Mapping[str, Any], *, stream: bool
 ) -> dict[str, Any]:
-    """The keywords without tools, where there are none: the service refuses an empty list, and a choice among none."""
+    """The keywords without those that services refuse where there is nothing that they could be about."""
     left_out = {"stream"}
+    if not stream:
+        left_out.add("stream_options")
     if not extra.get("tools"):
+        # An empty list of tools is refused, and so is a choice among none.
         left_out.add("tools")
         if not extra_body.get("tools"):
             left_out |= {"tool_choice", "parallel_tool_calls"}
@@ -174,6 +177,9 @@ def _add_extra(
         )
     if not validator.spec.documents("parallel_tool_calls") and "parallel_tool_calls" in extra:
         result.single_call = extra.pop("parallel_tool_calls") is False
+    no_logprobs = validator.spec.documented and not extra.get("logprobs")
+    if no_logprobs and _is_default("top_logprobs", extra.get("top_logprobs")):
+        del extra["top_logprobs"]  # Services refuse any number of them without `logprobs`.
     if stream and isinstance(extra.get("n"), int) and extra["n"] > 1:
         raise validator.invalid_request("n", f"a stream has one answer, not n={extra['n']}")
     for name, value in extra.items():

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nvcf_core.media.formats import sniff_format
-from nvcf_core.media.sources import first_bytes
+from nvcf_core.media.formats import describe, format_of, has_known_kind, kind_of_mime_type
 from nvcf_core.messages import Media, MediaKind, Message, Part
 from nvcf_core.models.validator import Validator
 
@@ -20,10 +19,9 @@ _PLURALS: dict[MediaKind, str] = {"image": "images", "audio": "audio", "video": 
 def describe_unseen_media(messages: Sequence[Message], validator: Validator) -> list[Message]:
     """The messages, with a line of text for each medium that is not the user's own and that the model cannot take.
 
-    A tool that returns an image must not end the conversation. With `validation` "warn" and "off" all media are sent.
+    A tool that returns an image must not end the conversation. With `validation` "warn" and "off" all media are sent
+    that can be.
     """
-    if validator.validation != "error":
-        return list(messages)
     return [_described(message, validator) for message in messages]
 
 
@@ -35,10 +33,24 @@ def _described(message: Message, validator: Validator) -> Message:
     parts = tuple(
         part
         if isinstance(part, str)
-        else _part_or_line(part, _why_unseen(part, message, validator), validator)
+        else _part_or_line(part, _why_not_sent(part, message, validator), validator)
         for part in message.parts
     )
     return message if parts == message.parts else replace(message, parts=parts)
+
+
+def _why_not_sent(media: Media, message: Message, validator: Validator) -> str | None:
+    if validator.validation == "error" and (unseen := _why_unseen(media, message, validator)):
+        return unseen
+    return None if _can_be_sent(media) else f"its bytes are no {media.kind}"
+
+
+def _can_be_sent(media: Media) -> bool:
+    """Whether a medium can be part of a request: its bytes, or else what is declared, say what it is."""
+    if media.source is None:
+        return True
+    declared = kind_of_mime_type(media.mime_type) is not None
+    return media.source.length > 0 and (declared or format_of(media) is not None)
 
 
 def _why_unseen(media: Media, message: Message, validator: Validator) -> str | None:
@@ -50,8 +62,10 @@ def _why_unseen(media: Media, message: Message, validator: Validator) -> str | N
         return f"this model takes no {_PLURALS[media.kind]}"
     if media.url is not None and not spec.remote_urls:
         return "this model takes no urls"
+    if spec.documented and not has_known_kind(media):
+        return f"its bytes are no {media.kind}"
     formats = spec.media[media.kind]
-    if formats is not None and media.source is not None and _format(media) not in formats:
+    if formats is not None and media.source is not None and format_of(media) not in formats:
         return f"this model takes {_PLURALS[media.kind]} as {', '.join(sorted(formats))}"
     return None
 
@@ -59,24 +73,11 @@ def _why_unseen(media: Media, message: Message, validator: Validator) -> str | N
 def _part_or_line(media: Media, reason: str | None, validator: Validator) -> Part:
     if reason is None:
         return media
-    line = f"[{_description(media)}; not shown: {reason}]"
+    line = describe(media, reason)
     validator.warn(
         "unseen_media", f"{media.place}: {line} is sent in its place ({validator.spec.id})"
     )
     return line
-
-
-def _description(media: Media) -> str:
-    """Kind, format and size."""
-    facts: list[str] = [media.kind, _format(media) or media.mime_type or ""]
-    if media.source is not None:
-        facts.append(f"{media.source.length} bytes")
-    facts.append(media.url or "")
-    return ", ".join(filter(None, facts))
-
-
-def _format(media: Media) -> str | None:
-    return None if media.source is None else sniff_format(first_bytes(media.source))
 
 
 def move_media_after_results(messages: Sequence[Message]) -> list[Message]:

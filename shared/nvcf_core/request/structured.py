@@ -9,7 +9,7 @@ from enum import Enum
 from types import UnionType
 from typing import Any, Literal, TypeAlias, get_origin
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, RootModel, create_model
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message
@@ -47,6 +47,8 @@ _PLAIN_TYPES = frozenset((str, int, float, bool, list, dict, set, tuple))
 def value_model(annotation: Any) -> type[BaseModel] | None:
     """A class whose only field, `value`, is of a type that is not an object: an Enum, a Literal, a list, a number.
 
+    So is a RootModel of one of those.
+
     Args:
         annotation: a type as it stands in an annotation.
 
@@ -55,11 +57,21 @@ def value_model(annotation: Any) -> type[BaseModel] | None:
     """
     described = get_origin(annotation) is not None or isinstance(annotation, UnionType)
     if isinstance(annotation, type) and not described:
-        described = issubclass(annotation, Enum) or annotation in _PLAIN_TYPES
+        described = (
+            issubclass(annotation, Enum) or annotation in _PLAIN_TYPES or _is_plain_root(annotation)
+        )
     if not described:
         return None
     name = getattr(annotation, "__name__", "Answer")
     return create_model(str(name), value=(annotation, ...))
+
+
+def _is_plain_root(annotation: type) -> bool:
+    """Whether it is a pydantic class around a value that is not an object."""
+    if not issubclass(annotation, RootModel):
+        return False
+    schema = annotation.model_json_schema()
+    return "properties" not in schema and schema.get("type") != "object" and "$ref" not in schema
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ class EventStreamDecoder:
         self._last: Chunk | None = None
         self._finishing: dict[str, Any] = {}
         """The event that says why the answer ended, with whatever else it says."""
+        self._beside: dict[str, Any] = {}
+        """What events without a choice say, such as the one with the token counts."""
         self._failure: StreamInterruptedError | None = None
 
     @property
@@ -150,7 +152,10 @@ class EventStreamDecoder:
             self._choice.calls.set_answer_id(answer_id)
         self._model = self._model or get_text(body, "model") or None
         self._is_identified = self._id is not None and self._model is not None
-        for choice in choices_of(body):
+        choices = choices_of(body)
+        if not choices:
+            self._beside |= body
+        for choice in choices:
             if choice.get("index"):
                 continue
             if chunk := self._choice.feed(choice, body):
@@ -209,7 +214,7 @@ class EventStreamDecoder:
             "finish_reason": chunk.finish_reason,
         }
         said = {name: fact for name, fact in facts.items() if fact is not None}
-        chunk.raw = {**self._finishing, **said}
+        chunk.raw = {**self._beside, **self._finishing, **said}
         self._last = chunk
         return chunk
 

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from .filters import split_unopened_think
 
-__all__ = ["find_answer", "find_json", "partial_answer", "partial_json"]
+__all__ = ["find_answer", "find_json", "find_value", "partial_answer", "partial_json"]
 
 _MOST_TRIES = 1_000
 """Brackets of a text that are tried as the beginning of a value. Each failure costs time by its place."""
@@ -20,6 +20,7 @@ _DECODER = json.JSONDecoder(strict=False)
 _OBJECT = re.compile(r"\{")
 _OBJECT_OR_LIST = re.compile(r"[{\[]")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.S)
+_FENCE = re.compile(r"\A\s*```\w*\s*(.*?)\s*```\s*\Z", re.S)
 _CONTROL = re.compile(r"[\x00-\x1f]")
 
 
@@ -77,6 +78,22 @@ def find_answer(text: str, objects_only: bool = False) -> Iterator[Any]:
     if answer != text:
         yield from find_json(answer, objects_only)
     yield from find_json(text, objects_only)
+
+
+def find_value(text: str) -> Iterator[Any]:
+    """As `find_answer`, for a value that may be neither an object nor a list: at last the whole text, if it is one.
+
+    Some models write `"good"`, `3` or even the bare word where such a value is all that is asked for.
+    """
+    yield from find_answer(text)
+    _, answer = split_unopened_think(text)
+    fenced = _FENCE.match(answer)
+    alone = fenced[1] if fenced else answer.strip()
+    try:
+        yield json.loads(alone, strict=False)
+    except (ValueError, RecursionError):
+        if alone and not any(letter.isspace() for letter in alone):
+            yield alone
 
 
 def partial_answer(text: str, objects_only: bool = False) -> Any:

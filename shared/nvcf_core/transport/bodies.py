@@ -8,6 +8,8 @@ from nvcf_core.errors import APITimeoutError, InvalidRequestError, InvalidRespon
 from nvcf_core.exchange import Request, Stage
 from nvcf_core.wire import LONGEST_DOCUMENT
 
+from .time_limits import TimeLimits
+
 __all__ = ["BoundedBody", "LengthGuard", "pause_too_long"]
 
 _LONGEST_PROBLEM = 1 << 20
@@ -15,6 +17,9 @@ _LONGEST_PROBLEM = 1 << 20
 
 _LONGEST_RESULT = 256 << 20
 """Bytes of a fetched result, which is a zip. Any other body that is read at once is one JSON document."""
+
+
+_MIB = 1 << 20
 
 
 def pause_too_long(limit: float | None, name: str) -> APITimeoutError:
@@ -28,19 +33,24 @@ class BoundedBody:
     Args:
         status: of the response.
         stage: what the request was for.
+        limits: of the request. Where they allow a body any time as long as its pieces keep coming, a piece is a MiB.
     """
 
-    def __init__(self, status: int, stage: Stage) -> None:
+    def __init__(self, status: int, stage: Stage, limits: TimeLimits | None = None) -> None:
         longest = _LONGEST_RESULT if stage == "fetch" else LONGEST_DOCUMENT
         self._limit = longest if status < 300 else _LONGEST_PROBLEM
         self._may_cut = status >= 300
         self._pieces: list[bytes] = []
         self._length = 0
+        self._limits = limits
 
     def add(self, data: bytes) -> bool:
         """Keep a piece; return whether that is enough."""
+        before = self._length
         self._pieces.append(data)
         self._length += len(data)
+        if self._limits is not None and self._length // _MIB == before // _MIB:
+            self._limits.go_on()
         if self._length > self._limit and not self._may_cut:
             raise InvalidResponseError(
                 f"the response is longer than {self._limit} bytes", body=self._pieces[0]

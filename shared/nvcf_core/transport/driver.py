@@ -14,7 +14,12 @@ from pydantic import SecretStr
 from nvcf_core.config.auth import key_fingerprint
 from nvcf_core.config.endpoints import origin
 from nvcf_core.config.options import RequestOptions
-from nvcf_core.errors import APITimeoutError, NVCFError
+from nvcf_core.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    InvalidResponseError,
+    NVCFError,
+)
 from nvcf_core.exchange import Flow, Request, Response, Step
 from nvcf_core.observation import UNOBSERVED, Observation
 from nvcf_core.wire import retry_after
@@ -23,7 +28,7 @@ from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
 from .interface import Content, HTTPResponse, PreparedRequest
 from .rate_limiter import RateLimiter, Reservation, shared_rate_limiter
-from .redaction import redact, redact_response
+from .redaction import clear_locals, guard_logs, redact, redact_response
 from .retry_budget import RetryBudget, shared_retry_budget
 from .time_limits import TimeLimits
 
@@ -33,6 +38,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger("nvcf")
 """INFO: a retry. DEBUG: a wait for a limit, and all that is not the question itself. No content, no url, no key."""
+_FOR_AN_ANSWER_IN_TIME = 0.4
+"""Seconds that the body of a polled answer has at least, whose head came at the last moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,8 @@ class OpenResponse:
 
     response: HTTPResponse
     limits: TimeLimits
+    polled: bool = False
+    """Whether it came to a poll: until the answer begins, the time of the polls is running."""
 
 
 class Conversation:
@@ -73,26 +82,31 @@ class Conversation:
         Raises:
             NVCFError: what the flow raises.
         """
-        resume: Callable[[Any], Step] = flow.send
-        value: Any = None
         try:
-            while True:
-                step = resume(value)
-                try:
-                    value, resume = await self._take(step), flow.send
-                except NVCFError as error:
-                    self.check_deadline(error)
-                    value, resume = error, flow.throw
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+            return await self._hold(flow)
         except BaseException as error:
             if isinstance(error, NVCFError):
                 self.redact(error)
+                clear_locals(error)  # The flow has raised it, or will not go on.
             await self.leave()
             raise
         finally:
             flow.close()
+
+    async def _hold(self, flow: Flow[T]) -> T:
+        resume: Callable[[Any], Step] = flow.send
+        value: Any = None
+        while True:
+            try:
+                step = resume(value)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            try:
+                value, resume = await self._take(step), flow.send
+            except NVCFError as error:
+                self.check_deadline(error)
+                value, resume = error, flow.throw
 
     async def leave(self) -> None:
         """Close what was left open, and with it a connection whose body was not read to its end."""
@@ -196,6 +210,7 @@ class _Sending:
             self._key = self._conversation.key = await self._backend.resolve_key(auth)
             if self._key is not None:
                 self._conversation.observation.authorized(self._key)
+                guard_logs(self._key)
         if request.stage == "ask" and self._options.request_limiter is not None:
             began = time.monotonic()
             await self._backend.acquire(self._options.request_limiter)
@@ -272,18 +287,25 @@ class _Sending:
             limits.piece_by_piece(None, "timeout")  # It may be large.
         else:
             limits.as_a_whole()
-        body = BoundedBody(status, request.stage)
-        await self._backend.read_into(body, response)
+        body = BoundedBody(status, request.stage, limits)
+        try:
+            await self._backend.read_into(body, response)
+        except APITimeoutError:
+            raise
+        except (APIConnectionError, InvalidResponseError):
+            # An error that cannot be read to its end, or not be decoded, is still that error.
+            if status < 400:
+                raise
         return self._as_response(response, body.body())
 
     def _keep_open(self, response: HTTPResponse, limits: TimeLimits) -> None:
         """Leave the body to be read by the caller, as long as its pieces keep coming."""
         self._kept_open = True
         limits.deadline = self._conversation.deadline
-        if self._request.read_timeout is not None:
-            limits.as_a_whole()  # That was the time of the polls, in which the answer has come.
-        limits.piece_by_piece(self._options.chunk_timeout, "stream_chunk_timeout")
-        self._conversation.answer = OpenResponse(response, limits)
+        polled = self._request.read_timeout is not None
+        if polled:
+            limits.at_least(_FOR_AN_ANSWER_IN_TIME)
+        self._conversation.answer = OpenResponse(response, limits, polled)
 
     def _as_response(self, response: HTTPResponse, body: bytes) -> Response:
         result = Response(

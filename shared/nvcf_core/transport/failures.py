@@ -53,13 +53,13 @@ def connection_failure(where: str, error: Exception) -> APIConnectionError:
     return failure
 
 
-def proxy_failure(where: str, proxy: str, error: Exception) -> APIConnectionError:
+def proxy_failure(where: str, proxy: str, error: object) -> APIConnectionError:
     """The error for a proxy that refuses: trying again would not change its mind.
 
     Args:
         where: what was asked, and which host.
         proxy: the proxy's url, without its password.
-        error: what the HTTP library raised.
+        error: what the HTTP library raised, or the status.
     """
     failure = APIConnectionError(
         f"{where}: the proxy {proxy} refused: {error}", failed_at=time.monotonic()

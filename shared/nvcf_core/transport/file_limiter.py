@@ -21,6 +21,9 @@ __all__ = ["FileLimiter"]
 _LOCK_TIMEOUT = 30.0
 """Seconds to wait for another process that holds the file. It is held for less than a millisecond."""
 
+_LONGEST_SLEEP = 1 / 60
+"""Part of the window after which those who wait look again: 1 s of 60."""
+
 _SPREAD = 0.002
 """Part of the window over which those who wait come back, so that they do not come all at once."""
 
@@ -92,7 +95,10 @@ class FileLimiter:
         with self._state() as state:
             granted, wait = state.grant(time.monotonic(), 1, self.per_minute)
             self._slowed = state.share < 1
-        return 0.0 if granted else wait + random.uniform(0, _SPREAD * self.window)
+        if granted:
+            return 0.0
+        # Others may have been slowed down, and be faster again, before the next permit is due.
+        return min(wait, _LONGEST_SLEEP * self.window) + random.uniform(0, _SPREAD * self.window)
 
     @contextmanager
     def _state(self) -> Iterator[SlidingWindow]:

@@ -34,6 +34,9 @@ _KEPT = 20
 """Connections kept open for the next request."""
 
 
+_PROXY_REFUSED = 407
+
+
 class _Proxy(Protocol):
     @property
     def url(self) -> str: ...
@@ -143,6 +146,9 @@ class _Exchange:
             )
         except self._http.errors as error:
             raise self._failure(error) from error
+        if native.status_code == _PROXY_REFUSED:
+            native.close()
+            raise self._refused_by_proxy()
         return _Response(native, self)
 
     async def asend(self) -> HTTPResponse:
@@ -154,6 +160,9 @@ class _Exchange:
             )
         except self._http.errors as error:
             raise self._failure(error) from error
+        if native.status_code == _PROXY_REFUSED:
+            await native.aclose()
+            raise self._refused_by_proxy()
         return _Response(native, self)
 
     def forget_key(self) -> None:
@@ -188,6 +197,11 @@ class _Exchange:
         if isinstance(error, self._http.library.TimeoutException):
             return self.limits.body_too_late()
         return body_failure(error)
+
+    def _refused_by_proxy(self) -> NVCFError:
+        """A request in the clear: through TLS, httpx raises an error of its own instead."""
+        where = f"{self._request.stage} ({origin(self._request.url)[1]})"
+        return proxy_failure(where, self._http.proxy, f"HTTP {_PROXY_REFUSED}")
 
     def _failure(self, error: Exception) -> NVCFError:
         """What went wrong before there was a response, and which limit it was."""

@@ -8,8 +8,8 @@ import select
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
 
+from .addresses import Address, look_up
 from .time_limits import TimeLimits
 
 __all__ = [
@@ -69,8 +69,6 @@ _IN_A_ROW = 16
 _STAGGER = 0.25
 """Seconds until the next of a host's addresses is tried beside one that has not answered (RFC 8305)."""
 
-_Address: TypeAlias = "tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]"
-
 
 class _Link:
     """What one connection is made over: the socket, and the limits of the request that uses it."""
@@ -128,9 +126,8 @@ class SyncLink(_Link):
         self.limits.begin("connect")
         failure: OSError = OSError(f"{host} has no address")
         try:
-            for family, kind, protocol, _, address in socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM
-            ):
+            addresses = look_up(host, port).result(self._left(ConnectTimeout))
+            for family, kind, protocol, _, address in addresses:
                 sock = socket.socket(family, kind, protocol)
                 try:
                     sock.settimeout(self._left(ConnectTimeout))
@@ -179,8 +176,10 @@ class SyncLink(_Link):
         try:
             for piece in _slices(buffer):
                 self.limits.begin("write")
-                self._socket.settimeout(self._left(WriteTimeout))
-                self._socket.sendall(piece)
+                left = piece
+                while left:  # TLS takes a record at a time.
+                    self._socket.settimeout(self._left(WriteTimeout))
+                    left = left[self._socket.send(left) :]
         except TimeoutError as error:
             raise WriteTimeout(str(error)) from error
         except OSError as error:
@@ -213,10 +212,9 @@ class AsyncLink(_Link):
     async def connect(self, host: str, port: int) -> None:
         """Connect to the address of a host that answers first."""
         self.limits.begin("connect")
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.limits.left()):
-                addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                addresses = await asyncio.wrap_future(look_up(host, port))
                 self._connected = _prepared(await _connect_first(_alternating(addresses)))
         except TimeoutError as error:
             raise ConnectTimeout(str(error)) from error
@@ -370,16 +368,16 @@ def _wake(waiter: asyncio.Future[bool], in_time: bool) -> None:
         waiter.set_result(in_time)
 
 
-def _alternating(addresses: Sequence[_Address]) -> list[_Address]:
+def _alternating(addresses: Sequence[Address]) -> list[Address]:
     """The addresses of a host, the families in turn, beginning with the one that the system prefers."""
-    families: dict[int, list[_Address]] = {}
+    families: dict[int, list[Address]] = {}
     for address in addresses:
         families.setdefault(address[0], []).append(address)
     turns = itertools.zip_longest(*families.values())
     return [address for turn in turns for address in turn if address is not None]
 
 
-async def _connect(address: _Address) -> socket.socket:
+async def _connect(address: Address) -> socket.socket:
     family, kind, protocol, _, where = address
     sock = socket.socket(family, kind, protocol)
     try:
@@ -391,7 +389,7 @@ async def _connect(address: _Address) -> socket.socket:
     return sock
 
 
-async def _connect_first(addresses: list[_Address]) -> socket.socket:
+async def _connect_first(addresses: list[Address]) -> socket.socket:
     """A socket that is connected to one of the addresses: each is tried beside those before it that are slow.
 
     Raises:

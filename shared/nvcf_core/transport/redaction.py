@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import functools
+import logging
 import re
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,25 +17,47 @@ from pydantic import SecretStr
 from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Response
 
-__all__ = ["redact", "redact_response", "redact_text"]
+__all__ = ["clear_locals", "guard_logs", "redact", "redact_response", "redact_text"]
 
 _SHORTEST_SECRET = 8
 """A key with fewer characters is a placeholder of a local server, and may be an ordinary word."""
 
 _MASK = "***"
 
+_CLEARED = ("nvcf_core", "httpcore", "h11", "httpx")
+
 
 def redact(error: BaseException, key: SecretStr) -> None:
     """Take a key that the service echoed out of an error: its text, its attributes, and all that led to it."""
     if not _is_secret(key):
         return
-    waiting, seen = [error], {id(error)}
-    while waiting:
-        current = waiting.pop()
+    for current in _chain(error):
         current.args = _redacted(current.args, key)
         if isinstance(current, NVCFError) or hasattr(current, "__notes__"):
             for name, value in list(vars(current).items()):
                 setattr(current, name, _redacted(value, key))
+
+
+def clear_locals(error: BaseException) -> None:
+    """Clear the locals of the frames that an error and its causes came through: of this package, and of the HTTP
+    libraries under it. What the service sent is in them, and tracers send locals on.
+
+    To be called when those frames are done with: clearing the frame of a generator that is to go on would end it.
+    """
+    for current in _chain(error):
+        for frame, _ in traceback.walk_tb(current.__traceback__):
+            package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+            if package in _CLEARED:
+                with contextlib.suppress(RuntimeError):  # It is running still.
+                    frame.clear()
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, and all that led to it."""
+    waiting, seen = [error], {id(error)}
+    while waiting:
+        current = waiting.pop()
+        yield current
         for cause in (current.__cause__, current.__context__):
             if cause is not None and id(cause) not in seen:
                 seen.add(id(cause))
@@ -50,6 +75,36 @@ def redact_response(response: Response, key: SecretStr) -> Response:
 def redact_text(text: str, key: SecretStr) -> str:
     """A text without the key."""
     return _pattern(key).sub(_MASK, text) if _is_secret(key) else text
+
+
+def guard_logs(key: SecretStr) -> None:
+    """Keep a key out of what the HTTP libraries log: heads of responses, in which a service may have echoed it."""
+    if key not in _guarded and _is_secret(key):
+        _guarded[key] = None
+        while len(_guarded) > _MOST_GUARDED:
+            _guarded.pop(next(iter(_guarded)), None)
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_mask_keys)  # Once: a logger knows its filters.
+
+
+def _mask_keys(record: logging.LogRecord) -> bool:
+    """A filter that lets every record through, without the keys that this process has sent."""
+    said = record.getMessage()
+    masked = said
+    for key in list(_guarded):
+        masked = _pattern(key).sub(_MASK, masked)
+    if masked != said:
+        record.msg, record.args = masked, ()
+    return True
+
+
+_LOGGERS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
+"""Filters hold for the records of a logger itself, and not for those of the loggers below it."""
+
+_MOST_GUARDED = 16
+
+_guarded: dict[SecretStr, None] = {}
+"""The keys that were sent, the oldest first."""
 
 
 def _is_secret(key: SecretStr) -> bool:

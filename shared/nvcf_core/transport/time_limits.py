@@ -33,7 +33,16 @@ class TimeLimits:
         body_limit: seconds that the body may stand still now, and the keyword that set it.
     """
 
-    __slots__ = ("_current", "_pieces", "body_limit", "deadline", "on_sending", "phases", "until")
+    __slots__ = (
+        "_current",
+        "_goes_on",
+        "_pieces",
+        "body_limit",
+        "deadline",
+        "on_sending",
+        "phases",
+        "until",
+    )
 
     def __init__(self, phases: dict[Phase, float | None]) -> None:
         self.phases = phases
@@ -43,6 +52,7 @@ class TimeLimits:
         self._current: Phase | None = None
         self.on_sending: Callable[[], None] | None = None
         self._pieces: tuple[float | None, str] | None = None
+        self._goes_on = False
 
     def begin(self, phase: Phase) -> None:
         """Begin a phase: its time starts to run."""
@@ -72,9 +82,30 @@ class TimeLimits:
 
     def next_piece(self) -> None:
         """A piece of the body has arrived, and the wait for the next one begins."""
-        if self._pieces is not None:
+        if self._goes_on:
+            self._goes_on = False
+        elif self._pieces is not None:
             self.body_limit = self._pieces
             self._run(self.body_limit[0])
+
+    def go_on(self) -> None:
+        """What has arrived was not all of a piece: the time that is running goes on, instead of beginning anew."""
+        self._goes_on = True
+
+    def shorten(self) -> None:
+        """Let the next piece take no longer than any other, though the time that is running may be longer."""
+        if self._pieces is not None:
+            seconds, left = self._pieces[0], self.left()
+            if seconds is not None and (left is None or seconds < left):
+                self.body_limit = self._pieces
+                self._run(seconds)
+
+    def at_least(self, seconds: float) -> None:
+        """Leave the phase that is running so many seconds, though its time may be nearly over."""
+        before = self.until
+        self._run(seconds)
+        if before is None or (self.until is not None and before > self.until):
+            self.until = before
 
     def finish_within(self, seconds: float) -> None:
         """Let the rest of the body take so long in all, or less."""

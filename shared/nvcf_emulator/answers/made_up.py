@@ -17,7 +17,27 @@ from nvcf_emulator.validation.request import ParsedRequest
 __all__ = ["made_up_choice"]
 
 _WORD = re.compile(r"\w+")
-_JUDGEMENTS = frozenset({"no", "true", "false"})
+_JUDGEMENTS = frozenset(
+    [
+        "no",
+        "y",
+        "n",
+        "true",
+        "false",
+        "correct",
+        "incorrect",
+        "pass",
+        "passed",
+        "fail",
+        "failed",
+        "valid",
+        "invalid",
+    ]
+)
+"""Words that evaluators look for in an answer; a yes is one as a part of a word, too."""
+
+_RATING = re.compile(r"\[\[[^][]*\]\]")
+"""What some evaluators ask a model to write: `[[A]]`, `[[5]]`."""
 
 
 def made_up_choice(request: ParsedRequest, ids: ToolCallIds, number: int) -> Choice:
@@ -43,11 +63,11 @@ def _without_judgements(text: str) -> str:
 
     What looks for a YES in an answer, as evaluators do, must find none in one that is made up.
     """
+    text = _RATING.sub("[[…]]", text)
     return _WORD.sub(lambda found: "…" if _is_judgement(found[0]) else found[0], text)
 
 
 def _is_judgement(word: str) -> bool:
-    # Some evaluators look for a yes anywhere, within a word as well.
     return word.lower() in _JUDGEMENTS or "yes" in word.lower()
 
 

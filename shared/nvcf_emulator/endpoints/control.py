@@ -10,13 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from nvcf_emulator.http.redaction import SECRET_HEADERS
 from nvcf_emulator.script.step_queue import Pending
 from nvcf_emulator.state import Received, State
 
 __all__ = ["PATH", "control_routes", "received_as_json"]
 
 PATH = "/__emulator__"
-_HIDDEN = frozenset({"authorization", "cookie"})
+_KNOWN = "POST reply, fail and reset; GET requests, pending and unexpected"
 
 
 def control_routes(state: State) -> list[Route]:
@@ -35,12 +36,17 @@ def control_routes(state: State) -> list[Route]:
         state.reset()
         return _json({"pending": []})
 
+    async def nothing(request: Request) -> Response:
+        asked = f"{request.method} {request.url.path}"
+        return _json({"error": f"there is no {asked}; below {PATH} there are {_KNOWN}"}, status=404)
+
     def scripting(method: Callable[..., None]) -> Callable[[Request], Any]:
         async def handle(request: Request) -> Response:
             try:
                 method(**_keywords(await request.body()))
             except (TypeError, ValueError) as error:
-                return _json({"error": str(error)}, status=400)
+                said = str(error).removeprefix("Script.")  # Of Python's own words.
+                return _json({"error": said}, status=400)
             return _json({"pending": [_pending(item) for item in state.script.pending]})
 
         return handle
@@ -52,11 +58,15 @@ def control_routes(state: State) -> list[Route]:
         Route(f"{PATH}/requests", requests),
         Route(f"{PATH}/pending", pending),
         Route(f"{PATH}/unexpected", unexpected),
+        Route(f"{PATH}/{{rest:path}}", nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]
 
 
 def _keywords(body: bytes) -> dict[str, Any]:
-    given = json.loads(body or b"{}")
+    try:
+        given = json.loads(body or b"{}")
+    except ValueError as error:
+        raise ValueError(f"the body must be a JSON object of keywords: {error}") from None
     if not isinstance(given, dict):
         raise TypeError("the body must be a JSON object of keywords")
     return given
@@ -73,7 +83,9 @@ def _pending(item: Pending) -> dict[str, Any]:
 
 def received_as_json(item: Received) -> dict[str, Any]:
     """Return a request that arrived as a JSON object, without keys."""
-    headers = {name: "***" if name in _HIDDEN else value for name, value in item.headers.items()}
+    headers = {
+        name: "***" if name in SECRET_HEADERS else value for name, value in item.headers.items()
+    }
     return {
         "method": item.method,
         "path": item.path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -80,8 +80,15 @@ async def send_chunks(
     return True
 
 
-def until_the_client_leaves(app: ASGIApp) -> ASGIApp:
-    """Return `app`, which does nothing more for a request once its connection is gone."""
+def until_the_client_leaves(
+    app: ASGIApp, failed: Callable[[Exception], None] = lambda _: None
+) -> ASGIApp:
+    """Return `app`, which does nothing more for a request once its connection is gone.
+
+    Args:
+        app: The application.
+        failed: Is told what it raised otherwise.
+    """
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         connection: Connection = scope["state"]["connection"]
@@ -93,6 +100,9 @@ def until_the_client_leaves(app: ASGIApp) -> ASGIApp:
         except (asyncio.CancelledError, ClientDisconnect):
             if not connection.lost:
                 raise
+        except Exception as error:
+            failed(error)
+            raise
         finally:
             connection.task = None
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Never, get_args
 
 from nvcf_emulator.script.chat_request import ChatRequest
 from nvcf_emulator.script.conditions import When, condition_of
+from nvcf_emulator.script.keywords import (
+    CONTENT_FILTER,
+    REPLY_KEYWORDS,
+    each_reply,
+    reply_of,
+    require_failure,
+    require_times,
+    status_of,
+)
 from nvcf_emulator.script.shapes import form_of
 from nvcf_emulator.script.step_queue import Pending, ScriptedStep, ScriptError, StepQueue
 from nvcf_emulator.script.steps import (
-    FAILURES,
     Accept,
     ErrorInStream,
     Failure,
@@ -29,8 +35,6 @@ from nvcf_emulator.script.steps import (
 )
 
 __all__ = ["Script"]
-
-CONTENT_FILTER = "content_filter"
 
 
 class Script:
@@ -113,7 +117,7 @@ class Script:
                 arguments against their schema, are sent all the same.
 
         Raises:
-            TypeError: An unknown keyword, in the call or in a dict.
+            TypeError: An unknown keyword, or a value of another type, in the call or in a dict.
             ValueError: An unknown shape or key of `when`, or `times` below 1.
         """
         keywords = {
@@ -134,7 +138,7 @@ class Script:
         }
         given = {name: value for name, value in keywords.items() if value not in (None, (), False)}
         # All of them are made before the first is added: a sequence with a mistake adds nothing.
-        for one, step in [(one, _reply(one)) for one in _each(given)]:
+        for one, step in [(one, reply_of(one)) for one in each_reply(given)]:
             self._add("reply", "ask", step, times, when, one)
 
     def fail(
@@ -171,7 +175,8 @@ class Script:
                 raise ValueError("content_filter is an answer: it takes times and when alone")
             step: Step = Reply(text="", finish_reason=CONTENT_FILTER)
         else:
-            code, name = _status(status)
+            code, name = status_of(status)
+            require_failure(said)
             step = Failure(code, name, retry_after, body, headers or {})
         self._add("fail", on, step, times, when, said)
 
@@ -330,7 +335,7 @@ class Script:
                     f"{_name(reply.function)} returned {given!r}; a function given to reply "
                     "returns a text, or a dict of reply's own keywords"
                 )
-            return _reply({**_keywords(reply), **given})
+            return reply_of({**_keywords(reply), **given})
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
@@ -349,87 +354,16 @@ class Script:
     ) -> None:
         if place not in get_args(Place):
             raise ValueError(f"unknown place {place!r}: one of {', '.join(get_args(Place))}")
-        if times is not None and times < 1:
-            raise ValueError(f"times must be at least 1, or None for any number, got {times}")
+        require_times(times)
         if when is not None and place != "ask":
             raise ValueError(f"when is about requests that ask a model, not about {place!r}")
         condition = None if when is None else condition_of(when)
         self.queue.add(ScriptedStep(place, step, times, condition, method, keywords))
 
 
-_KEYWORDS = tuple(item.name for item in fields(Reply) if item.name != "function")
-
-
 def _keywords(reply: Reply) -> dict[str, Any]:
-    return {name: getattr(reply, name) for name in _KEYWORDS}
+    return {name: getattr(reply, name) for name in REPLY_KEYWORDS}
 
 
 def _name(function: Callable[..., Any]) -> str:
     return f"the function {getattr(function, '__qualname__', function)!r}"
-
-
-def _each(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the keywords of each reply: several where `text` is a list of dicts."""
-    text = given.get("text")
-    if isinstance(text, str | None) or callable(text):
-        return [given]
-    if not isinstance(text, Sequence):
-        raise TypeError(f"text takes a text, a list of texts or dicts, or a function, not {text!r}")
-    kinds = {isinstance(item, Mapping) for item in text}
-    if kinds == {True, False}:
-        raise TypeError(
-            "a list of texts is one reply in pieces, a list of dicts are several: not both"
-        )
-    if kinds != {True}:
-        return [given]
-    common = {name: value for name, value in given.items() if name != "text"}
-    return [{**common, **item} for item in text]
-
-
-def _reply(given: Mapping[str, Any]) -> Reply:
-    """Return the reply of these keywords.
-
-    Raises:
-        TypeError: One of them is unknown.
-        ValueError: The shape is unknown.
-    """
-    unknown = [name for name in given if name not in _KEYWORDS]
-    if unknown:
-        close = difflib.get_close_matches(str(unknown[0]), _KEYWORDS, 1)
-        nearest = f" (did you mean {close[0]!r}?)" if close else ""
-        raise TypeError(
-            f"unknown keyword {unknown[0]!r} of a reply{nearest}: it takes "
-            f"{', '.join(_KEYWORDS)}; fields of another server go into extra={{…}}"
-        )
-    if given.get("shape") is not None:
-        form_of(given["shape"])
-    for call in given.get("tool_calls") or ():
-        _require_call(call)
-    if callable(given.get("text")):
-        return Reply(**{**given, "text": None}, function=given["text"])
-    return Reply(**given)
-
-
-def _require_call(call: object) -> None:
-    keys = ("name", "arguments", "id")
-    if not isinstance(call, Mapping) or "name" not in call:
-        raise TypeError(
-            f"a tool call is a dict with name, arguments and, if wanted, id; got {call!r}"
-        )
-    unknown = [key for key in call if key not in keys]
-    if unknown:
-        raise TypeError(f"unknown key {unknown[0]!r} of a tool call: it takes {', '.join(keys)}")
-
-
-def _status(status: int | str) -> tuple[int, str]:
-    """Return the status code, and the failure's name if it has one."""
-    if isinstance(status, int):
-        return status, ""
-    if status not in FAILURES:
-        known = (*FAILURES, CONTENT_FILTER)
-        close = difflib.get_close_matches(str(status), known, 1)
-        nearest = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(
-            f"unknown failure {status!r}{nearest}: a status, or one of {', '.join(known)}"
-        )
-    return FAILURES[status], status

@@ -21,21 +21,24 @@ def load_script(script: Script, path: Path) -> None:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is not such a list; names the entry.
+        ValueError: It is not such a list; names the line.
     """
     import yaml
 
+    text = path.read_text(encoding="utf-8")
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        entries = yaml.safe_load(text)
+        tree = yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(entries, list):
         raise ValueError(f"{path} must hold a list of replies, got {type(entries).__name__}")
-    for number, entry in enumerate(entries, start=1):
+    for entry, node in zip(entries, tree.value, strict=True):
         try:
+            _require_each_key_once(node)
             _add(script, entry)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}, entry {number}: {error}") from error
+            raise ValueError(f"{path}, line {node.start_mark.line + 1}: {error}") from error
 
 
 def _add(script: Script, entry: object) -> None:
@@ -46,3 +49,17 @@ def _add(script: Script, entry: object) -> None:
         script.fail(**keywords)
     else:
         script.reply(**keywords)
+
+
+def _require_each_key_once(node: Any) -> None:
+    """Refuse a key that comes twice, of which YAML would take the last."""
+    if isinstance(node.value, str):
+        return
+    seen: set[str] = set()
+    for item in node.value:
+        key, value = item if isinstance(item, tuple) else (None, item)
+        if key is not None and str(key.value) in seen:
+            raise ValueError(f"{key.value!r} stands there twice")
+        if key is not None:
+            seen.add(str(key.value))
+        _require_each_key_once(value)

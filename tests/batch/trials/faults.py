@@ -130,7 +130,9 @@ def judge_rows(output: Path, rows: int, failing: set[int], findings: Findings) -
     table = pq.read_table(output, columns=["id", "error_type", "error", "tries"]).to_pylist()
     ids = Counter(row["id"] for row in table)
     findings.check(sorted(ids) == list(range(rows)), f"{len(ids)} different rows of {rows}")
-    findings.check(max(ids.values()) == 1, f"{sum(n > 1 for n in ids.values())} rows are there twice")
+    findings.check(
+        max(ids.values()) == 1, f"{sum(n > 1 for n in ids.values())} rows are there twice"
+    )
     failed = {row["id"]: row for row in table if row["error"]}
     besides = [failed[id] for id in failed.keys() - failing]
     findings.check(not besides, f"failed besides: {besides[:5]}")
@@ -145,7 +147,9 @@ def judge_requests(
     seen = {digests[id]: at for id, at in watch.written.items()}
     late = [row for row in seen if asked[row][-1] > seen[row]]
     findings.check(not late, f"asked again after they were written: rows {late[:10]}")
-    print(f"requests: {len(arrivals.times):,}, tries included; asked again after it was written: {len(late)} rows")
+    print(
+        f"requests: {len(arrivals.times):,}, tries included; asked again after it was written: {len(late)} rows"
+    )
 
 
 def judge_limit(arrivals: Arrivals, limit: int, findings: Findings) -> None:
@@ -162,7 +166,9 @@ def judge_memory(samples: list[dict[int, int]], findings: Findings) -> None:
         warm = used[len(used) * 3 // 10 :]
         part = max(1, len(warm) // 4)
         growth = statistics.median(warm[-part:]) - statistics.median(warm[:part])
-        print(f"a worker: {warm[0] >> 20} MiB after the warm-up, {growth / 2**20:+.1f} MiB to the end, {len(used)} looks")
+        print(
+            f"a worker: {warm[0] >> 20} MiB after the warm-up, {growth / 2**20:+.1f} MiB to the end, {len(used)} looks"
+        )
         findings.check(growth <= MOST_GROWTH, f"a worker grew by {growth / 2**20:.1f} MiB")
 
 
@@ -189,7 +195,9 @@ def trial(rows: int, limit: int, share: float, seed: int, folder: Path) -> Findi
                 before = len(watch.memory)
                 report = report_of(start_run(**given))
                 watch.look()
-            print(f"{rows:,} rows in {time.monotonic() - begun:.0f} s, killed twice; the last run: {report}")
+            print(
+                f"{rows:,} rows in {time.monotonic() - begun:.0f} s, killed twice; the last run: {report}"
+            )
             judge_rows(output, rows, failing, findings)
             judge_requests(arrivals, watch, digests, findings)
             if rows >= 2_000:  # A shorter run ends before its workers are warm.
@@ -218,14 +226,23 @@ def keywords(service: Emulator, source: Path, output: Path, limit: int) -> dict[
 
 def main() -> int:
     """Parse the command line, run, and say how it went."""
-    parser = argparse.ArgumentParser(prog="python -m tests.batch.trials.faults", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.batch.trials.faults", description=__doc__
+    )
     parser.add_argument("--rows", type=int, default=5_000)
     parser.add_argument("--requests-per-minute", type=int, default=1_200)
-    parser.add_argument("--share", type=float, default=0.02, help="of the rows, for each fault (default: %(default)s)")
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=0.02,
+        help="of the rows, for each fault (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        findings = trial(given.rows, given.requests_per_minute, given.share, given.seed, Path(folder))
+        findings = trial(
+            given.rows, given.requests_per_minute, given.share, given.seed, Path(folder)
+        )
     return findings.tell()
 
 

@@ -95,21 +95,29 @@ class Trial:
             lost: the most rows that may be missing of those that the last run asked.
         """
         asked = self.arrivals.rows()
-        ids = [id for path in self.output.glob("*.parquet") for id in pq.read_table(path)["id"].to_pylist()]
+        ids = [
+            id
+            for path in self.output.glob("*.parquet")
+            for id in pq.read_table(path)["id"].to_pylist()
+        ]
         now = time.monotonic()
         for id in ids:
             self._written.setdefault(id, now)
         self.findings.check(len(ids) == len(set(ids)), f"{when}: rows are there twice")
         self.findings.check(self._written.keys() == set(ids), f"{when}: rows are there no more")
         missing = {row for row, times in asked.items() if times[-1] > self._begun} - set(ids)
-        self.findings.check(len(missing) <= lost, f"{when}: {len(missing)} rows were asked and are missing")
+        self.findings.check(
+            len(missing) <= lost, f"{when}: {len(missing)} rows were asked and are missing"
+        )
 
     def finish(self, kills: int, *, local: bool) -> None:
         """Run to the end, and judge all of it."""
         printed, complaints = start_run(**self._keywords, local=local).communicate(timeout=LONGEST)
         self.findings.check(f"rows={self.rows}," in printed, f"the last run: {complaints}")
         self.look("at the end", 0)
-        self.findings.check(len(self._written) == self.rows, f"{len(self._written)} rows of {self.rows}")
+        self.findings.check(
+            len(self._written) == self.rows, f"{len(self._written)} rows of {self.rows}"
+        )
         self.findings.check(not list(self.output.glob(".*")), "half a file is left")
         asked = self.arrivals.rows()
         twice = sum(len(times) - 1 for times in asked.values())
@@ -164,7 +172,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.batch.trials.kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--key", help="the column that rows are known by (default: all that they hold)")
+    parser.add_argument(
+        "--key", help="the column that rows are known by (default: all that they hold)"
+    )
     parser.add_argument("--ray", action="store_true", help="on Ray, and not in one process")
     given = parser.parse_args()
     return kill_often(given.kills, given.seed, given.key, local=not given.ray).tell()

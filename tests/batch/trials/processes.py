@@ -31,7 +31,11 @@ def ray_cluster(nodes: int) -> Iterator[Cluster]:
     """A cluster of a head, which has no processors, and nodes of one each. It has the environment of this process."""
     cluster = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "object_store_memory": _STORE_BYTES, "include_dashboard": False},
+        head_node_args={
+            "num_cpus": 0,
+            "object_store_memory": _STORE_BYTES,
+            "include_dashboard": False,
+        },
     )
     try:
         for _ in range(nodes):

@@ -34,9 +34,10 @@ FAULTS: dict[str, Callable[[Emulator, str], None]] = {
     "bad-json": lambda service, row: service.fault("bad-json", when=row),
     "400": lambda service, row: service.fail(400, when=row),
 }
-"""What may befall a row, once. The last two are not tried again: such a row fails, until failed rows are asked again."""
+"""What may befall a row, once."""
 
 FINAL = frozenset(("bad-json", "400"))
+"""Those that are not tried again: such a row fails, until failed rows are asked again."""
 
 
 @dataclass
@@ -76,7 +77,9 @@ class Arrivals:
 
 
 @contextmanager
-def troubled_service(rows: int, share: float, seed: int) -> Iterator[tuple[Emulator, Arrivals, set[int]]]:
+def troubled_service(
+    rows: int, share: float, seed: int
+) -> Iterator[tuple[Emulator, Arrivals, set[int]]]:
     """An emulator where each fault befalls some rows, drawn by chance.
 
     Args:

@@ -183,6 +183,52 @@ def test_an_eleventh_asset_is_refused(judge_of: Any) -> None:
             deliveries.hash_uploads()
 
 
+def returned(media: Media, index: int) -> Message:
+    """What a tool returned in an earlier turn, as it is sent."""
+    return Message(role="user", parts=(replace(media, returned=True, index=index),), index=index)
+
+
+@pytest.mark.parametrize("validation", ["error", "off"])
+def test_the_oldest_of_too_many_that_tools_returned_are_described(
+    judge_of: Any, validation: str
+) -> None:
+    judge, said = judge_of(KIMI, validation)
+    own = Media(kind="image", asset_id="mine", mime_type="image/png")
+    again = sized(200_000, 1)
+    shots = [returned(sized(200_000, number), number) for number in range(1, 12)]
+    messages = [Message(role="user", parts=(own, again)), *shots, returned(again, 12)]
+    messages += [returned(replace(own, asset_id="theirs"), 13)]
+    planned, deliveries = plan_delivery(messages, judge, can_upload=True)
+    deliveries.hash_uploads()  # What the user gave twice over counts once, and stays.
+    assert len(deliveries.uploads()) == 8
+    left_out = [message.index for message in planned if isinstance(message.parts[0], str)]
+    assert left_out == [2, 3, 4]
+    assert planned[2].parts == (
+        "[image, png, 150000 bytes; not shown: a request has 10 assets at most, and newer ones are in it]",
+    )
+    assert said[0].startswith("messages[2]: [image")
+    assert [item.asset_id for item in deliveries.items if item.asset_id] == ["mine", "theirs"]
+
+
+def test_too_many_of_the_users_own_are_refused_whatever_tools_returned(judge_of: Any) -> None:
+    judge, _ = judge_of(KIMI)
+    mine = [sized(200_000, number) for number in range(11)]
+    messages = [Message(role="user", parts=tuple(mine)), returned(sized(200_000, 99), 1)]
+    _, deliveries = plan_delivery(messages, judge, can_upload=True)
+    with pytest.raises(InvalidRequestError, match="reference 11 assets"):
+        deliveries.hash_uploads()
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "video"])
+def test_a_container_of_films_is_no_image(placed: Any, kind: Any) -> None:
+    film = of_bytes(MP4, kind, f"{kind}/mp4")
+    if kind == "image":
+        with pytest.raises(InvalidRequestError, match="the image is mp4, by its bytes"):
+            placed(UNKNOWN, film)
+    else:
+        placed(UNKNOWN, film)
+
+
 def test_digests_tell_media_types_apart(judge_of: Any) -> None:
     judge, _ = judge_of(UNKNOWN)
     data = MP4 + bytes(200_000)

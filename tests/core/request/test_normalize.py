@@ -131,16 +131,16 @@ def test_paligemma_takes_one_message_led_by_the_system_text(arranged: Any) -> No
 
 
 @pytest.mark.parametrize(
-    "turns",
+    ("turns", "place"),
     [
-        [("user", "a"), ("user", "b")],
-        [("user", "a"), ("assistant", "b"), ("user", "c")],
-        [("assistant", "a")],
-        [("system", "a")],
+        ([("user", "a"), ("user", "b")], r"messages\[1\]"),
+        ([("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c")], r"messages\[2\]"),
+        ([("assistant", "a"), ("user", "b")], r"messages\[0\]"),
+        ([("system", "a")], "messages"),
     ],
 )
-def test_paligemma_takes_no_conversation(turns: Any, arranged: Any) -> None:
-    with pytest.raises(InvalidRequestError, match="exactly one user message, not: "):
+def test_paligemma_takes_no_conversation(turns: Any, place: str, arranged: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=f"^{place}: .*exactly one user message, not: "):
         arranged(PALI, *turns, validation="off")
 
 
@@ -469,7 +469,10 @@ def test_another_speakers_last_message_is_the_users(turns: Any, judge_of: Any) -
     ],
 )
 def test_the_models_own_last_message_is_refused(turns: Any, judge_of: Any) -> None:
-    with pytest.raises(InvalidRequestError, match="the last message has role assistant"):
+    with pytest.raises(
+        InvalidRequestError,
+        match=rf"messages\[{len(turns) - 1}\], the last message, has role assistant",
+    ):
         normalize(speaking(*turns), judge_of(SUPER)[0])
 
 

@@ -239,6 +239,13 @@ def test_values_that_mean_the_default_are_left_out(model: str, stream: bool, com
     assert [text for text in said if not text.startswith("tools is")] == []
 
 
+@pytest.mark.parametrize("logprobs", [{}, {"logprobs": False}])
+def test_no_top_logprobs_without_logprobs(come_to: Any, logprobs: dict[str, bool]) -> None:
+    assert come_to(SUPER, top_logprobs=0, **logprobs)[0].body == logprobs
+    given = {"logprobs": True, "top_logprobs": 0}
+    assert come_to(SUPER, **given)[0].body == given
+
+
 def test_they_are_sent_where_the_field_is_documented(come_to: Any) -> None:
     assert come_to(UNKNOWN, tools=[{}], **DEFAULTS)[0].body == {"tools": [{}], **DEFAULTS}
     assert come_to(SUPER, n=1, logprobs=False)[0].body == {"n": 1, "logprobs": False}
@@ -277,7 +284,9 @@ def test_a_default_written_as_a_float_is_left_out(name: str, value: float, come_
 def test_stream_options_go_only_with_a_stream(model: str, way: str, come_to: Any) -> None:
     options = {"stream_options": {"include_usage": False}}
     given = options if way == "keyword" else {"extra_body": options}
-    assert "stream_options" not in come_to(model, **given)[0].body
+    whole, said = come_to(model, **given)
+    assert "stream_options" not in whole.body
+    assert not said, "what is not sent is not warned of"
     assert come_to(model, stream=True, **given)[0].body["stream_options"] == {
         "include_usage": False
     }

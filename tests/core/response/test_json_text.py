@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvcf_core.response.json_text import find_answer, find_json, partial_answer, partial_json
+from nvcf_core.response.json_text import (
+    find_answer,
+    find_json,
+    find_value,
+    partial_answer,
+    partial_json,
+)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4),
@@ -102,3 +108,23 @@ def test_the_answer_begins_behind_a_closing_tag() -> None:
     assert partial_answer(thought) == {"a": 1}
     assert partial_answer(thought + '{"a": 2, "b": "x') == {"a": 2, "b": "x"}
     assert partial_answer('{"a": "</think> x') == {"a": "</think> x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('{"value": 3}', [{"value": 3}, {"value": 3}]),
+        ("[1, 2]", [[1, 2], [1, 2]]),
+        ('"good"', ["good"]),
+        ("3", [3]),
+        ("null", [None]),
+        (" good\n", ["good"]),
+        ('```json\n"good"\n```', ["good"]),
+        ("It is bad.\n</think>\n\ngood", ["good"]),
+        ("It is good.", []),
+        ("", []),
+        ("[" * 100_000, ["[" * 100_000]),
+    ],
+)
+def test_a_value_that_is_written_alone(text: str, values: list[Any]) -> None:
+    assert list(find_value(text)) == values

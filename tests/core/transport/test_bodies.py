@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from nvcf_core.errors import (
+    APIConnectionError,
     AssetUploadError,
     InvalidResponseError,
+    RateLimitError,
     ServerError,
 )
 from nvcf_core.media.delivery import Upload
@@ -28,6 +30,27 @@ async def test_a_reply_that_is_longer_than_any(
     server.raw(status=201, chunks=[b"x" * 1000])
     with pytest.raises(InvalidResponseError, match="longer than 100 bytes"):
         await ask(adapter(), [say("hi")])
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        pytest.param({"content-encoding": "gzip, gzip"}, b"...", id="one within another"),
+        pytest.param({"content-encoding": "br"}, b"...", id="one that nobody asked for"),
+        pytest.param({"content-encoding": "gzip"}, b"no gzip", id="not as it says"),
+        pytest.param({"content-length": "99"}, b"half a", id="cut"),
+    ],
+)
+async def test_an_error_whose_body_cannot_be_read_is_that_error(
+    ask: Any, adapter: Any, server: Any, say: Any, headers: dict[str, str], body: bytes
+) -> None:
+    server.raw(status=429, headers={**headers, "retry-after": "99"}, chunks=[body])
+    with pytest.raises(RateLimitError) as caught:
+        await ask(adapter(), [say("hi")])
+    assert caught.value.retry_after == 99
+    server.raw(status=201, headers=headers, chunks=[body])
+    with pytest.raises((InvalidResponseError, APIConnectionError)):
+        await ask(adapter(max_retries=0), [say("hi")])
 
 
 async def held(model: Any, flow: Any, colour: str) -> Any:

@@ -139,6 +139,22 @@ def test_a_429_slows_every_process_down(tmp_path: Path) -> None:
     other.acquire()
 
 
+def test_who_waits_while_it_is_slow_need_not_wait_for_the_whole_window(tmp_path: Path) -> None:
+    limiter = FileLimiter(tmp_path / "limit", 4, window=60)
+    limiter.feedback(429, None)
+
+    async def third() -> None:
+        await limiter.acquire_async()
+        await limiter.acquire_async()
+        waiting = asyncio.ensure_future(limiter.acquire_async())
+        assert not (await asyncio.wait([waiting], timeout=0.05))[0]
+        for _ in range(10):
+            limiter.feedback(200, None)
+        await asyncio.wait_for(waiting, 30)
+
+    asyncio.run(third())
+
+
 def test_it_travels_and_is_copied(tmp_path: Path) -> None:
     limiter = FileLimiter(tmp_path / "limit", 7, window=5.0)
     limiter.acquire()

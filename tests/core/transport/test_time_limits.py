@@ -18,6 +18,7 @@ from nvcf_core.errors import (
     PollingTimeoutError,
     StreamInterruptedError,
 )
+from nvcf_core.exchange import Request
 from nvcf_core.transport.time_limits import TimeLimits
 
 ENDLESS = 30.0
@@ -82,6 +83,81 @@ async def test_white_space_before_an_answer_is_not_waited_for_for_ever(
         await ask(adapter(base_url=raw.url, **limits), [say("hi")])
 
 
+@pytest.mark.parametrize(
+    "dripped",
+    [
+        pytest.param(chunked(b": ping\n\n"), id="comments"),
+        pytest.param(chunked(b"data:\n\n"), id="empty events"),
+        pytest.param(chunked(b" "), id="an event without end"),
+    ],
+)
+async def test_until_the_answer_begins_the_read_limit_runs_whatever_comes(
+    ask: Any, adapter: Any, raw: Any, say: Any, dripped: bytes
+) -> None:
+    """Who waits for a whole answer waits no longer than for a chunk, once there is anything."""
+    raw.answer(EVENTS, *dripping(dripped))
+    limits = {"timeout": 0.5, "stream_chunk_timeout": 0.3, "max_retries": 0}
+    said = r"0\.5 s \(timeout\)" if ask.streams else r"0\.3 s \(stream_chunk_timeout\)"
+    with within(1), pytest.raises(StreamInterruptedError, match=said):
+        await ask(adapter(base_url=raw.url, **limits), [say("hi")])
+
+
+@pytest.mark.parametrize("limit", ["timeout", "stream_chunk_timeout"])
+@pytest.mark.parametrize("begun", [b"", b" ", b'{"choices": ['])
+async def test_white_space_without_an_answer_is_bounded_by_both_limits(
+    ask: Any, adapter: Any, raw: Any, say: Any, limit: str, begun: bytes
+) -> None:
+    raw.answer(JSON, *([chunked(begun)] if begun else []), *dripping(chunked(b" ")))
+    limits = {"timeout": 30, "stream_chunk_timeout": 30, "max_retries": 0, limit: 0.5}
+    with within(1), pytest.raises(StreamInterruptedError, match=rf"0\.5 s \({limit}\)"):
+        await ask(adapter(base_url=raw.url, **limits), [say("hi")])
+
+
+async def test_a_json_text_that_drips_is_bounded_in_all(
+    ask: Any, adapter: Any, raw: Any, say: Any
+) -> None:
+    raw.answer(JSON, chunked(b'{"choices": ['), *dripping(chunked(b"{},")))
+    limits = {"timeout": 0.5, "stream_chunk_timeout": 30, "max_retries": 0}
+    with within(1), pytest.raises(StreamInterruptedError, match=r"0\.5 s \(timeout\)"):
+        await ask(adapter(base_url=raw.url, **limits), [say("hi")])
+
+
+@pytest.mark.parametrize("dripped", [b"x", b": ping\n\n", b"data:\n\n"])
+async def test_signs_of_life_keep_a_stream_and_not_who_waits_for_all_of_it(
+    ask: Any, adapter: Any, raw: Any, say: Any, dripped: bytes
+) -> None:
+    """Each comes sooner than the limit. Only a whole line is one; half an event that goes on for ever is none."""
+    rest = [chunked(event("two", "stop") + b"data: [DONE]\n\n"), b"0\r\n\r\n"]
+    raw.answer(EVENTS, chunked(event("one ")), *[0.1, chunked(dripped)] * 12, 0.1, *rest)
+    model = adapter(base_url=raw.url, timeout=30, stream_chunk_timeout=0.5, max_retries=0)
+    if ask.streams and dripped.endswith(b"\n"):
+        assert (await ask(model, [say("hi")])).text == "one two"
+        return
+    with pytest.raises(StreamInterruptedError, match="stream_chunk_timeout") as caught:
+        await ask(model, [say("hi")])
+    assert caught.value.partial.text == "one "
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+async def test_a_large_result_that_drips_is_bounded_in_all(
+    adapter: Any, raw: Any, colour: str
+) -> None:
+    """It may take long, a MiB at a time: one byte now and then is not that."""
+    raw.answer(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n", *dripping(b"x"))
+    model = adapter(base_url=raw.url, timeout=0.5)
+
+    def flow() -> Any:
+        return (yield Request("fetch", "GET", raw.url + "/result", authorized=False))
+
+    async def fetch() -> Any:
+        if colour == "sync":
+            return await asyncio.to_thread(model._client.run, flow(), model._own_options())
+        return await model._client.arun(flow(), model._own_options())
+
+    with within(1), pytest.raises(APITimeoutError, match=r"0\.5 s \(timeout\)"):
+        await fetch()
+
+
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nnvcf-reqid: 1\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -94,6 +170,10 @@ ACCEPTED = b"HTTP/1.1 202 Accepted\r\nnvcf-reqid: 1\r\ncontent-length: 0\r\n\r\n
             id="body",
         ),
         pytest.param([b"HTTP/1.1 500 No\r\ncontent-length: 9999\r\n\r\n", *dripping(b"x")], id="error"),
+        pytest.param([EVENTS, *dripping(chunked(b": ping\n\n"))], id="an answer of comments"),
+        pytest.param([EVENTS, *dripping(chunked(b"data"))], id="an answer of one event"),
+        pytest.param([JSON, *dripping(chunked(b" "))], id="an answer of white space"),
+        pytest.param([JSON, chunked(b'{"choices": ['), *dripping(chunked(b"{},"))], id="an answer"),
         pytest.param([ACCEPTED], id="again and again"),
     ],
 )  # fmt: skip
@@ -162,6 +242,53 @@ async def test_all_of_a_call(
         error = error.__cause__
     assert isinstance(error, APITimeoutError)
     assert "call_timeout" in str(error)
+
+
+async def test_a_polled_answer_that_begins_in_time_may_take_long(
+    ask: Any, adapter: Any, raw: Any, say: Any
+) -> None:
+    raw.answer(ACCEPTED)
+    words = [each for _ in range(12) for each in (chunked(event("word ")), 0.1)]
+    raw.answer(EVENTS, *words, chunked(event("end", "stop") + b"data: [DONE]\n\n"), b"0\r\n\r\n")
+    model = adapter(base_url=raw.url, nvcf_url=raw.url, poll_timeout=0.6)
+    assert (await ask(model, [say("hi")])).text == "word " * 12 + "end"
+
+
+async def test_the_time_of_the_call_is_told_of_a_polled_answer_too(
+    ask: Any, adapter: Any, raw: Any, say: Any
+) -> None:
+    raw.answer(ACCEPTED)
+    raw.answer(EVENTS, *dripping(chunked(b": ping\n\n")))
+    model = adapter(base_url=raw.url, nvcf_url=raw.url, poll_timeout=20, call_timeout=0.5)
+    with within(0.5), pytest.raises(StreamInterruptedError, match="call_timeout"):
+        await ask(model, [say("hi")])
+
+
+def test_a_phase_that_ends_soon_can_be_given_a_little_more() -> None:
+    limits = TimeLimits({"read": 100.0})
+    limits.at_least(1)
+    assert limits.left() is None, "no limit is none"
+    limits.begin("read")
+    until = limits.until
+    limits.at_least(1)
+    assert limits.until == until
+    limits.at_least(200)
+    assert 199 < (limits.left() or 0) <= 200
+    limits.deadline = time.monotonic() + 250
+    limits.at_least(300)
+    assert 249 < (limits.left() or 0) <= 250, "not beyond all of the call"
+
+
+def test_what_is_no_piece_does_not_start_the_time_anew() -> None:
+    limits = TimeLimits({"read": 100.0})
+    limits.begin("read")
+    limits.piece_by_piece(1.0, "stream_chunk_timeout")
+    until = limits.until
+    limits.go_on()
+    limits.next_piece()
+    assert limits.until == until
+    limits.next_piece()
+    assert (limits.left() or 0) <= 1
 
 
 def test_a_phase_ends_with_its_time_or_with_the_deadline() -> None:

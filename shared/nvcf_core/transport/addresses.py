@@ -1,0 +1,71 @@
+"""The addresses of a host, looked up in threads of our own: the system's resolver cannot be told of a limit of time."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import threading
+from concurrent.futures import Future
+from typing import Any, TypeAlias
+
+from nvcf_core.locks import Lock
+
+__all__ = ["Address", "look_up"]
+
+Address: TypeAlias = "tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]"
+"""As `socket.getaddrinfo` gives it: family, kind, protocol, canonical name, and where to connect to."""
+
+
+def look_up(host: str, port: int) -> Future[list[Address]]:
+    """The addresses of a host, to be waited for as long as one likes.
+
+    Who asks for a host that is being looked up already waits for the same answer, so that a resolver that hangs holds
+    one thread for each host, however many calls there are. The thread ends with the process: nobody has to wait for it.
+
+    Returns:
+        Its result raises an OSError where the host has no address. Cancelling it has no effect.
+    """
+    key = (os.getpid(), host, port)  # A forked child has none of its parent's threads.
+    future: Future[list[Address]] = Future()
+    future.set_running_or_notify_cancel()
+    if _is_numeric(host):
+        _answer(future, host, port)
+        return future
+    with _lock:
+        if key in _under_way:
+            return _under_way[key]
+        _under_way[key] = future
+
+    def ask() -> None:
+        try:
+            _answer(future, host, port)
+        finally:
+            with _lock:
+                _under_way.pop(key, None)
+
+    threading.Thread(target=ask, name=f"look up {host}", daemon=True).start()
+    return future
+
+
+def _is_numeric(host: str) -> bool:
+    """Whether a host is an address already, so that nobody has to be asked."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _answer(future: Future[list[Address]], host: str, port: int) -> None:
+    try:
+        future.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except (OSError, UnicodeError) as error:
+        failure = error if isinstance(error, OSError) else OSError(str(error))
+        future.set_exception(
+            failure.with_traceback(None)
+        )  # Nobody else sees the frames of this thread.
+
+
+_under_way: dict[tuple[int, str, int], Future[list[Address]]] = {}
+_lock = Lock()
