@@ -342,3 +342,13 @@ def test_clear_forgets_steps(server, ask):
     server.clear()
     assert server.requests == []
     assert ask(KIMI).status_code == 200
+
+
+@pytest.mark.parametrize("announced", [5, 500])
+def test_a_scripted_length_that_is_not_that_of_the_body_breaks_the_connection(server, announced):
+    server.raw(headers={"content-length": str(announced)}, chunks=[b"0123456789"])
+    with Wire(server) as wire:
+        received, end = wire.read()
+    assert received.count(b"content-length") == 1
+    assert received.endswith(b"0123456789" if announced > 10 else b"\r\n\r\n")
+    assert end == "fin"

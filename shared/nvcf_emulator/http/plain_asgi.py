@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 
+from h11 import LocalProtocolError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -100,6 +101,9 @@ def until_the_client_leaves(
         except (asyncio.CancelledError, ClientDisconnect):
             if not connection.lost:
                 raise
+        except LocalProtocolError:
+            # The scripted headers announce another body than the scripted one: the connection breaks, as it was to.
+            connection.close()
         except Exception as error:
             failed(error)
             raise
