@@ -236,6 +236,7 @@ def litellm_session(where, key):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.timeout(300)  # Its import alone takes long on a busy machine, and there are two.
 @pytest.mark.skipif(find_spec("litellm") is None, reason="litellm is not installed")
 def test_litellm(server, tmp_path):
     path = tmp_path / "session.jsonl"

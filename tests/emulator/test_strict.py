@@ -268,6 +268,7 @@ ADVICE = {
 }
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("options", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])
 def test_a_mistake_fails_its_test(tmp_path, options):
     said = run_pytest(tmp_path, MISTAKES, "-o", "asyncio_mode=strict", *options)
