@@ -86,7 +86,8 @@ _FAILURE: Mapping[str, _Kind] = {
         "a number of seconds, or a date", lambda value: _number(value) or isinstance(value, str)
     ),
     "body": _Kind(
-        "a dict, a text or bytes", lambda value: isinstance(value, Mapping | str | bytes)
+        "a dict, a list, a text or bytes",
+        lambda value: isinstance(value, Mapping | Sequence),
     ),
     "headers": _Kind(
         "a dict of texts",
