@@ -22,8 +22,8 @@ ORDER = (
     "locks",
     "wire",
     "tool_names",
-    "arguments",
     "prototype",
+    "arguments",
     "models.spec",
     "models.catalog",
     "models.validator",
@@ -256,7 +256,7 @@ def hidden_imports(path: Path, package: str) -> list[str]:
     "package", [CORE, ROOT / "langchain_nvcf", ROOT / "llamaindex_nvcf", ROOT / "nvcf_batch"]
 )
 def test_no_import_hides_from_the_running_program(package: Path) -> None:
-    """An import within one package that only type checkers see hides a cycle. One is made when it is asked for."""
+    """An import within one package that only type checkers see hides a cycle: it is made when its name is asked for."""
     for path in package.rglob("*.py"):
         hidden = hidden_imports(path, package.name)
         if path == ROOT / "langchain_nvcf" / "__init__.py":

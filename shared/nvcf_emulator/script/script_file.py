@@ -28,10 +28,10 @@ def load_script(script: Script, path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     try:
         entries = yaml.safe_load(text)
-        tree = yaml.compose(text, yaml.SafeLoader)
+        tree: Any = yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
-    if not isinstance(entries, list):
+    if tree is None or not isinstance(entries, list):
         raise ValueError(f"{path} must hold a list of replies, got {type(entries).__name__}")
     for entry, node in zip(entries, tree.value, strict=True):
         try:
