@@ -89,6 +89,7 @@ def save(run: Run, folder: Path) -> None:
     page = folder / "performance.md"
     said = page.read_text()
     parts = {
+        "picture": "![Processor time of each client](performance.svg)",
         "goals": _markdown([["case", "client", "measured as", "goal", "found", ""], *_goals(run)]),
         "LangChain": _markdown(list(_costs(run, "LangChain"))),
         "LlamaIndex": _markdown(list(_costs(run, "LlamaIndex"))),

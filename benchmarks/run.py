@@ -55,8 +55,12 @@ def _racers(names: list[str], against: list[Path]) -> Iterator[_Racer]:
             yield from (_Racer(contender, tree.resolve()) for tree in against)
 
 
-def _measure(racers: list[_Racer], cases: list[str], rounds: int) -> None:
-    """Fill in what everything cost. A first round warms connections, caches and imports, and is not counted."""
+def _measure(racers: list[_Racer], cases: list[str], rounds: int) -> Iterator[str]:
+    """Fill in what everything cost, case by case. A first round warms everything up, and is not counted.
+
+    Yields:
+        Each case, when it has been measured.
+    """
     with server() as root, ExitStack() as stack:
         clients = [Client(root, racer.contender.name, racer.tree) for racer in racers]
         for client in clients:
@@ -68,6 +72,7 @@ def _measure(racers: list[_Racer], cases: list[str], rounds: int) -> None:
                     cost = client.run(case)
                     if number:
                         racer.add(case, cost)
+            yield case
 
 
 def _measure_imports(racers: list[_Racer], rounds: int) -> None:
@@ -118,15 +123,23 @@ def main() -> None:
     )
     options = parser.parse_args()
     racers = list(_racers(options.clients, options.against))
-    _measure(racers, [case for case in options.cases if case != IMPORT], options.rounds)
     if IMPORT in options.cases:
         _measure_imports(racers, options.rounds)
-    run = Run(machine(), options.rounds, _figures(racers, options.cases))
+    measured = [IMPORT] if IMPORT in options.cases else []
+    for case in _measure(
+        racers, [case for case in options.cases if case != IMPORT], options.rounds
+    ):
+        measured.append(case)
+        if options.save:  # As far as it has come, should it be interrupted.
+            save(_run(racers, measured, options.rounds), _DOCS)
+    run = _run(racers, measured, options.rounds)
     show(run)
-    if options.save:
-        save(run, _DOCS)
-    else:
+    if not options.save:
         print(json.dumps(run.figures), file=sys.stderr)
+
+
+def _run(racers: list[_Racer], cases: list[str], rounds: int) -> Run:
+    return Run(machine(), rounds, _figures(racers, cases))
 
 
 if __name__ == "__main__":
