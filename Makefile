@@ -42,7 +42,7 @@ lint: $(VENV)/check.stamp ## style, format, types
 	$(BIN)/mypy
 
 .PHONY: check
-check: $(VENV)/check.stamp lint test-lowest ## all that a change must pass: lint, types, every test, coverage, oldest versions
+check: $(VENV)/check.stamp lint docs test-lowest ## all that a change must pass: lint, types, the site, every test, coverage, oldest versions
 	$(BIN)/pytest -m "not slow and not downstream" -n 2 --dist worksteal --hypothesis-profile full $(COVERED) \
 	  || $(BIN)/pytest $(FAILED_ONCE) $(COVERED) --cov-append
 	$(BIN)/pytest -m slow --hypothesis-profile full || $(BIN)/pytest $(FAILED_ONCE)
@@ -60,6 +60,14 @@ downstream: $(DOWNSTREAM)/made ## agents, guardrails, evaluations and traces of 
 .PHONY: examples
 examples: $(VENV)/examples.stamp ## every example, each with exactly what it says it needs
 	$(BIN)/python tests/examples/run_all.py
+
+.PHONY: docs
+docs: $(VENV)/docs.stamp ## the site of docs/, into site/; fails for a link that leads nowhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+.PHONY: docs-serve
+docs-serve: $(VENV)/docs.stamp ## the same on port 8080, made anew when a page changes, until interrupted
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8080
 
 .PHONY: notebooks
 notebooks: $(VENV)/check.stamp ## the notebooks run anew, and written with what they print and plot
@@ -105,17 +113,18 @@ release: ## all checks, both distributions, and a tag: see RELEASING.md
 
 .PHONY: clean
 clean: ## remove all that was made, .venv included
-	rm -rf $(VENV) $(LOWEST) $(DOWNSTREAM) build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) $(LOWEST) $(DOWNSTREAM) build dist site htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is installed for what. A stamp says that it was, and stands until pyproject.toml changes.
 
-demo_needs := --editable '.[all]' rich
+demo_needs := --no-compile --editable '.[all]' rich
 test_needs := --editable '.[test]'
 examples_needs := uv
 dist_needs := build twine uv
+docs_needs := --editable '.[docs]'
 web_needs := --editable '.[langchain,emulator]' fastapi uvicorn
-check_needs := --editable '.[test,peers,notebooks,browser]'
+check_needs := --editable '.[test,peers,notebooks,browser,docs]'
 emulator_needs := --editable '.[emulator]'
 
 $(VENV)/%.stamp: pyproject.toml $(VENV)/made

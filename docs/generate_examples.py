@@ -17,7 +17,8 @@ _ABOUT = """\
 # Examples
 
 Each runs as it is: `python examples/see.py`, or `make examples` for all of the scripts, each with exactly what it
-needs. From a checkout, write `.` for `nvcf-adapters`: `pip install ".[langchain,emulator]" langchain`.
+needs; `make web` for the page to chat on, `pytest examples/offline` for the tests. From a checkout, write `.` for
+`nvcf-adapters`: `pip install ".[langchain,emulator]" langchain`.
 
 With `NVIDIA_API_KEY` set they ask the service; without, [the emulator](../docs/emulator.md) answers, from
 [`stand_in.yaml`](stand_in.yaml) where that knows the question. Some take a file, a folder or a question of yours as
@@ -64,12 +65,13 @@ def _example(path: Path, said: str) -> Example:
 
 def page() -> str:
     """The page as the examples have it now."""
-    scripts = [script(path) for path in sorted(EXAMPLES.glob("[!_]*.py"))]
+    paths = [*sorted(EXAMPLES.glob("[!_]*.py")), *sorted(EXAMPLES.glob("*/*.py"))]
+    scripts = [script(path) for path in paths]
     notebooks = [notebook(path) for path in sorted(EXAMPLES.glob("notebooks/*.ipynb"))]
     rows = ["| | what it shows | `pip install` |", "| --- | --- | --- |"]
     for example in (*scripts, *notebooks):
         place = example.path.relative_to(EXAMPLES)
-        rows.append(f"| [`{place.name}`]({place}) | {example.about} | `{example.needs}` |")
+        rows.append(f"| [`{place}`]({place}) | {example.about} | `{example.needs}` |")
     return _ABOUT + "\n".join(rows) + "\n"
 
 

@@ -36,10 +36,10 @@ class Row:
 def table() -> str:
     """The table, in Markdown."""
     models = known_models()
-    head = ["", "in LangChain", "in LlamaIndex", *(_short(spec.id) for spec in models)]
+    head = ["", *(_short(spec.id) for spec in models), "in LangChain", "in LlamaIndex"]
     rows = [head, ["---"] * len(head)]
     rows += [
-        [row.name, row.langchain, row.llamaindex, *(row.cell(spec) for spec in models)]
+        [row.name, *(row.cell(spec) for spec in models), row.langchain, row.llamaindex]
         for row in ROWS
     ]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

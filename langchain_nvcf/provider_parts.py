@@ -41,9 +41,11 @@ _MEDIA_TYPES: Mapping[str, str] = {"mp3": "audio/mpeg", "mov": "video/quicktime"
 
 def typed(part: Block) -> Block:
     """A part of Bedrock's or Gemini's as a block with a `type`; anything else as it is."""
+    if "type" in part:
+        return _of_its_own_type(part)
     keys = [key for key in part if key not in _BESIDE]
     if len(keys) != 1:
-        return _of_its_own_type(part)
+        return part
     [key] = keys
     inner = part[key]
     if key == "text" and isinstance(inner, str):

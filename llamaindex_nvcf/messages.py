@@ -95,6 +95,10 @@ def _parts_or_lines(
     """The content; of what cannot be sent, an answer loses it and a tool's result has a line of text in its place."""
     for place, block in enumerate(blocks):
         where = f"{field}[{place}]"
+        if role == "assistant" and _is_encrypted(block):
+            warn(
+                "foreign_blocks", f"{where}: encrypted reasoning is left out of the earlier answer"
+            )
         try:
             yield from list(_parts(block, role, where))
         except InvalidRequestError as error:
@@ -106,6 +110,15 @@ def _parts_or_lines(
                 yield line
             else:
                 raise
+
+
+def _is_encrypted(block: BaseContentBlock) -> bool:
+    """Whether it is reasoning that its maker alone can read: something is kept of it, and no text."""
+    return (
+        isinstance(block, ThinkingBlock)
+        and not block.content
+        and bool(block.additional_information)
+    )
 
 
 def _kind(block: BaseContentBlock) -> str:

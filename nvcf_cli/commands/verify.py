@@ -126,8 +126,10 @@ def _recorded(path: Path | None, models: list[ChatModel]) -> Iterator[list[ChatM
         raise CommandError(
             f"these models are asked at different hosts ({hosts}): record those of each host apart"
         )
-    with recorder(path, services.pop()) as proxy:
-        settings = service_settings(proxy.base_url, proxy.nvcf_url)
+    service = services.pop()
+    with recorder(path, service) as proxy:
+        # What has no asset API has none behind the proxy.
+        settings = service_settings(proxy.base_url, service.nvcf_url and proxy.nvcf_url)
         yield [ChatModel(model=model.model, **settings) for model in models]
 
 

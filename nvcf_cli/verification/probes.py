@@ -204,7 +204,7 @@ def _media(spec: ModelSpec, *, assets: bool) -> Iterator[Probe]:
 
 
 def _limits(spec: ModelSpec) -> Iterator[Probe]:
-    """The values next to the documented range: above each, and below where a count begins at 1."""
+    """The values next to the documented range: above each, and below those that do not begin at 0."""
     for name, bound in sorted(spec.bounds.items()):
         for value in _outside(name, bound):
             asked = _ask(spec, **{"max_tokens": _SHORT, **_quiet(spec), name: value})
@@ -214,7 +214,8 @@ def _limits(spec: ModelSpec) -> Iterator[Probe]:
 def _outside(name: str, bound: Range) -> list[float]:
     step = 1 if name in _WHOLE_NUMBERS else 0.01
     above = bound.high + step
-    return [bound.low - step, above] if name == "max_tokens" else [above]
+    # Where a range begins at 0, the documentation mostly leaves that to the reader.
+    return [above] if bound.low == 0 else [bound.low - step, above]
 
 
 def _refusals(spec: ModelSpec) -> Iterator[Probe]:

@@ -1,5 +1,6 @@
 """Everything that can go wrong.
 
+```text
 NVCFError
 ├── InvalidRequestError                     refused here: nothing was sent
 ├── APIConnectionError                      no response
@@ -18,6 +19,7 @@ NVCFError
     │   └── ModelGoneError                  410
     ├── RateLimitError                      429; .retry_after
     └── ServerError                         408, 5xx, and 400 DEGRADED
+```
 """
 
 from __future__ import annotations

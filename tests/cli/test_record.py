@@ -14,6 +14,7 @@ from nvcf_emulator import API_KEY, Emulator
 pytestmark = pytest.mark.slow
 
 KIMI = "moonshotai/kimi-k2.6"
+NANO = "nvidia/nemotron-3-nano-omni-30b-a3b-reasoning"
 ASKS = (sys.executable, "-m", "nvcf_cli", "chat", KIMI, "Hello")
 
 
@@ -56,6 +57,26 @@ def test_a_recording_is_replayed(
     with Emulator.replay(path) as replayed:
         again = program("chat", KIMI, "Hello", "--show-reasoning", "--base-url", replayed.base_url)
     assert again.out == first.out == "Two and two.\n\nFour.\n"
+
+
+def test_uploads_are_recorded_and_replayed(program: Any, service: Emulator, tmp_path: Path) -> None:
+    path = tmp_path / "session.jsonl"
+    image = Path(__file__).parents[2] / "examples" / "media" / "lake.png"
+    asking = ("chat", NANO, "What is this?", "--image", str(image))
+    first = program(
+        "record", "--output", str(path), "--", sys.executable, "-m", "nvcf_cli", *asking
+    )
+    assert "image image/png, 360x240 pixels" in first.out
+    kinds = [
+        (item["request"]["method"], item["response"]["status"]) for item in exchanges(path)[1:]
+    ]
+    assert kinds == [("POST", 200), ("PUT", 200), ("POST", 200), ("DELETE", 204)]
+    service.clear()
+    with Emulator.replay(path) as replayed:
+        where = ("--base-url", replayed.base_url, "--nvcf-url", replayed.nvcf_url)
+        assert program(*asking, *where).out == first.out
+        assert replayed.unused == []
+    assert service.requests == []
 
 
 def test_a_command_that_fails(program: Any, service: Emulator) -> None:

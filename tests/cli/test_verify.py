@@ -48,7 +48,7 @@ def test_the_probes_of_a_model_with_everything(nvcf: Any, service: Emulator) -> 
         "thinking off", "tool call", "tool call, streamed", "forced tool while thinking",
         "content null beside a call", 'content "" beside a call', "reasoning in the history",
         "inline image", "inline audio", "inline video", "asset", "max_tokens 0",
-        "max_tokens 65537", "seed 9007199254740992", "temperature 1.01", "top_p 1.01",
+        "max_tokens 65537", "seed 9007199254740992", "seed -9007199254740992", "temperature 1.01", "top_p 1.01",
         "unknown field", "wrong model id",
     }  # fmt: skip
     omni = {probe.name for probe in probes_for(spec_for(NANO), assets=True)}
@@ -468,6 +468,22 @@ def test_a_recording_can_be_replayed(
         again = httpx.post(f"{replayed.base_url}/chat/completions", json=body)
     assert again.status_code == 200
     assert Observation(text=again.text).text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_recorded_verification_is_replayed_whole(
+    nvcf: Any, service: Emulator, tmp_path: Path, model: str
+) -> None:
+    """What one person with a key recorded tells the next one, without a key, what was observed."""
+    path = tmp_path / "session.jsonl"
+    recorded = nvcf("verify", model, "--record", str(path), "--json")
+    assert recorded.status == 0, recorded.err
+    assert "/__signed__/" in path.read_text() or not spec_for(model).assets
+    with Emulator.replay(path) as replayed:
+        where = ("--base-url", replayed.base_url, "--nvcf-url", replayed.nvcf_url)
+        again = nvcf("verify", model, *where, "--json")
+        assert replayed.unused == []
+    assert again.document["probes"] == recorded.document["probes"]
 
 
 def test_models_of_two_hosts_are_recorded_apart(nvcf: Any, tmp_path: Path) -> None:

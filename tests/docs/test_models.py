@@ -27,7 +27,7 @@ def _cells() -> dict[str, list[str]]:
     """The cells of each line of the page's table, by the line's name."""
     lines = (DOCS / "models.md").read_text(encoding="utf-8").splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
-    return {row[0].strip("`"): row[3:] for row in rows[2:]}
+    return {row[0].strip("`"): row[1:-2] for row in rows[2:]}
 
 
 CELLS = _cells()

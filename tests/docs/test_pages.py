@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
-import doctest
+import inspect
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from inspect import CO_COROUTINE
 from pathlib import Path
 from types import ModuleType
@@ -21,53 +20,25 @@ from nvcf_core.config.settings import Settings
 from nvcf_core.models import known_models
 from nvcf_emulator import Emulator
 
+from .pages import PAGES, ROOT, Block, blocks, emulator_of, name_of, prints_the_same, tabs
+
 Load = Callable[[Path], ModuleType]
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_CELLS = re.compile(r"</?(?:table|tr|td)[^>]*>")
 _LINK = re.compile(r"\]\(([^)#\s]*)(#[^)\s]*)?\)")
 _TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-
-
-@dataclass
-class Example:
-    """A block of Python on a page, and what it prints, where a block of text right after it says so."""
-
-    code: str
-    line: int
-    prints: str | None
-
-
-def examples(page: Path) -> list[Example]:
-    text = page.read_text(encoding="utf-8")
-    blocks = list(_FENCED.finditer(text))
-    return [
-        Example(block[2], text.count("\n", 0, block.start()) + 1, _said(text, block, blocks[n:]))
-        for n, block in enumerate(blocks, start=1)
-        if block[1] == "python"
-    ]
-
-
-def _said(text: str, block: re.Match[str], later: list[re.Match[str]]) -> str | None:
-    """The text right after a block; what stands below blocks side by side is said by each of them."""
-    end = block.end()
-    for following in later:
-        between = text[end : following.start()]
-        if _CELLS.sub("", between).strip():
-            return None
-        if following[1] == "text":
-            return following[2]
-        if not _CELLS.search(between):
-            return None
-        end = following.end()
-    return None
-
-
-def _name(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+SESSIONS = [
+    pytest.param(
+        page,
+        tab,
+        id=f"{name_of(page)}-{tab}".rstrip("-"),
+        marks=pytest.mark.nvcf_emulator(**emulator_of(page)),
+    )
+    for page in PAGES
+    for tab in tabs(page)
+]
+LOCAL = "http://localhost:8000/v1"
+"""What pages call a server of one's own: while they run, the emulator."""
 
 
 @pytest.fixture
@@ -81,24 +52,44 @@ def at_home(
     monkeypatch.setenv("NVCF_URL", nvcf_emulator.nvcf_url)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=_name)
-def test_code(page: Path, at_home: None, nvcf_emulator: Emulator) -> None:
-    """The blocks of a page run one after another, as in one session; `await` works as in a notebook."""
+@pytest.mark.filterwarnings(
+    # LlamaIndex's workflows look through all attributes of an agent.
+    "ignore::pydantic.warnings.PydanticDeprecatedSince20",
+    "ignore::pydantic.warnings.PydanticDeprecatedSince211",
+)
+@pytest.mark.parametrize(("page", "tab"), SESSIONS)
+def test_code(page: Path, tab: str, at_home: None, nvcf_emulator: Emulator) -> None:
+    """A page read with one of its tabs open: its blocks run one after another, as in one session.
+
+    `await` works as in a notebook. A block without tab is read with each. Tests that it defines are run.
+    """
+    read = [block for block in blocks(page, "python") if block.tab in ("", tab)]
+    for package in sorted({package for block in read for package in block.needs}):
+        pytest.importorskip(package, reason=f"a block of this page needs {package}")
     if page == ROOT / "README.md":
         nvcf_emulator.load_script(ROOT / "examples" / "stand_in.yaml")
     names: dict[str, Any] = {"__name__": "__page__"}
     with asyncio.Runner() as runner:
-        for example in examples(page):
-            printed = _run(example, page, names, runner)
-            if example.prints is not None:
-                flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-                same = doctest.OutputChecker().check_output(example.prints, printed, flags)
-                assert same, f"{_name(page)}:{example.line} prints:\n{printed}"
+        for block in read:
+            for reply in block.replies:
+                (nvcf_emulator.fail if "status" in reply else nvcf_emulator.reply)(**reply)
+            known = set(names)
+            printed = _run(block, page, names, runner, nvcf_emulator)
+            for test in [n for n in names if n.startswith("test_") and n not in known]:
+                _run_test(names[test], nvcf_emulator, runner)
+            where = f"{name_of(page)}:{block.line}"
+            left = [step for step in nvcf_emulator.pending if step.times is not None]
+            assert not (block.replies and left), f"{where} did not ask for {left}"
+            if block.prints is not None:
+                same = prints_the_same(block.prints, printed)
+                assert same, f"{where} prints:\n{printed}"
 
 
-def _run(example: Example, page: Path, names: dict[str, Any], runner: asyncio.Runner) -> str:
+def _run(
+    block: Block, page: Path, names: dict[str, Any], runner: asyncio.Runner, server: Emulator
+) -> str:
     # Moved down to where it stands on the page, for tracebacks.
-    source = "\n" * example.line + example.code
+    source = "\n" * block.line + block.code.replace(LOCAL, server.base_url)
     code = compile(source, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         if code.co_flags & CO_COROUTINE:
@@ -108,11 +99,22 @@ def _run(example: Example, page: Path, names: dict[str, Any], runner: asyncio.Ru
     return printed.getvalue()
 
 
+def _run_test(test: Callable[..., Any], server: Emulator, runner: asyncio.Runner) -> None:
+    """Run a test that a page shows, with the emulator for the fixture that it takes."""
+    assert set(inspect.signature(test).parameters) <= {"nvcf_emulator", "nvcf_env"}
+    server.clear()
+    done = test(server)
+    if inspect.iscoroutine(done):
+        runner.run(done)
+    server.assert_all_used()
+    server.clear()
+
+
 async def _awaited(code: Any, names: dict[str, Any]) -> None:
     await eval(code, names)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links(page: Path) -> None:
     """What a page links to within the project is there, and so are the tests that it names."""
     text = page.read_text(encoding="utf-8")
@@ -120,10 +122,10 @@ def test_links(page: Path) -> None:
         if target.startswith(("http://", "https://")):
             continue
         path = page.parent / target if target else page
-        assert path.exists(), f"{_name(page)} links to {target}"
-        assert not anchor or anchor[1:] in _anchors(path), f"{_name(page)}: {target}{anchor}"
+        assert path.exists(), f"{name_of(page)} links to {target}"
+        assert not anchor or anchor[1:] in _anchors(path), f"{name_of(page)}: {target}{anchor}"
     for file, test in _TEST.findall(text):
-        assert (ROOT / file).is_file(), f"{_name(page)} names {file}"
+        assert (ROOT / file).is_file(), f"{name_of(page)} names {file}"
         assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8"), f"{file}::{test}"
 
 
@@ -156,4 +158,20 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_pages_have_code() -> None:
-    assert sum(len(examples(page)) for page in PAGES) > 20
+    assert sum(len(blocks(page, "python")) for page in PAGES) > 20
+
+
+def test_a_page_is_read_with_one_tab_open(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nshared\n```\n\n"
+        '=== "One"\n\n    <!-- replies: [{text: Yes.}] -->\n\n    ```python\n    one\n    ```\n\n'
+        "    ```text\n    Yes.\n    ```\n\n"
+        '=== "Two"\n\n    <!-- needs: [fastapi] -->\n    ```python\n    if two:\n        two\n    ```\n'
+    )
+    shared, one, two = blocks(page, "python")
+    assert (shared.tab, shared.prints, shared.code) == ("", None, "shared\n")
+    assert (one.tab, one.prints, one.replies) == ("One", "Yes.\n", [{"text": "Yes."}])
+    assert (two.tab, two.needs, two.code) == ("Two", ["fastapi"], "if two:\n    two\n")
+    assert [block.line for block in (shared, one, two)] == [1, 9, 20]
+    assert tabs(page) == ["One", "Two"]

@@ -11,6 +11,7 @@ from nvcf_emulator import Emulator
 
 guardrails = pytest.importorskip("nemoguardrails", reason="needs the extra `downstream`")
 
+KIMI = "moonshotai/kimi-k2.6"
 CONFIG = """
 models: []
 rails:
@@ -31,14 +32,19 @@ async def test_what_passes_is_answered(
     rails: Any, nvcf_emulator: Emulator, usage: dict[str, int]
 ) -> None:
     nvcf_emulator.reply(text="no", reasoning="It is harmless.", usage=usage)
-    nvcf_emulator.reply(text="Hello to you.", usage=usage)
-    said = await rails.generate_async(messages=[{"role": "user", "content": "Hello"}])
-    assert said == {"role": "assistant", "content": "Hello to you."}
+    nvcf_emulator.reply(text="Hello to you.", reasoning="A greeting.", usage=usage)
+    said = await rails.generate_async(
+        messages=[{"role": "user", "content": "Hello"}], options={"log": {"llm_calls": True}}
+    )
+    assert said.response == [{"role": "assistant", "content": "Hello to you."}]
+    assert said.reasoning_content == "A greeting."
     check, asked = (request.body for request in nvcf_emulator.chats)
     assert "Message: Hello" in str(check["messages"])
     assert "Hello" in str(asked["messages"])
     calls = rails.explain().llm_calls
     assert [one.total_tokens for one in calls] == [18, 18]
+    assert [one.llm_model_name for one in calls] == [KIMI] * 2
+    assert [one.completion for one in calls] == ["no", "Hello to you."]
 
 
 async def test_what_is_blocked_is_not(rails: Any, nvcf_emulator: Emulator) -> None:

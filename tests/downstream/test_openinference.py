@@ -54,6 +54,8 @@ def check(attributes: dict[str, Any], key: str) -> None:
     assert attributes["llm.token_count.prompt"] == 11
     assert attributes["llm.token_count.completion"] == 7
     assert attributes["llm.token_count.total"] == 18
+    assert attributes["llm.token_count.completion_details.reasoning"] == 3
+    assert "I ask." in attributes["output.value"]
     call = "llm.output_messages.0.message.tool_calls.0.tool_call."
     assert attributes[f"{call}id"] == "c1"
     assert attributes[f"{call}function.name"] == "weather"
@@ -76,7 +78,9 @@ def test_langchain(
     streamed: bool,
 ) -> None:
     nvcf_emulator.reply(
-        reasoning="I ask.", tool_calls=[call("c1", "weather", city="Cairo")], usage=usage
+        reasoning="I ask.",
+        tool_calls=[call("c1", "weather", city="Cairo")],
+        usage={**usage, "completion_tokens_details": {"reasoning_tokens": 3}},
     )
     model = chat.bind_tools([weather])
     list(model.stream("Cairo?")) if streamed else model.invoke("Cairo?")
@@ -95,7 +99,9 @@ def test_llamaindex(
     from llama_index.core.tools import FunctionTool
 
     nvcf_emulator.reply(
-        reasoning="I ask.", tool_calls=[call("c1", "weather", city="Cairo")], usage=usage
+        reasoning="I ask.",
+        tool_calls=[call("c1", "weather", city="Cairo")],
+        usage={**usage, "completion_tokens_details": {"reasoning_tokens": 3}},
     )
     tools = [FunctionTool.from_defaults(weather)]
     if streamed:

@@ -17,6 +17,7 @@ from ragas.cost import TokenUsage
 from ragas.llms import LangchainLLMWrapper, LlamaIndexLLMWrapper
 from ragas.metrics import AspectCritic
 
+KIMI = "moonshotai/kimi-k2.6"
 VERDICT = '{"reason": "It says so.", "verdict": 1}'
 
 
@@ -26,8 +27,14 @@ def critic(judge: Any) -> Any:
 
 def token_usage(result: Any) -> Any:
     """How ragas is told the tokens of an answer."""
-    used = result.generations[0][0].message.usage_metadata
-    return TokenUsage(input_tokens=used["input_tokens"], output_tokens=used["output_tokens"])
+    message = result.generations[0][0].message
+    used = message.usage_metadata
+    assert message.additional_kwargs["reasoning_content"] == "Two words."
+    return TokenUsage(
+        input_tokens=used["input_tokens"],
+        output_tokens=used["output_tokens"],
+        model=message.response_metadata["model_name"],
+    )
 
 
 SAMPLE = {"user_input": "Where is Cairo?", "response": "In Egypt."}
@@ -46,7 +53,7 @@ async def test_a_critic(framework: str, chat: ChatNVCF, llm: NVCF, nvcf_emulator
 def test_an_evaluation_counts_tokens(
     chat: ChatNVCF, nvcf_emulator: Emulator, usage: dict[str, int]
 ) -> None:
-    nvcf_emulator.reply(text=VERDICT, usage=usage, times=2)
+    nvcf_emulator.reply(text=VERDICT, reasoning="Two words.", usage=usage, times=2)
     result = evaluate(
         EvaluationDataset.from_list([SAMPLE, SAMPLE]),
         metrics=[critic(None)],
@@ -56,4 +63,4 @@ def test_an_evaluation_counts_tokens(
     )
     assert result["brief"] == [1, 1]
     total = result.total_tokens()
-    assert (total.input_tokens, total.output_tokens) == (22, 14)
+    assert (total.input_tokens, total.output_tokens, total.model) == (22, 14, KIMI)

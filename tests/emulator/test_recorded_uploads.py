@@ -33,6 +33,17 @@ def recorded(server, path):
         yield recorder
 
 
+@pytest.fixture
+def to_json(bare):
+    """Send an object with one field, whose name a recording has for bytes."""
+
+    def run(where, value):
+        url = f"{where.base_url}/chat/completions"
+        return bare.post(url, json={"base64": value}, headers=KEY)
+
+    return run
+
+
 class Session:
     """What a client does with a server, and the bytes that it gets."""
 
@@ -250,6 +261,45 @@ def test_a_result_that_is_no_zip_after_all(server, path, bare):
         assert Session(recorder, bare).ask("Hi").content == data
     with Emulator.replay(path) as replayed:
         assert Session(replayed, bare).ask("Hi").content == data
+
+
+def test_a_short_text_that_stands_in_base64_by_chance(server, recorded, path, bare):
+    data = base64.b64decode("Annn") + b"\xff is not a text" + base64.b64decode("Annn")
+    assert b"Ann" in base64.b64encode(data)
+    recorded.stop()
+    with Emulator.record(path, server.base_url, redact=["Ann"]) as recorder:
+        server.raw(chunks=[data])
+        body = b"\xff" + data
+        sent = bare.post(f"{recorder.base_url}/chat/completions", content=body, headers=KEY)
+        assert sent.status_code == 400
+        assert Session(recorder, bare).ask("Hi").content == data
+    with Emulator.replay(path) as replayed:
+        assert Session(replayed, bare).ask("Hi").content == data
+        sent = bare.post(f"{replayed.base_url}/chat/completions", content=body, headers=KEY)
+        assert sent.status_code == 400
+        assert replayed.unused == []
+
+
+def test_a_key_in_a_binary_request(recorded, path, bare):
+    body = f"{SECRET} and ".encode() + b"\xff"
+    bare.post(f"{recorded.base_url}/chat/completions", content=body, headers=KEY)
+    recorded.stop()
+    (exchange,) = path.read_text().splitlines()[1:]
+    held = base64.b64decode(json.loads(exchange)["request"]["body"]["base64"])
+    assert held == b"[redacted] and \xff"
+    with Emulator.replay(path) as replayed:
+        bare.post(f"{replayed.base_url}/chat/completions", content=body, headers=KEY)
+        assert replayed.unused == []
+
+
+def test_a_field_that_is_named_base64(server, recorded, path, to_json):
+    for value in ("no base64 at all!", 5, {"a": "b"}, "aGVsbG8="):
+        assert to_json(recorded, value).status_code == 404
+    recorded.stop()
+    with Emulator.replay(path) as replayed:
+        for value in ("no base64 at all!", 5, {"a": "b"}, "aGVsbG8="):
+            assert to_json(replayed, value).status_code == 404
+        assert replayed.unused == []
 
 
 @pytest.mark.parametrize("prefix", ["", "a", "ab"])

@@ -157,6 +157,17 @@ def test_what_only_its_maker_can_read_is_left_out_of_answers(make: Any, server: 
         ask(llm, conversation("user", SignatureBlock()))
 
 
+def test_encrypted_reasoning_is_left_out_with_a_warning(make: Any, server: Emulator, ask: Any):
+    llm = make(KIMI)
+    server.reply(text="ok")
+    hidden = ThinkingBlock(additional_information={"encrypted_content": "xyz"})
+    with pytest.warns(NVCFWarning, match=r"messages\[1\]\.blocks\[1\]: encrypted reasoning"):
+        ask(llm, conversation("assistant", hidden))
+    ask(llm, conversation("assistant", ThinkingBlock()))  # Nothing was thought.
+    for request in server.chats:
+        assert request.body["messages"][1] == {"role": "assistant", "content": "Hi"}
+
+
 def test_a_file_that_a_tool_returned_does_not_end_the_thread(make: Any, server: Emulator, ask: Any):
     pdf = DocumentBlock(data=b"%PDF-1.4", document_mimetype="application/pdf")
     server.reply(text="ok")

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.types import Receive, Scope
 
 from nvcf_emulator.http.plain_asgi import body_pieces, read_body, request_path
+from nvcf_emulator.http.redaction import BASE64
 from nvcf_emulator.http.signed_urls import is_signed
 
 __all__ = [
@@ -99,9 +100,9 @@ def text_of(data: bytes) -> Any:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}
+        return {BASE64: base64.b64encode(data).decode()}
 
 
 def bytes_of(value: Any) -> bytes:
     """Return the bytes that `text_of` was given."""
-    return base64.b64decode(value["base64"]) if isinstance(value, dict) else value.encode()
+    return base64.b64decode(value[BASE64]) if isinstance(value, dict) else value.encode()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nvcf_emulator.http.recorded_bodies import bytes_of, parsed_body, text_of
-from nvcf_emulator.http.redaction import REDACTED, Redaction
+from nvcf_emulator.http.redaction import BASE64, REDACTED, Redaction
 from nvcf_emulator.http.signed_urls import is_signed, led_to, path_at_recorder
 
 __all__ = [
@@ -268,6 +268,7 @@ def differences(recorded: Exchange, got: Exchange) -> list[str]:
 
 
 def _different(name: str, recorded: Any, got: Any) -> Iterator[str]:
+    recorded, got = _comparable(recorded), _comparable(got)
     if isinstance(recorded, dict) and isinstance(got, dict):
         for key in [*recorded, *(key for key in got if key not in recorded)]:
             if key not in got:
@@ -281,6 +282,16 @@ def _different(name: str, recorded: Any, got: Any) -> Iterator[str]:
             yield from _different(f"{name}[{place}]", one, other)
     elif not _same(recorded, got) and not _was_redacted(recorded, got):
         yield f"{name}: recorded {_short(recorded)}, got {_short(got)}"
+
+
+def _comparable(value: Any) -> Any:
+    """Return bytes in base64 as a text, in which what was redacted shows; any other value as it is."""
+    if not isinstance(value, dict) or value.keys() != {BASE64}:
+        return value
+    try:
+        return bytes_of(value).decode(errors="surrogateescape")
+    except (TypeError, ValueError):
+        return value  # Not base64 after all.
 
 
 def _same(recorded: Any, got: Any) -> bool:

@@ -31,7 +31,7 @@ def load_script(script: Script, path: Path) -> None:
         tree = yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
-    if not isinstance(entries, list):
+    if tree is None or not isinstance(entries, list):
         raise ValueError(f"{path} must hold a list of replies, got {type(entries).__name__}")
     for entry, node in zip(entries, tree.value, strict=True):
         try:
