@@ -188,7 +188,7 @@ def run_on_ray(dataset: Any, job: Job, ledger: RayLedger, actors: int) -> None:
 def _check_that_it_travels(job: Job) -> None:
     for field, value in (("schema", job.parser), ("settings", job.asker)):
         try:
-            cloudpickle.dumps(value)  # type: ignore[no-untyped-call]  # It has no types.
+            cloudpickle.dumps(value)
         except Exception as error:  # Whatever pickling the user's own objects raises.
             raise InvalidRequestError(
                 f"{field}: it cannot be sent to workers: {error}; define classes and functions at the top level of a "

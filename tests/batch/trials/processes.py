@@ -43,7 +43,7 @@ def ray_cluster(nodes: int) -> Iterator[Cluster]:
         cluster.wait_for_nodes()
         yield cluster
     finally:
-        cluster.shutdown()  # type: ignore[no-untyped-call]  # It has no types.
+        cluster.shutdown()
 
 
 def start_run(**keywords: Any) -> subprocess.Popen[str]:
