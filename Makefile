@@ -93,6 +93,14 @@ fuzz: $(VENV)/test.stamp ## ten minutes of bad input for each decoder
 soak: $(VENV)/test.stamp ## ten minutes of load with faults; memory and descriptors must stay flat
 	$(BIN)/python -m tests.soak --minutes 10
 
+.PHONY: adversary
+adversary: $(VENV)/test.stamp ## three thousand calls to a server that means harm
+	$(BIN)/python -m tests.adversary --count 3000
+
+.PHONY: mutants
+mutants: $(VENV)/mutants.stamp ## fifteen minutes of changes to the core that its tests should notice
+	$(BIN)/python -m tests.mutants --seconds 900
+
 .PHONY: batches
 batches: $(VENV)/test.stamp ## batches with faults, killed over and over; no row may be lost or asked for twice; some 20 minutes
 	$(BIN)/python -m tests.batch.trials.faults
@@ -122,6 +130,7 @@ demo_needs := --no-compile --editable '.[all]' rich
 test_needs := --editable '.[test]'
 examples_needs := uv
 dist_needs := build twine uv
+mutants_needs := --editable '.[test]' cosmic-ray
 docs_needs := --editable '.[docs]'
 web_needs := --editable '.[langchain,emulator]' fastapi uvicorn
 check_needs := --editable '.[test,peers,notebooks,browser,docs]'

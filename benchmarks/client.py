@@ -82,7 +82,9 @@ def _environment(tree: Path | None) -> dict[str, str]:
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.lower().endswith("_proxy") and not name.startswith("LANGSMITH_")
+        if not name.lower().endswith("_proxy")
+        and not name.startswith("LANGSMITH_")
+        and name != "PYTHONDONTWRITEBYTECODE"  # Users' imports find compiled files.
     }
     if tree is not None:
         environment["PYTHONPATH"] = os.pathsep.join((str(tree), str(tree / "shared")))

@@ -24,7 +24,7 @@ IMPORT = "import"
 _HTTPX = "httpx alone"
 _PACKAGES = (
     "httpx",
-    "httpcore",
+    "h11",
     "pydantic",
     "langchain-core",
     "llama-index-core",

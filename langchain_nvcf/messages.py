@@ -80,8 +80,7 @@ def _text_only(message: BaseMessage, number: int) -> Message | None:
         None: it is, or may be, something else.
     """
     role = _TEXT_ONLY_ROLES.get(type(message))
-    text = message.content
-    if role is None or type(text) is not str or not text:
+    if role is None or type(text := message.content) is not str or not text:
         return None
     if isinstance(message, AIMessage) and (
         message.tool_calls or message.invalid_tool_calls or message.additional_kwargs

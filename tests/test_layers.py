@@ -22,8 +22,8 @@ ORDER = (
     "locks",
     "wire",
     "tool_names",
-    "arguments",
     "prototype",
+    "arguments",
     "models.spec",
     "models.catalog",
     "models.validator",
@@ -83,11 +83,13 @@ ORDER = (
     "transport.encodings",
     "transport.failures",
     "transport.interface",
+    "transport.urls",
     "transport.httpx_client",
     "transport.tls",
     "transport.addresses",
     "transport.network",
-    "transport.httpcore_client",
+    "transport.http1",
+    "transport.direct_client",
     "transport.clients",
     "transport.pools",
     "transport.backends",
@@ -113,7 +115,7 @@ STRANGERS: dict[str, set[str]] = {
 """The folders of the core that each folder never imports, whatever the order allows."""
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "pydantic_ai", "openai"}
-HTTP = {"httpx", "httpx2", "httpcore", "requests", "aiohttp", "urllib3"}
+HTTP = {"h11", "httpx", "httpx2", "httpcore", "requests", "aiohttp", "urllib3"}
 OURS = {"nvcf_batch", "nvcf_core", "nvcf_emulator", "langchain_nvcf", "llamaindex_nvcf", "nvcf_cli"}
 ADAPTERS = {
     "langchain_nvcf": {"langchain_core", "pydantic", "pydantic_core", "typing_extensions"},
@@ -254,9 +256,13 @@ def hidden_imports(path: Path, package: str) -> list[str]:
     "package", [CORE, ROOT / "langchain_nvcf", ROOT / "llamaindex_nvcf", ROOT / "nvcf_batch"]
 )
 def test_no_import_hides_from_the_running_program(package: Path) -> None:
-    """An import within one package that only type checkers see hides a cycle."""
+    """An import within one package that only type checkers see hides a cycle: it is made when its name is asked for."""
     for path in package.rglob("*.py"):
-        assert not hidden_imports(path, package.name), path
+        hidden = hidden_imports(path, package.name)
+        if path == ROOT / "langchain_nvcf" / "__init__.py":
+            assert hidden == ["from .llms import NVCFLLM as NVCFLLM"]
+        else:
+            assert not hidden, path
 
 
 def test_a_hidden_import_is_found(tmp_path: Path) -> None:
@@ -288,7 +294,8 @@ def test_the_core_knows_no_framework_and_no_adapter() -> None:
     found = set().union(*used.values())
     assert not found & (FRAMEWORKS | OURS - {"nvcf_core"})
     assert found - set(sys.stdlib_module_names) - {"nvcf_core"} == {
-        "httpcore",
+        "certifi",
+        "h11",
         "httpx",
         "pydantic",
         "pydantic_core",
@@ -299,8 +306,8 @@ def test_few_files_know_an_http_library() -> None:
     def knowing(libraries: set[str]) -> set[str]:
         return {name for name, found in outside(CORE).items() if found & libraries}
 
-    assert knowing(HTTP - {"httpcore"}) == {"transport/httpx_client.py"}
-    assert knowing({"httpcore"}) == {"transport/httpcore_client.py", "transport/network.py"}
+    assert knowing(HTTP - {"h11"}) == {"transport/httpx_client.py", "transport/urls.py"}
+    assert knowing({"h11"}) == {"transport/http1.py"}
 
 
 def test_few_files_sleep() -> None:

@@ -31,6 +31,9 @@ from .transport.redaction import clear_locals
 
 __all__ = ["AnswerStream", "AsyncAnswerStream", "decode_options"]
 
+_MOST_PARSED = 16
+"""How often a body may be parsed to see whether it is whole: a server can make it look so again and again."""
+
 _AFTER_THE_END = 0.5
 """Seconds that the rest of a body may take, once the answer in it is whole."""
 
@@ -43,6 +46,7 @@ def decode_options(call: ChatRequest) -> DecodeOptions:
         stops=call.stops,
         names=call.names,
         single_call=options.single_call or call.single_call,
+        keeps_raw=call.keeps_raw,
         warn=call.warn,
     )
 
@@ -62,7 +66,7 @@ class _AnswerReader:
     ) -> None:
         self.call, self.response = call, response
         self._arriving, self._whole = arriving, whole
-        self._length = 0
+        self._length = self._parsed = 0
         self._begun = self._finishing = self._looked = False
         self.decoder: Decoder = decoder_for(response, decode_options(call))
         self._heard = time.monotonic()
@@ -130,10 +134,12 @@ class _AnswerReader:
         return any(line[-1:] in (b"\n", b"\r") for line in lines)
 
     def _is_whole(self) -> bool:
-        """Whether the answer is whole although its body has not ended. A JSON text is parsed for that: once."""
-        if not self.decoder.at_end or self._looked:
+        """Whether the answer is whole although its body has not ended. A JSON text is parsed for that: once behind each
+        piece, as long as all of that costs no more than a few readings of the body."""
+        if not self.decoder.at_end or self._looked or self._parsed > _MOST_PARSED * self._length:
             return self.decoder.done
         self._looked = True
+        self._parsed += self._length
         return self.decoder.can_end
 
     def _finish(self) -> None:
@@ -171,17 +177,17 @@ class _AnswerReader:
         """What a broken connection means: nothing, if the answer is whole already."""
         if self.decoder.can_end or self.decoder.done:
             return None
-        if isinstance(error, APITimeoutError) and self._is_polled():
+        if isinstance(error, APITimeoutError) and self._is_polled_too_long():
             return polled_too_long(self.call, self.response.headers.get("nvcf-reqid"))
         return self.interrupted(error)
 
-    def _is_polled(self) -> bool:
-        """Whether the time of the polls is running still, and not that of all of the call."""
-        arriving = self._arriving
-        if arriving is None or not arriving.polled or self._begun:
+    def _is_polled_too_long(self) -> bool:
+        """Whether the time of the polls is over before the answer begins, and that of all of the call is not."""
+        arriving, now = self._arriving, time.monotonic()
+        if arriving is None or arriving.polls_end is None or self._begun:
             return False
         deadline = arriving.limits.deadline
-        return deadline is None or time.monotonic() < deadline
+        return now >= arriving.polls_end and (deadline is None or now < deadline)
 
     def interrupted(self, error: APIConnectionError) -> NVCFError:
         """The answer ended halfway."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -209,3 +211,14 @@ def test_tracing_parameters(llm: Callable[..., NVCFLLM]) -> None:
     assert params["ls_model_type"] == "llm"
     assert params["ls_model_name"] == KIMI
     assert llm()._llm_type == "nvcf"
+
+
+def test_it_is_imported_when_it_is_asked_for() -> None:
+    """langchain-core's module for such models takes longer to import than all of this package."""
+    code = (
+        "import sys, langchain_nvcf; print('langchain_core.language_models.llms' in sys.modules); "
+        "print('NVCFLLM' in dir(langchain_nvcf)); from langchain_nvcf import NVCFLLM; print(NVCFLLM.__module__); "
+        "print(hasattr(langchain_nvcf, 'something'))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["False", "True", "langchain_nvcf.llms", "False"]

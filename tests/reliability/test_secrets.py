@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import httpx
 import langchain_core.load
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -257,10 +258,29 @@ async def test_a_head_that_echoes_the_key(
             done = {"nvcf_core", "httpcore", "h11"} & set(path.parts)
             if done and path.name not in HOLD_THE_ANSWER:
                 assert not secrets_in(frame.f_locals, key), frame.f_code
-    logged = [record for record in caplog.records if record.name.startswith("httpcore.")]
-    assert logged
-    for record in logged:
+    for record in caplog.records:
         assert not secrets_in((record.getMessage(), record.args), key), record.name
+
+
+async def test_what_the_http_libraries_log_of_a_head_that_echoes_the_key(
+    way: Any, raw: Any, nvcf_emulator: Emulator, colour: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a client of the user's own, httpx logs the status line, and httpcore the headers."""
+    caplog.set_level(logging.DEBUG)
+    key = nvcf_emulator.api_key
+    head = f"HTTP/1.1 403 {key}\r\nx-echo: {key}\r\ncontent-length: 0\r\n\r\n"
+    raw.answer(head.encode())
+    clients = {"http_client": httpx.Client(), "http_async_client": httpx.AsyncClient()}
+    asked = way(base_url=raw.url, nvcf_url=raw.url, max_retries=0, **clients)
+    with pytest.raises(errors.PermissionDeniedError):
+        await asked.ask()
+    names = {record.name.partition(".")[0] for record in caplog.records}
+    assert names >= {"httpx", "httpcore"}
+    assert any("***" in record.getMessage() for record in caplog.records)
+    for record in caplog.records:
+        assert not secrets_in((record.getMessage(), record.args), key), record.name
+    clients["http_client"].close()
+    await clients["http_async_client"].aclose()
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

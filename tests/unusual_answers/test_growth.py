@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from langchain_nvcf.outputs import ChunkConverter
 from langchain_nvcf.stream_events import EventConverter
@@ -17,6 +19,7 @@ from nvcf_core import Chunk, ToolCall
 from nvcf_core.exchange import Response
 from nvcf_core.response.decoder import decoder_for
 from nvcf_core.response.options import DecodeOptions
+from nvcf_core.transport.redaction import redact_response
 
 STEP = 4
 TRIES = 3
@@ -65,6 +68,113 @@ def many_calls_in_the_text(count: int) -> None:
     text = '<TOOLCALL>[{"name": "f", "arguments": {"n": %d}}]</TOOLCALL>'
     options = DecodeOptions(text_tool_calls="nemotron")
     assert decode(events(count, lambda n: {"content": text % n}), options) == 1
+
+
+def many_indexes_in_no_order(count: int) -> None:
+    def scattered(n: int) -> dict[str, Any]:
+        return call(n, index=(n * 7919) % 1_000_003 * (-1) ** n)
+
+    assert decode(events(count, scattered), DecodeOptions()) == count + 1
+
+
+def parallel_calls_in_turn(count: int) -> None:
+    """As many calls as pieces of each: one after the other gets its next piece."""
+    calls = math.isqrt(count)
+
+    def piece(n: int) -> dict[str, Any]:
+        turn, index = divmod(n, calls)
+        said = {"name": "f", "arguments": '{"a": "'} if turn == 0 else {"arguments": "word "}
+        return {"tool_calls": [{"index": index, "function": said}]}
+
+    assert decode(events(count, piece), DecodeOptions()) == count + 1
+
+
+def many_calls_in_one_event(count: int) -> None:
+    calls = [call(n)["tool_calls"][0] for n in range(count)]
+    assert decode(events(1, lambda _: {"tool_calls": calls}), DecodeOptions()) == 2
+
+
+def many_calls_in_one_body(count: int) -> None:
+    calls = [call(n)["tool_calls"][0] for n in range(count)]
+    choice = {"index": 0, "message": {"tool_calls": calls}, "finish_reason": "tool_calls"}
+    decode_json([json.dumps({"choices": [choice]}).encode()])
+
+
+def many_choices(count: int) -> None:
+    message = {"role": "assistant", "content": "hi"}
+    choices = [{"index": n, "message": message, "finish_reason": "stop"} for n in range(count)]
+    decode_json([json.dumps({"choices": choices}).encode()])
+
+
+def many_words(count: int) -> None:
+    assert decode(events(count, lambda _: {"content": "word "}), DecodeOptions()) == count + 1
+
+
+def many_words_with_stops(count: int) -> None:
+    options = DecodeOptions(stops=("never", "word word word!"))
+    decode(events(count, lambda _: {"content": "word "}), options)
+
+
+def many_words_of_reasoning(count: int) -> None:
+    decode(events(count, lambda _: {"content": "<think> "}), DecodeOptions())
+
+
+def many_log_probabilities(count: int) -> None:
+    token = {"token": "a", "logprob": -0.1, "top_logprobs": []}
+    bodies = [
+        {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [token]}}]}
+        for _ in range(count)
+    ]
+    bodies.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    body = b"".join(b"data: " + json.dumps(each).encode() + b"\n\n" for each in bodies)
+    assert decode(body, DecodeOptions()) == count + 1
+
+
+def decode_json(pieces: Iterable[bytes]) -> None:
+    decoder = decoder_for(Response(200, {"content-type": "application/json"}), DecodeOptions())
+    for piece in pieces:
+        decoder.feed(piece)
+    assert list(decoder.flush())
+
+
+BODY = json.dumps(
+    {"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}
+).encode()
+
+
+def white_space_before_a_body(count: int) -> None:
+    decode_json([*[b" "] * count, BODY])
+
+
+def a_body_byte_by_byte(count: int) -> None:
+    message = {"role": "assistant", "content": "x" * count}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    decode_json(bytes([byte]) for byte in json.dumps(body).encode())
+
+
+def an_event_byte_by_byte(count: int) -> None:
+    decoder = decoder_for(Response(200, {"content-type": "text/event-stream"}), DecodeOptions())
+    for byte in events(1, lambda _: {"content": "x" * count}):
+        decoder.feed(bytes([byte]))
+    assert list(decoder.flush())
+
+
+def comments_and_empty_lines(count: int) -> None:
+    lines = b": ping\n\n\r\n:\r" * count
+    decode(lines + events(1, lambda _: {"content": "hi"}), DecodeOptions())
+
+
+def an_error_that_looks_like_a_key(count: int) -> None:
+    """Spellings of a key that begin, and go on as none does."""
+    for text in (
+        "\\" * count,
+        "%" + "25" * count,
+        "%25" * count,
+        "nvapi-" * count,
+        "\\u006" * count,
+    ):
+        said = Response(500, {"x": text}, text.encode())
+        assert redact_response(said, SecretStr("nvapi-secret-0123456789")) == said
 
 
 def chunks(count: int) -> Iterator[Chunk]:
@@ -121,6 +231,20 @@ def cost(work: Callable[[int], None], size: int) -> float:
         (many_calls_under_one_index, 500),
         (many_pieces_of_one_call, 1_000),
         (many_calls_in_the_text, 500),
+        (many_indexes_in_no_order, 500),
+        (parallel_calls_in_turn, 1_024),
+        (many_calls_in_one_event, 500),
+        (many_calls_in_one_body, 500),
+        (many_choices, 500),
+        (many_words, 1_000),
+        (many_words_with_stops, 1_000),
+        (many_words_of_reasoning, 1_000),
+        (many_log_probabilities, 1_000),
+        (white_space_before_a_body, 4_000),
+        (a_body_byte_by_byte, 4_000),
+        (an_event_byte_by_byte, 4_000),
+        (comments_and_empty_lines, 2_000),
+        (an_error_that_looks_like_a_key, 2_000),
         (llamaindex, 125),
         (langchain_chunks, 500),
         (langchain_events, 500),

@@ -68,7 +68,9 @@ class UnlabelledDecoder:
     def __init__(self, response: Response, options: DecodeOptions) -> None:
         self._response, self._options = response, options
         self._decoder: Decoder = JSONBodyDecoder(response, options)
-        self._beginning = b""
+        self._beginning: list[bytes] = []
+        self._said = b""
+        """What stands behind white space at the beginning, as long as it is too little to tell: a few bytes."""
         self._decided = False
 
     @property
@@ -100,23 +102,28 @@ class UnlabelledDecoder:
         """Take the next bytes; return the chunks that they complete."""
         if self._decided:
             return self._decoder.feed(data)
-        self._beginning += data
-        said = self._beginning.removeprefix(_BOM).lstrip()
-        field, colon, _ = said.partition(b":")
-        mark = _BOM.startswith(self._beginning)
-        if mark or (not colon and any(name.startswith(field) for name in _EVENT_FIELDS)):
+        self._beginning.append(data)
+        said = self._said + data
+        if _BOM.startswith(said):
+            self._said = said
+            return []
+        self._said = said.removeprefix(_BOM).lstrip()
+        field, colon, _ = self._said.partition(b":")
+        if not colon and any(name.startswith(field) for name in _EVENT_FIELDS):
             return []  # Too little to tell.
         self._decided = True
         if colon and field in _EVENT_FIELDS:
             self._decoder = EventStreamDecoder(self._response, self._options)
-        return self._decoder.feed(self._beginning)
+        beginning = b"".join(self._beginning)
+        self._said, self._beginning = b"", []
+        return self._decoder.feed(beginning)
 
     def flush(self) -> Iterable[Chunk]:
         """What is left when the body has ended."""
         if not self._decided:
-            if self._options.stream and not self._beginning.strip():
+            if self._options.stream and not self._said.strip():
                 self._decoder = EventStreamDecoder(self._response, self._options)
-            self._decoder.feed(self._beginning)
+            self._decoder.feed(b"".join(self._beginning))
         return self._decoder.flush()
 
     def snapshot(self) -> Chunk:

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, TypeAlias
 
@@ -59,7 +60,8 @@ def _is_numeric(host: str) -> bool:
 
 def _answer(future: Future[list[Address]], host: str, port: int) -> None:
     try:
-        future.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        found: Sequence[Address] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        future.set_result(list(found))
     except (OSError, UnicodeError) as error:
         failure = error if isinstance(error, OSError) else OSError(str(error))
         future.set_exception(

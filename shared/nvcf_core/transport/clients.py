@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import os
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -16,8 +19,7 @@ from nvcf_core.config.options import RequestOptions
 from nvcf_core.exchange import Request
 from nvcf_core.locks import Lock
 
-from .httpcore_client import AsyncHTTPCoreClient, HTTPCoreClient
-from .httpx_client import HTTPXClient, proxied_async_client, proxied_client
+from .direct_client import AsyncDirectClient, DirectClient
 from .interface import Content, HTTPClient, PreparedRequest
 from .tls import Verify, aload_context, load_context
 
@@ -80,33 +82,49 @@ class ClientConfig:
     def client(self) -> HTTPClient:
         """The user's synchronous client, or a new one of our own."""
         if self.http_client is not None:
-            return HTTPXClient(self.http_client, owned=False)
+            client: HTTPClient = _httpx().HTTPXClient(self.http_client, owned=False)
+            return client
         if not isinstance(self.verify, bool):
             load_context(self.verify)  # A path that is wrong is told of, also where no TLS is used.
-        direct = HTTPCoreClient(self.verify, self.max_connections)
+        direct = DirectClient(self.verify, self.max_connections)
         proxies = Proxies(self.proxy)
+        if not proxies:
+            return direct
+        httpx_client = _httpx()
 
         def through(proxy: Proxy) -> HTTPClient:
-            return proxied_client(proxy, load_context(self.verify), self.max_connections)
+            context = load_context(self.verify)
+            client: HTTPClient
+            client = httpx_client.proxied_client(proxy, context, self.max_connections)
+            return client
 
-        return _RoutingClient(direct, proxies, through) if proxies else direct
+        return _RoutingClient(direct, proxies, through)
 
     async def async_client(self) -> HTTPClient:
         """The user's asynchronous client, or a new one of our own."""
         if self.http_async_client is not None:
-            return HTTPXClient(self.http_async_client, owned=False)
+            client: HTTPClient = _httpx().HTTPXClient(self.http_async_client, owned=False)
+            return client
         if not isinstance(self.verify, bool):
             await aload_context(self.verify)
-        direct = AsyncHTTPCoreClient(self.verify, self.max_connections)
+        direct = AsyncDirectClient(self.verify, self.max_connections)
         proxies = Proxies(self.proxy)
         if not proxies:
             return direct
         context = await aload_context(self.verify)
+        httpx_client = await asyncio.to_thread(_httpx)
 
         def through(proxy: Proxy) -> HTTPClient:
-            return proxied_async_client(proxy, context, self.max_connections)
+            client: HTTPClient
+            client = httpx_client.proxied_async_client(proxy, context, self.max_connections)
+            return client
 
         return _RoutingClient(direct, proxies, through)
+
+
+def _httpx() -> ModuleType:
+    """Our module for httpx, which takes as long to import as all else here: only where a client of it is needed."""
+    return importlib.import_module("nvcf_core.transport.httpx_client")
 
 
 class _RoutingClient:

@@ -48,8 +48,8 @@ class OpenResponse:
 
     response: HTTPResponse
     limits: TimeLimits
-    polled: bool = False
-    """Whether it came to a poll: until the answer begins, the time of the polls is running."""
+    polls_end: float | None = None
+    """When the time of the polls is over, by `time.monotonic`. None: it did not come to a poll."""
 
 
 class Conversation:
@@ -301,11 +301,11 @@ class _Sending:
     def _keep_open(self, response: HTTPResponse, limits: TimeLimits) -> None:
         """Leave the body to be read by the caller, as long as its pieces keep coming."""
         self._kept_open = True
+        polls_end = None if self._request.read_timeout is None else limits.deadline
         limits.deadline = self._conversation.deadline
-        polled = self._request.read_timeout is not None
-        if polled:
+        if polls_end is not None:
             limits.at_least(_FOR_AN_ANSWER_IN_TIME)
-        self._conversation.answer = OpenResponse(response, limits, polled)
+        self._conversation.answer = OpenResponse(response, limits, polls_end)
 
     def _as_response(self, response: HTTPResponse, body: bytes) -> Response:
         result = Response(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import ssl
 import time
@@ -10,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Mutable
 from contextlib import aclosing
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import httpx
 from pydantic import SecretStr
@@ -27,9 +26,6 @@ from .time_limits import Phase, TimeLimits, time_limits
 
 __all__ = [
     "HTTPXClient",
-    "ParsedURL",
-    "default_context",
-    "parsed_url",
     "proxied_async_client",
     "proxied_client",
 ]
@@ -39,43 +35,6 @@ _KEPT = 20
 
 
 _PROXY_REFUSED = 407
-
-
-class ParsedURL(NamedTuple):
-    """The parts of a url as they are sent."""
-
-    scheme: bytes
-    host: bytes
-    port: int | None
-    target: bytes
-    netloc: bytes
-    """The `host` header."""
-
-
-@functools.lru_cache(maxsize=256)
-def parsed_url(url: str) -> ParsedURL:
-    """The parts of a url.
-
-    Raises:
-        ValueError: it is not an http url.
-    """
-    try:
-        parsed = httpx.URL(url)
-        found = ParsedURL(
-            parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path, parsed.netloc
-        )
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise ValueError(str(error)) from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ValueError("it is not an http or https url")
-    if any(len(label) > 63 for label in found.host.split(b".")) or len(found.host) > 253:
-        raise ValueError("its host name is too long")
-    return found
-
-
-def default_context(verify: bool) -> ssl.SSLContext:
-    """A TLS context that trusts the CAs that httpx trusts, or, with `verify=False`, anybody."""
-    return httpx.create_ssl_context(verify=verify, trust_env=False)
 
 
 class _Proxy(Protocol):

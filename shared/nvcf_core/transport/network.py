@@ -1,7 +1,4 @@
-"""Sockets under httpcore's connections, sync and async, that hold every wait to the limits of the request."""
-
-# httpcore's interfaces name more than is needed here: limits are those of the request, in all of a phase.
-# ruff: noqa: ARG002, ASYNC109
+"""The sockets of connections, sync and async, that hold every wait to the limits of the request."""
 
 from __future__ import annotations
 
@@ -11,17 +8,60 @@ import select
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-import httpcore
 
 from .addresses import Address, look_up
 from .time_limits import TimeLimits
 
-__all__ = ["AsyncLink", "SyncLink"]
+__all__ = [
+    "AsyncLink",
+    "NetworkError",
+    "NetworkTimeout",
+    "PoolTimeout",
+    "SyncLink",
+    "WriteError",
+]
+
+
+class NetworkError(Exception):
+    """What an operating system said of a connection. The kinds are named as httpx names them: messages show it."""
+
+
+class ConnectError(NetworkError):
+    """There is none."""
+
+
+class ReadError(NetworkError):
+    """It broke while the response arrived."""
+
+
+class WriteError(NetworkError):
+    """It broke while the request was sent."""
+
+
+class NetworkTimeout(Exception):
+    """A phase took longer than its limit."""
+
+
+class ConnectTimeout(NetworkTimeout):
+    """No connection in time."""
+
+
+class ReadTimeout(NetworkTimeout):
+    """Nothing arrived in time."""
+
+
+class WriteTimeout(NetworkTimeout):
+    """The other side took nothing in time."""
+
+
+class PoolTimeout(NetworkTimeout):
+    """No slot for a connection in time."""
+
 
 _SLICE = 1 << 17
 """Bytes that are sent at a time: each slice has the whole time of a write."""
+
+_ALPN = ["http/1.1"]
 
 _IN_A_ROW = 16
 """Reads of an asynchronous connection that may find their bytes waiting before others get a turn."""
@@ -43,9 +83,14 @@ class _Link:
             self._connected.close()
 
     @property
+    def is_connected(self) -> bool:
+        """Whether there is a socket: before that it has to be connected."""
+        return self._connected is not None
+
+    @property
     def _socket(self) -> socket.socket:
         if self._connected is None:
-            raise httpcore.ConnectError("there is no connection yet")
+            raise ConnectError("there is no connection yet")
         return self._connected
 
     @property
@@ -58,12 +103,6 @@ class _Link:
             poll.register(self._socket, select.POLLIN)
             return bool(poll.poll(0))
         return bool(select.select([self._socket], [], [], 0)[0])
-
-    def extra_info(self, info: str) -> Any:
-        """What httpcore asks of a stream, beyond its bytes."""
-        if info == "is_readable":
-            return self.readable
-        return self._socket if info == "socket" else None
 
 
 def _prepared(sock: socket.socket) -> socket.socket:
@@ -79,25 +118,19 @@ def _slices(data: bytes) -> Iterator[memoryview]:
 # --- synchronous ---------------------------------------------------------------------------------
 
 
-class SyncLink(_Link, httpcore.NetworkBackend, httpcore.NetworkStream):
+class SyncLink(_Link):
     """The network of one synchronous connection: connects it, and is its stream then."""
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        *_args: Any,
-        **_options: Any,
-    ) -> SyncLink:
+    def connect(self, host: str, port: int) -> None:
         """Connect to the first address of a host that answers; all of them share the time for it."""
         self.limits.begin("connect")
         failure: OSError = OSError(f"{host} has no address")
         try:
-            addresses = look_up(host, port).result(self._left(httpcore.ConnectTimeout))
+            addresses = look_up(host, port).result(self._left(ConnectTimeout))
             for family, kind, protocol, _, address in addresses:
                 sock = socket.socket(family, kind, protocol)
                 try:
-                    sock.settimeout(self._left(httpcore.ConnectTimeout))
+                    sock.settimeout(self._left(ConnectTimeout))
                     sock.connect(address)
                 except OSError as error:
                     sock.close()
@@ -107,59 +140,50 @@ class SyncLink(_Link, httpcore.NetworkBackend, httpcore.NetworkStream):
                     raise
                 else:
                     self._connected = _prepared(sock)
-                    return self
+                    return
         except OSError as error:
             failure = error
         if isinstance(failure, TimeoutError):
-            raise httpcore.ConnectTimeout(str(failure)) from failure
-        raise httpcore.ConnectError(str(failure)) from failure
+            raise ConnectTimeout(str(failure)) from failure
+        raise ConnectError(str(failure)) from failure
 
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> SyncLink:
+    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Put TLS over the connection, within what is left of the time for connecting."""
         try:
-            self._socket.settimeout(self._left(httpcore.ConnectTimeout))
-            self._connected = ssl_context.wrap_socket(self._socket, server_hostname=server_hostname)
+            self._socket.settimeout(self._left(ConnectTimeout))
+            context.set_alpn_protocols(_ALPN)
+            self._connected = context.wrap_socket(self._socket, server_hostname=host)
         except TimeoutError as error:
             self.close()
-            raise httpcore.ConnectTimeout(str(error)) from error
+            raise ConnectTimeout(str(error)) from error
         except OSError as error:
             self.close()
-            raise httpcore.ConnectError(str(error)) from error
-        return self
+            raise ConnectError(str(error)) from error
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    def read(self, max_bytes: int) -> bytes:
         """The next bytes of the response; none: the other side has ended it."""
         self.limits.wait_for_response()
-        self._socket.settimeout(self._left(httpcore.ReadTimeout))
+        self._socket.settimeout(self._left(ReadTimeout))
         try:
             return self._socket.recv(max_bytes)
         except TimeoutError as error:
-            raise httpcore.ReadTimeout(str(error)) from error
+            raise ReadTimeout(str(error)) from error
         except OSError as error:
-            raise httpcore.ReadError(str(error)) from error
+            raise ReadError(str(error)) from error
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+    def write(self, buffer: bytes) -> None:
         """Send bytes. Each slice of them has the whole time of a write."""
         try:
             for piece in _slices(buffer):
                 self.limits.begin("write")
                 left = piece
                 while left:  # TLS takes a record at a time.
-                    self._socket.settimeout(self._left(httpcore.WriteTimeout))
+                    self._socket.settimeout(self._left(WriteTimeout))
                     left = left[self._socket.send(left) :]
         except TimeoutError as error:
-            raise httpcore.WriteTimeout(str(error)) from error
+            raise WriteTimeout(str(error)) from error
         except OSError as error:
-            raise httpcore.WriteError(str(error)) from error
-
-    def get_extra_info(self, info: str) -> Any:
-        """See httpcore."""
-        return self.extra_info(info)
+            raise WriteError(str(error)) from error
 
     def _left(self, late: type[Exception]) -> float | None:
         left = self.limits.left()
@@ -171,26 +195,21 @@ class SyncLink(_Link, httpcore.NetworkBackend, httpcore.NetworkStream):
 # --- asynchronous --------------------------------------------------------------------------------
 
 
-class AsyncLink(_Link, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream):
+class AsyncLink(_Link):
     """The network of one asynchronous connection: connects it, and is its stream then.
 
-    It reads and writes its socket by the loop's `sock_recv` and `sock_sendall`. So it owns the socket, and can close
-    it at any time: while a task is being cancelled, from another thread, after the loop has ended.
+    It reads and writes its socket itself, and the loop only tells it when to. So it owns the socket, and can close it
+    at any time: while a task is being cancelled, from another thread, after the loop has ended.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._tls: ssl.SSLObject | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._at_once = 0
+        self._in_a_row = 0
+        """Reads, one after the other, that took as much as they could: there is more, most likely."""
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        *_args: Any,
-        **_options: Any,
-    ) -> AsyncLink:
+    async def connect(self, host: str, port: int) -> None:
         """Connect to the address of a host that answers first."""
         self.limits.begin("connect")
         try:
@@ -198,19 +217,14 @@ class AsyncLink(_Link, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream
                 addresses = await asyncio.wrap_future(look_up(host, port))
                 self._connected = _prepared(await _connect_first(_alternating(addresses)))
         except TimeoutError as error:
-            raise httpcore.ConnectTimeout(str(error)) from error
+            raise ConnectTimeout(str(error)) from error
         except OSError as error:
-            raise httpcore.ConnectError(str(error)) from error
-        return self
+            raise ConnectError(str(error)) from error
 
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> AsyncLink:
+    async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Put TLS over the connection, within what is left of the time for connecting."""
-        tls = ssl_context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        context.set_alpn_protocols(_ALPN)
+        tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         try:
             async with asyncio.timeout(self.limits.left()):
                 while True:
@@ -222,13 +236,12 @@ class AsyncLink(_Link, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream
                         self._take(await self._receive(_SLICE))
                 await self._flush()
         except TimeoutError as error:
-            raise httpcore.ConnectTimeout(str(error)) from error
+            raise ConnectTimeout(str(error)) from error
         except OSError as error:
-            raise httpcore.ConnectError(str(error)) from error
+            raise ConnectError(str(error)) from error
         self._tls = tls
-        return self
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    async def read(self, max_bytes: int) -> bytes:
         """The next bytes of the response; none: the other side has ended it."""
         self.limits.wait_for_response()
         try:
@@ -236,15 +249,18 @@ class AsyncLink(_Link, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream
                 return await self._receive_in_time(max_bytes)
             return await self._read_tls(self._tls, max_bytes)
         except TimeoutError as error:
-            raise httpcore.ReadTimeout(str(error)) from error
+            raise ReadTimeout(str(error)) from error
         except OSError as error:
-            raise httpcore.ReadError(str(error)) from error
+            raise ReadError(str(error)) from error
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+    async def write(self, buffer: bytes) -> None:
         """Send bytes. Each slice of them has the whole time of a write."""
         try:
             for piece in _slices(buffer):
                 self.limits.begin("write")
+                piece = self._sent_at_once(piece)
+                if not piece:
+                    continue
                 async with asyncio.timeout(self.limits.left()):
                     if self._tls is None:
                         await self._send(piece)
@@ -252,17 +268,19 @@ class AsyncLink(_Link, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream
                         self._tls.write(piece)
                         await self._flush()
         except TimeoutError as error:
-            raise httpcore.WriteTimeout(str(error)) from error
+            raise WriteTimeout(str(error)) from error
         except OSError as error:
-            raise httpcore.WriteError(str(error)) from error
+            raise WriteError(str(error)) from error
 
-    async def aclose(self) -> None:
-        """Close the socket at once."""
-        self.close()
-
-    def get_extra_info(self, info: str) -> Any:
-        """See httpcore."""
-        return self.extra_info(info)
+    def _sent_at_once(self, data: memoryview) -> memoryview:
+        """Send what the system takes without waiting, which is all of nearly every request; return the rest."""
+        left = self.limits.left()
+        if self._tls is not None or (left is not None and left <= 0):
+            return data
+        try:
+            return data[self._socket.send(data) :]
+        except (BlockingIOError, InterruptedError):
+            return data
 
     async def _read_tls(self, tls: ssl.SSLObject, max_bytes: int) -> bytes:
         while True:
@@ -291,22 +309,63 @@ class AsyncLink(_Link, httpcore.AsyncNetworkBackend, httpcore.AsyncNetworkStream
         return await asyncio.get_running_loop().sock_recv(self._socket, max_bytes)
 
     async def _receive_in_time(self, max_bytes: int) -> bytes:
-        """Bytes that wait already are taken without a timer, which most of the time would be made for nothing."""
+        """The next bytes. Where a read has not taken all that was there, the rest is taken without waiting for it."""
         left = self.limits.left()
         if left is not None and left <= 0:
             raise TimeoutError
-        if self._at_once == _IN_A_ROW:
-            self._at_once = 0
-            await asyncio.sleep(0)
+        if self._in_a_row:
+            if self._in_a_row == _IN_A_ROW:
+                self._in_a_row = 0
+                await asyncio.sleep(0)
+            try:
+                return self._received(self._socket.recv(max_bytes), max_bytes)
+            except (BlockingIOError, InterruptedError):
+                self._in_a_row = 0
+        while True:
+            if not await self._wait_until_readable(left):
+                async with asyncio.timeout(left):
+                    return self._received(await self._receive(max_bytes), max_bytes)
+            try:
+                return self._received(self._socket.recv(max_bytes), max_bytes)
+            except (BlockingIOError, InterruptedError):
+                continue  # Woken for nothing, which no system rules out.
+
+    def _received(self, data: bytes, most: int) -> bytes:
+        """Note whether there may be more."""
+        self._in_a_row = self._in_a_row + 1 if len(data) == most else 0
+        return data
+
+    async def _wait_until_readable(self, seconds: float | None) -> bool:
+        """Wait until there is something to be read, at a third of what `sock_recv` within `asyncio.timeout` costs.
+
+        Returns:
+            False, at once: this event loop cannot tell. Windows' own cannot.
+
+        Raises:
+            TimeoutError: there was nothing in time.
+        """
+        loop, descriptor = asyncio.get_running_loop(), self._socket.fileno()
+        if descriptor < 0:
+            raise OSError("the connection was closed")
+        waiter: asyncio.Future[bool] = loop.create_future()
         try:
-            data = self._socket.recv(max_bytes)
-        except (BlockingIOError, InterruptedError):
-            self._at_once = 0
-        else:
-            self._at_once += 1
-            return data
-        async with asyncio.timeout(left):
-            return await self._receive(max_bytes)
+            loop.add_reader(descriptor, _wake, waiter, True)
+        except NotImplementedError:
+            return False
+        timer = None if seconds is None else loop.call_later(seconds, _wake, waiter, False)
+        try:
+            if not await waiter:
+                raise TimeoutError
+        finally:
+            loop.remove_reader(descriptor)
+            if timer is not None:
+                timer.cancel()
+        return True
+
+
+def _wake(waiter: asyncio.Future[bool], in_time: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(in_time)
 
 
 def _alternating(addresses: Sequence[Address]) -> list[Address]:

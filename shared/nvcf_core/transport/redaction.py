@@ -145,7 +145,7 @@ def _spellings(key: str) -> Iterator[str]:
     Letter by letter: as it is, escaped as in JSON (\u006e, also in JSON within JSON), percent-encoded (%6E, also
     twice). And as base64, at each of the three places at which it can begin in what was encoded.
     """
-    yield "".join(_letter(letter) for letter in key)
+    yield _letter(key[0], first=True) + "".join(_letter(letter) for letter in key[1:])
     data = key.encode()
     for skipped in range(3):
         encoded = base64.b64encode(bytes(skipped) + data).decode().rstrip("=")
@@ -156,8 +156,10 @@ def _spellings(key: str) -> Iterator[str]:
         yield re.escape(core).replace(r"\+", "[+-]").replace("/", "[/_]")
 
 
-def _letter(letter: str) -> str:
+def _letter(letter: str, first: bool = False) -> str:
     code = f"{ord(letter):02x}"
     either = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in code)
-    plain = rf"\\*{re.escape(letter)}" if letter in '/"\\' else re.escape(letter)
-    return rf"(?:{plain}|\\+u00{either}|%(?:25)*{either})"
+    plain = rf"\\*{re.escape(letter)}" if letter in '/"\\' and not first else re.escape(letter)
+    # A run of backslashes is tried from its beginning alone: from each on, it would take the square of the time.
+    run = r"(?<!\\)\\++" if first else r"\\++"
+    return rf"(?:{plain}|{run}u00{either}|%(?:25)*{either})"

@@ -8,9 +8,9 @@ import os
 import ssl
 from typing import TypeAlias
 
-from nvcf_core.errors import InvalidRequestError
+import certifi
 
-from .httpx_client import default_context
+from nvcf_core.errors import InvalidRequestError
 
 __all__ = ["Verify", "aload_context", "load_context"]
 
@@ -42,7 +42,7 @@ async def aload_context(verify: Verify) -> ssl.SSLContext:
 @functools.lru_cache(maxsize=16)
 def _of_environment(verify: bool, file: str | None, folder: str | None) -> ssl.SSLContext:
     if not verify or not (file or folder):
-        return default_context(verify)
+        return _default_context(verify)
     try:
         context = ssl.create_default_context(cafile=file or None, capath=folder or None)
     except OSError as error:
@@ -50,6 +50,16 @@ def _of_environment(verify: bool, file: str | None, folder: str | None) -> ssl.S
         raise InvalidRequestError(
             f"{variable}: cannot use {path!r} for certificates: {error}", field="verify"
         ) from None
+    return context
+
+
+def _default_context(verify: bool) -> ssl.SSLContext:
+    """A context that trusts the CAs that httpx trusts, or, with `verify=False`, anybody."""
+    if verify:
+        return ssl.create_default_context(cafile=certifi.where())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context
 
 

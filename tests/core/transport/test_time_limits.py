@@ -14,12 +14,15 @@ import pytest
 
 from nvcf_core.errors import (
     APITimeoutError,
+    InvalidResponseError,
     NVCFError,
     PollingTimeoutError,
     StreamInterruptedError,
 )
 from nvcf_core.exchange import Request
+from nvcf_core.response import json_body
 from nvcf_core.transport.time_limits import TimeLimits
+from nvcf_core.wire import parse_json
 
 ENDLESS = 30.0
 """Seconds after which a server here stops by itself: far beyond every limit."""
@@ -156,6 +159,24 @@ async def test_a_large_result_that_drips_is_bounded_in_all(
 
     with within(1), pytest.raises(APITimeoutError, match=r"0\.5 s \(timeout\)"):
         await fetch()
+
+
+async def test_a_body_that_seems_whole_again_and_again_is_not_parsed_each_time(
+    ask: Any, adapter: Any, raw: Any, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """White space after a `}` may be what follows an answer, which is looked for by parsing it."""
+    parsed: list[int] = []
+
+    def count(data: bytes) -> Any:
+        parsed.append(len(data))
+        return parse_json(data)
+
+    monkeypatch.setattr(json_body, "parse_json", count)
+    body = [each for _ in range(150) for each in (chunked(b'{"a":{}'), 0.002, chunked(b" "), 0.002)]
+    raw.answer(JSON, *body, b"0\r\n\r\n")
+    with pytest.raises(InvalidResponseError):
+        await ask(adapter(base_url=raw.url, max_retries=0), [say("hi")])
+    assert sum(parsed) < 20 * 150 * len(b'{"a":{} ')
 
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nnvcf-reqid: 1\r\ncontent-length: 0\r\n\r\n"

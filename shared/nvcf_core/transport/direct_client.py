@@ -1,17 +1,15 @@
-"""Our own HTTP client over httpcore's connections: they are kept by origin, and the last used goes first."""
+"""Our own HTTP client: connections are kept by origin, and the last used goes first."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
-from typing import Generic, Protocol, TypeVar, cast
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
 
-import httpcore
 from pydantic import SecretStr
 
 from nvcf_core.config.options import RequestOptions
@@ -21,13 +19,21 @@ from nvcf_core.locks import Lock
 
 from .encodings import decompressor_for
 from .failures import body_failure, connection_failure, unusable_url
-from .httpx_client import parsed_url
+from .http1 import HTTP1, ProtocolError, Response
 from .interface import Content, HTTPResponse
-from .network import AsyncLink, SyncLink
+from .network import (
+    AsyncLink,
+    NetworkError,
+    NetworkTimeout,
+    PoolTimeout,
+    SyncLink,
+    WriteError,
+)
 from .time_limits import TimeLimits, time_limits
 from .tls import Verify, aload_context, load_context
+from .urls import Origin, ParsedURL, parsed_url
 
-__all__ = ["AsyncHTTPCoreClient", "HTTPCoreClient"]
+__all__ = ["AsyncDirectClient", "DirectClient"]
 
 _KEPT = 100
 """Connections of one origin that are kept open for the next request."""
@@ -37,133 +43,141 @@ _KEEP_ALIVE = 30.0
 
 _USER_AGENT = b"nvcf-adapters"
 
-_FAILURES = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.TimeoutException,
-    httpcore.UnsupportedProtocol,
-)
+_READ = 1 << 16
+"""Bytes that are read at a time."""
 
+_JOINED = 1 << 16
+"""Bytes of a body up to which it is sent with the head of its request, in one write."""
 
-class _Connection(Protocol):
-    """What the pools need of an httpcore connection, sync or async."""
-
-    def is_idle(self) -> bool: ...
-
-    def has_expired(self) -> bool: ...
-
+_FAILURES = (NetworkError, NetworkTimeout, ProtocolError)
 
 L = TypeVar("L", SyncLink, AsyncLink)
-C = TypeVar("C", bound=_Connection)
 
 
-class _Kept(Generic[L, C]):
-    """A connection, and the socket that it is over."""
+class _Connection(Generic[L]):
+    """A connection: the socket, and what is said over it."""
 
-    __slots__ = ("connection", "idle_since", "link", "origin")
+    __slots__ = ("http", "idle_since", "link", "origin")
 
-    def __init__(self, origin: httpcore.Origin, connection: C, link: L) -> None:
-        self.origin = origin
-        self.connection = connection
+    def __init__(self, origin: ParsedURL, link: L) -> None:
+        self.origin = origin.origin
         self.link: L = link
+        self.http = HTTP1()
         self.idle_since = 0.0
 
 
-class _IdleConnections(Generic[L, C]):
+class _IdleConnections(Generic[L]):
     """Connections that wait for their next request, by origin."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._idle: dict[tuple[bytes, bytes, int], deque[_Kept[L, C]]] = {}
+        self._idle: dict[Origin, deque[_Connection[L]]] = {}
         self.closed = False
 
-    def take(self, origin: httpcore.Origin) -> _Kept[L, C] | None:
+    def take(self, origin: Origin) -> _Connection[L] | None:
         """The one that was used last, if it is still good."""
         with self._lock:
-            waiting = self._idle.get((origin.scheme, origin.host, origin.port))
+            waiting = self._idle.get(origin)
             while waiting:
                 self._drop_old(waiting)
                 if waiting:
-                    kept = waiting.pop()
-                    if not kept.connection.has_expired():
-                        return kept
-                    kept.link.close()
+                    connection = waiting.pop()
+                    # What comes unasked can only be the end, or worse.
+                    if not connection.link.readable:
+                        return connection
+                    connection.link.close()
             return None
 
-    def put(self, kept: _Kept[L, C]) -> bool:
+    def put(self, connection: _Connection[L]) -> bool:
         """Keep a connection for the next request, if it can have one and there is room."""
-        if not kept.connection.is_idle():
+        if not connection.http.is_reusable():
             return False
-        origin = kept.origin
         with self._lock:
-            waiting = self._idle.setdefault((origin.scheme, origin.host, origin.port), deque())
+            waiting = self._idle.setdefault(connection.origin, deque())
             if self.closed or len(waiting) >= _KEPT:
                 return False
-            kept.idle_since = time.monotonic()
-            waiting.append(kept)
+            connection.idle_since = time.monotonic()
+            waiting.append(connection)
             return True
 
     def close(self) -> None:
         """Close them all. Nothing is waited for; those that are in use are closed when they come back."""
         with self._lock:
             self.closed = True
-            waiting = [kept for each in self._idle.values() for kept in each]
+            waiting = [connection for each in self._idle.values() for connection in each]
             self._idle.clear()
-        for kept in waiting:
-            kept.link.close()
+        for connection in waiting:
+            connection.link.close()
 
     @staticmethod
-    def _drop_old(waiting: deque[_Kept[L, C]]) -> None:
+    def _drop_old(waiting: deque[_Connection[L]]) -> None:
         """The longest unused stand first."""
         oldest = time.monotonic() - _KEEP_ALIVE
         while waiting and waiting[0].idle_since < oldest:
             waiting.popleft().link.close()
 
 
+@dataclass(slots=True)
+class _Sent:
+    """A request as it goes out."""
+
+    method: str
+    url: ParsedURL
+    headers: list[tuple[bytes, bytes]]
+    content: Content
+
+
 class _Exchange:
-    """One request of httpcore's, its limits, and our names for what goes wrong with it."""
+    """One request, its limits, and our names for what goes wrong with it."""
 
-    def __init__(self, request: Request, native: httpcore.Request, limits: TimeLimits) -> None:
-        self.request, self.native, self.limits = request, native, limits
+    def __init__(self, request: Request, sent: _Sent, limits: TimeLimits) -> None:
+        self.request, self.sent, self.limits = request, sent, limits
+
+    def head(self, http: HTTP1) -> bytes:
+        """What is sent first: the head, and a body that is small."""
+        sent = self.sent
+        head = http.begin(sent.method, sent.url.target, sent.headers)
+        if sent.content is None:
+            return head + http.end()
+        if isinstance(sent.content, bytes) and len(sent.content) <= _JOINED:
+            return head + http.data(sent.content) + http.end()
+        return head
 
     @property
-    def origin(self) -> httpcore.Origin:
-        """Where it goes."""
-        return self.native.url.origin
-
-    @property
-    def secure(self) -> bool:
-        """Whether it goes over TLS."""
-        return self.native.url.scheme == b"https"
+    def rest(self) -> Content:
+        """The body that `head` left out."""
+        content = self.sent.content
+        return None if isinstance(content, bytes) and len(content) <= _JOINED else content
 
     def forget_key(self) -> None:
         """Drop the API key, which errors and tracebacks must not hold."""
-        headers = self.native.headers
+        headers = self.sent.headers
         headers[:] = [header for header in headers if header[0] != b"authorization"]
 
     def failure(self, error: Exception) -> NVCFError:
         """What went wrong before there was a response."""
-        where = f"{self.request.stage} ({self.native.url.host.decode()})"
-        if isinstance(error, httpcore.TimeoutException):
+        where = f"{self.request.stage} ({self.sent.url.host.decode()})"
+        if isinstance(error, NetworkTimeout):
             return self.limits.response_too_late(where)
         return connection_failure(where, error)
 
     def body_failure(self, error: Exception) -> NVCFError:
         """What went wrong while the body arrived."""
-        if isinstance(error, httpcore.TimeoutException):
+        if isinstance(error, NetworkTimeout):
             return self.limits.body_too_late()
         return body_failure(error)
 
 
-class _Response:
+class _Response(Generic[L]):
     """What the driver reads of a response, sync or async."""
 
-    def __init__(self, native: httpcore.Response, exchange: _Exchange) -> None:
-        self._native, self._exchange = native, exchange
-        self.status_code = native.status
+    def __init__(self, head: Response, exchange: _Exchange, connection: _Connection[L]) -> None:
+        self._exchange = exchange
+        self._connection: _Connection[L] = connection
+        self.status_code = head.status_code
         self.headers: dict[str, str] = {}
-        for raw_name, raw_value in native.headers:
-            name, value = raw_name.decode("ascii").lower(), raw_value.decode("latin-1")
+        for raw_name, raw_value in head.headers:
+            name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
             self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
         self._closed = False
         self._ended = False
@@ -177,7 +191,7 @@ class _Response:
 # --- synchronous ---------------------------------------------------------------------------------
 
 
-class HTTPCoreClient:
+class DirectClient:
     """A synchronous client. Safe to share between threads.
 
     Args:
@@ -190,13 +204,13 @@ class HTTPCoreClient:
     def __init__(self, verify: Verify = True, max_connections: int | None = None) -> None:
         self._verify = verify
         self._slots = threading.Semaphore(max_connections) if max_connections else None
-        self._idle: _IdleConnections[SyncLink, httpcore.HTTPConnection] = _IdleConnections()
+        self._idle: _IdleConnections[SyncLink] = _IdleConnections()
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
     ) -> _SyncExchange:
         """A request that is ready to be sent. See `HTTPClient`."""
-        return _SyncExchange(self, request, *_native(request, content, key, options))
+        return _SyncExchange(self, request, *_prepared(request, content, key, options))
 
     def close(self) -> None:
         """Close every connection that waits for its next request, and the others when they are done."""
@@ -216,40 +230,53 @@ class HTTPCoreClient:
             exchange.limits.begin("pool")
             left = exchange.limits.left()
             if not self._slots.acquire(timeout=left if left is None else max(left, 0)):
-                raise httpcore.PoolTimeout
-        kept = None
+                raise PoolTimeout
+        connection = None
         try:
-            kept = self._idle.take(exchange.origin) or self._connect(exchange)
-            kept.link.limits = exchange.limits
-            native = kept.connection.handle_request(exchange.native)
-            return _SyncResponse(native, exchange, kept)
+            url = exchange.sent.url
+            connection = self._idle.take(url.origin) or _Connection(url, SyncLink())
+            link, http = connection.link, connection.http
+            link.limits = exchange.limits
+            if not link.is_connected:
+                link.connect(url.host.decode("ascii"), url.origin[2])
+                if url.scheme == b"https":
+                    link.start_tls(load_context(self._verify), url.host.decode("ascii"))
+            self._write(exchange, connection)
+            while (head := http.response()) is None:
+                http.receive(link.read(_READ))
+            return _SyncResponse(head, exchange, connection)
         except BaseException:
-            self.give_back(kept, reusable=False)
+            self.give_back(connection, reusable=False)
             raise
 
-    def give_back(
-        self, kept: _Kept[SyncLink, httpcore.HTTPConnection] | None, *, reusable: bool
-    ) -> None:
+    def give_back(self, connection: _Connection[SyncLink] | None, *, reusable: bool) -> None:
         """Take a connection back that has done its work, or failed."""
-        if kept is not None and not (reusable and self._idle.put(kept)):
-            kept.link.close()
+        if connection is not None and not (reusable and self._idle.put(connection)):
+            connection.link.close()
         if self._slots is not None:
             self._slots.release()
 
-    def _connect(self, exchange: _SyncExchange) -> _Kept[SyncLink, httpcore.HTTPConnection]:
-        link = SyncLink()
-        context = load_context(self._verify) if exchange.secure else None
-        connection = httpcore.HTTPConnection(
-            exchange.origin, ssl_context=context, network_backend=link
-        )
-        return _Kept(exchange.origin, connection, link)
+    @staticmethod
+    def _write(exchange: _SyncExchange, connection: _Connection[SyncLink]) -> None:
+        link, http = connection.link, connection.http
+        try:
+            link.write(exchange.head(http))
+            rest = exchange.rest
+            if rest is None:
+                return
+            for piece in (rest,) if isinstance(rest, bytes) else cast("Iterator[bytes]", rest):
+                link.write(http.data(piece))
+            if last := http.end():
+                link.write(last)
+        except WriteError:
+            pass  # A server may answer before it has read everything, and close. The answer says why.
 
 
 class _SyncExchange(_Exchange):
     def __init__(
-        self, client: HTTPCoreClient, request: Request, native: httpcore.Request, limits: TimeLimits
+        self, client: DirectClient, request: Request, sent: _Sent, limits: TimeLimits
     ) -> None:
-        super().__init__(request, native, limits)
+        super().__init__(request, sent, limits)
         self.client = client
 
     def send(self) -> HTTPResponse:
@@ -264,27 +291,28 @@ class _SyncExchange(_Exchange):
         raise TypeError("this client is synchronous")
 
 
-class _SyncResponse(_Response):
+class _SyncResponse(_Response[SyncLink]):
     def __init__(
-        self,
-        native: httpcore.Response,
-        exchange: _SyncExchange,
-        kept: _Kept[SyncLink, httpcore.HTTPConnection],
+        self, head: Response, exchange: _SyncExchange, connection: _Connection[SyncLink]
     ) -> None:
-        super().__init__(native, exchange)
-        self._client, self._kept = exchange.client, kept
+        super().__init__(head, exchange, connection)
+        self._client = exchange.client
 
     def iter_bytes(self) -> Iterator[bytes]:
         """The decoded body, in the pieces in which it arrives."""
         decompressor = decompressor_for(self.headers)
-        limits = self._exchange.limits
+        link, http, limits = self._connection.link, self._connection.http, self._exchange.limits
         try:
-            for data in cast("Iterable[bytes]", self._native.stream):
-                if decompressor is None:
-                    yield data
-                else:
-                    yield from decompressor.feed(data)
-                limits.next_piece()
+            while True:
+                if data := http.body():
+                    if decompressor is None:
+                        yield data
+                    else:
+                        yield from decompressor.feed(data)
+                    limits.next_piece()
+                if http.ended:
+                    break
+                http.receive(link.read(_READ))
         except _FAILURES as error:
             raise self._exchange.body_failure(error) from error
         self._ended = True
@@ -298,13 +326,7 @@ class _SyncResponse(_Response):
         if self._closed:
             return
         self._closed = True
-        reusable = False
-        try:
-            if self._reusable:
-                cast("_Closing", self._native.stream).close()
-                reusable = True
-        finally:
-            self._client.give_back(self._kept, reusable=reusable)
+        self._client.give_back(self._connection, reusable=self._reusable)
 
     async def aclose(self) -> None:
         """As `close`."""
@@ -314,7 +336,7 @@ class _SyncResponse(_Response):
 # --- asynchronous --------------------------------------------------------------------------------
 
 
-class AsyncHTTPCoreClient:
+class AsyncDirectClient:
     """An asynchronous client, of one event loop.
 
     Args:
@@ -327,13 +349,13 @@ class AsyncHTTPCoreClient:
     def __init__(self, verify: Verify = True, max_connections: int | None = None) -> None:
         self._verify = verify
         self._slots = asyncio.Semaphore(max_connections) if max_connections else None
-        self._idle: _IdleConnections[AsyncLink, httpcore.AsyncHTTPConnection] = _IdleConnections()
+        self._idle: _IdleConnections[AsyncLink] = _IdleConnections()
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
     ) -> _AsyncExchange:
         """A request that is ready to be sent. See `HTTPClient`."""
-        return _AsyncExchange(self, request, *_native(request, content, key, options))
+        return _AsyncExchange(self, request, *_prepared(request, content, key, options))
 
     def close(self) -> None:
         """Close every connection that waits for its next request, and the others when they are done."""
@@ -351,24 +373,49 @@ class AsyncHTTPCoreClient:
         """Send a request over a connection that waits for one, or a new one."""
         if self._slots is not None:
             await self._wait_for_slot(self._slots, exchange.limits)
-        kept = None
+        connection = None
         try:
-            kept = self._idle.take(exchange.origin) or await self._connect(exchange)
-            kept.link.limits = exchange.limits
-            native = await kept.connection.handle_async_request(exchange.native)
-            return _AsyncResponse(native, exchange, kept)
+            url = exchange.sent.url
+            connection = self._idle.take(url.origin) or _Connection(url, AsyncLink())
+            link, http = connection.link, connection.http
+            link.limits = exchange.limits
+            if not link.is_connected:
+                await link.connect(url.host.decode("ascii"), url.origin[2])
+                if url.scheme == b"https":
+                    context = await aload_context(self._verify)
+                    await link.start_tls(context, url.host.decode("ascii"))
+            await self._write(exchange, connection)
+            while (head := http.response()) is None:
+                http.receive(await link.read(_READ))
+            return _AsyncResponse(head, exchange, connection)
         except BaseException:
-            self.give_back(kept, reusable=False)
+            self.give_back(connection, reusable=False)
             raise
 
-    def give_back(
-        self, kept: _Kept[AsyncLink, httpcore.AsyncHTTPConnection] | None, *, reusable: bool
-    ) -> None:
+    def give_back(self, connection: _Connection[AsyncLink] | None, *, reusable: bool) -> None:
         """Take a connection back that has done its work, failed, or been given up. Nothing is waited for."""
-        if kept is not None and not (reusable and self._idle.put(kept)):
-            kept.link.close()
+        if connection is not None and not (reusable and self._idle.put(connection)):
+            connection.link.close()
         if self._slots is not None:
             self._slots.release()
+
+    @staticmethod
+    async def _write(exchange: _AsyncExchange, connection: _Connection[AsyncLink]) -> None:
+        link, http = connection.link, connection.http
+        try:
+            await link.write(exchange.head(http))
+            rest = exchange.rest
+            if rest is None:
+                return
+            if isinstance(rest, bytes):
+                await link.write(http.data(rest))
+            else:
+                async for piece in cast("AsyncIterator[bytes]", rest):
+                    await link.write(http.data(piece))
+            if last := http.end():
+                await link.write(last)
+        except WriteError:
+            pass  # A server may answer before it has read everything, and close. The answer says why.
 
     @staticmethod
     async def _wait_for_slot(slots: asyncio.Semaphore, limits: TimeLimits) -> None:
@@ -380,34 +427,22 @@ class AsyncHTTPCoreClient:
         except TimeoutError:
             if acquired:
                 slots.release()
-            raise httpcore.PoolTimeout from None
+            raise PoolTimeout from None
         except BaseException:
             if acquired:
                 slots.release()
             raise
 
-    async def _connect(
-        self, exchange: _AsyncExchange
-    ) -> _Kept[AsyncLink, httpcore.AsyncHTTPConnection]:
-        link = AsyncLink()
-        context: ssl.SSLContext | None = None
-        if exchange.secure:
-            context = await aload_context(self._verify)
-        connection = httpcore.AsyncHTTPConnection(
-            exchange.origin, ssl_context=context, network_backend=link
-        )
-        return _Kept(exchange.origin, connection, link)
-
 
 class _AsyncExchange(_Exchange):
     def __init__(
         self,
-        client: AsyncHTTPCoreClient,
+        client: AsyncDirectClient,
         request: Request,
-        native: httpcore.Request,
+        sent: _Sent,
         limits: TimeLimits,
     ) -> None:
-        super().__init__(request, native, limits)
+        super().__init__(request, sent, limits)
         self.client = client
 
     def send(self) -> HTTPResponse:
@@ -422,15 +457,12 @@ class _AsyncExchange(_Exchange):
             raise self.failure(error) from error
 
 
-class _AsyncResponse(_Response):
+class _AsyncResponse(_Response[AsyncLink]):
     def __init__(
-        self,
-        native: httpcore.Response,
-        exchange: _AsyncExchange,
-        kept: _Kept[AsyncLink, httpcore.AsyncHTTPConnection],
+        self, head: Response, exchange: _AsyncExchange, connection: _Connection[AsyncLink]
     ) -> None:
-        super().__init__(native, exchange)
-        self._client, self._kept = exchange.client, kept
+        super().__init__(head, exchange, connection)
+        self._client = exchange.client
 
     def iter_bytes(self) -> Iterator[bytes]:
         """Not of this client."""
@@ -439,19 +471,19 @@ class _AsyncResponse(_Response):
     async def aiter_bytes(self) -> AsyncGenerator[bytes]:
         """The decoded body, in the pieces in which it arrives."""
         decompressor = decompressor_for(self.headers)
-        limits = self._exchange.limits
-        body = cast(
-            "AsyncGenerator[bytes]", aiter(cast("AsyncIterable[bytes]", self._native.stream))
-        )
+        link, http, limits = self._connection.link, self._connection.http, self._exchange.limits
         try:
-            async with contextlib.aclosing(body):
-                async for data in body:
+            while True:
+                if data := http.body():
                     if decompressor is None:
                         yield data
                     else:
                         for piece in decompressor.feed(data):
                             yield piece
                     limits.next_piece()
+                if http.ended:
+                    break
+                http.receive(await link.read(_READ))
         except _FAILURES as error:
             raise self._exchange.body_failure(error) from error
         self._ended = True
@@ -460,34 +492,20 @@ class _AsyncResponse(_Response):
         """Give it up, and its connection."""
         if not self._closed:
             self._closed = True
-            self._client.give_back(self._kept, reusable=False)
+            self._client.give_back(self._connection, reusable=False)
 
     async def aclose(self) -> None:
         """Be done with it. A connection whose body was read to its end is kept for the next request."""
         if self._closed:
             return
         self._closed = True
-        reusable = False
-        try:
-            if self._reusable:
-                await cast("_AsyncClosing", self._native.stream).aclose()
-                reusable = True
-        finally:
-            self._client.give_back(self._kept, reusable=reusable)
+        self._client.give_back(self._connection, reusable=self._reusable)
 
 
-class _Closing(Protocol):
-    def close(self) -> None: ...
-
-
-class _AsyncClosing(Protocol):
-    async def aclose(self) -> None: ...
-
-
-def _native(
+def _prepared(
     request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-) -> tuple[httpcore.Request, TimeLimits]:
-    """A request of httpcore's, and its limits. To a foreign host only its own headers go."""
+) -> tuple[_Sent, TimeLimits]:
+    """A request as it is sent, and its limits. To a foreign host only its own headers go."""
     try:
         url = parsed_url(request.url)
     except ValueError as error:
@@ -502,10 +520,5 @@ def _native(
         headers[b"content-length"] = b"%d" % length
     if key is not None:
         headers[b"authorization"] = b"Bearer " + key.get_secret_value().encode("ascii")
-    native = httpcore.Request(
-        request.method,
-        httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target),
-        headers=list(headers.items()),
-        content=content,
-    )
-    return native, time_limits(request, options)
+    sent = _Sent(request.method, url, list(headers.items()), content)
+    return sent, time_limits(request, options)
