@@ -46,17 +46,6 @@ class City(BaseModel):
     people: int | None
 
 
-DRIVER = """
-import json, sys
-import ray
-import nvcf_batch
-
-if __name__ == "__main__":
-    ray.init("local", num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
-    print(nvcf_batch.run(**json.loads(sys.argv[1]), progress=False), flush=True)
-"""
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     ray.init(
@@ -184,37 +173,6 @@ def test_a_killed_worker(
     assert (report.rows, report.answered, report.failed) == (rows, rows, 0)
     assert sorted(written_ids(bench.output)) == list(range(rows))
     assert sum(bench.asked().values()) <= rows + 2 * 2 * concurrency
-
-
-def test_a_killed_driver(bench: Any, written_ids: Callable[[Path], list[int]]) -> None:
-    rows = 300
-    given = {
-        "source": str(bench.source(rows)),
-        "output": str(bench.output),
-        "model": "moonshotai/kimi-k2.6",
-        "prompt": "text",
-        "settings": bench.settings,
-        "concurrency": 8,
-    }
-    command = [sys.executable, "-c", DRIVER, json.dumps(given)]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert bench.server.wait_until(lambda: len(bench.server.chats) >= 100, 120)
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
-    # The workers end with their driver: wait until nothing is asked and written any more.
-    asked = -1
-    while asked != len(bench.server.chats):
-        asked = len(bench.server.chats)
-        time.sleep(2)
-    written = written_ids(bench.output)
-    assert 0 < len(written) == len(set(written))
-    again = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    assert f"rows={rows}" in again.stdout, again.stderr
-    assert sorted(written_ids(bench.output)) == list(range(rows))
-    late = bench.server.chats[asked:]
-    texts = {request.body["messages"][-1]["content"] for request in late}
-    assert not texts & {f"row {id}." for id in written}
-    assert sum(bench.asked().values()) <= rows + 2 * 8
 
 
 def test_a_text_key_shows_in_nothing_that_travels_but_its_own_field(bench: Any) -> None:

@@ -230,7 +230,7 @@ def main() -> int:
         prog="python -m tests.batch.trials.faults", description=__doc__
     )
     parser.add_argument("--rows", type=int, default=5_000)
-    parser.add_argument("--requests-per-minute", type=int, default=1_200)
+    parser.add_argument("--requests-per-minute", type=int, default=700)
     parser.add_argument(
         "--share",
         type=float,
