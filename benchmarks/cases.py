@@ -219,7 +219,7 @@ def _first_chunk(times: int) -> Measure:
     def measure(client: Calls, _: asyncio.Runner) -> float:
         prompt = client.prompt(asking_for("text", 3, "lone"))
         took = []
-        for _ in range(times):
+        for _number in range(times):
             begun = time.perf_counter()
             chunks = iter(client.stream(prompt))
             next(chunks)
@@ -299,7 +299,13 @@ CASES: dict[str, Case] = {
         Case("acall", "an async call", "µs", _acalls(40)),
         Case("calls_at_once", "200 async calls at once, each of them", "µs", _calls_at_once(200)),
         Case("burst_100", "a chunk of a burst of 100", "µs", _stream(100, "burst", times=10)),
-        Case("burst_3000", "a chunk of a burst of 3,000", "µs", _stream(3000, "burst", times=2)),
+        Case("burst_3000", "a chunk of a burst of 3,000", "µs", _stream(3000, "burst")),
+        Case(
+            "burst_in_a_row",
+            "the same, six bursts in a row, with the collector's full passes",
+            "µs",
+            _stream(3000, "burst", times=6),
+        ),
         Case("burst_10000", "a chunk of a burst of 10,000", "µs", _stream(10_000, "burst")),
         Case("aburst_100", "the same of 100, async", "µs", _astream(100, "burst", times=10)),
         Case("aburst_10000", "the same of 10,000, async", "µs", _astream(10_000, "burst")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from langchain_core.language_models.base import BaseLanguageModel, LangSmithParams
 from langchain_core.messages import BaseMessage
@@ -51,6 +51,8 @@ _IDENTIFYING = (
 
 class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
     """The base of both models."""
+
+    keeps_raw: ClassVar[bool] = False
 
     def __init__(self, **data: Any) -> None:
         with translating_errors:

@@ -24,7 +24,7 @@ def test_three_agents_and_a_query(nvcf_env: Emulator) -> None:
             return {"messages": [llm.invoke([("system", f"You: {name}"), *state["messages"]])]}
 
         graph.add_node(name, agent).add_edge(START, name)
-    said = graph.compile().invoke(MessagesState(messages=[HumanMessage("Go.")]))["messages"][1:]
+    said = graph.compile().invoke({"messages": [HumanMessage("Go.")]})["messages"][1:]
     assert {message.text for message in said} == {f"The {name} is done." for name in AGENTS}
     nvcf_env.reply("In winter.", when="Oslo freezes")
     store = InMemoryVectorStore.from_texts(TEXTS, NVIDIAEmbeddings(model="nvidia/nv-embedqa-e5-v5"))

@@ -38,7 +38,7 @@ from nvcf_core.models import known_models
 
 HERE = Path(__file__).parent
 PORT = 8080  # Or any other, where something listens there already.
-DEFAULT = "moonshotai/kimi-k2.6"
+DEFAULT = "nvidia/nemotron-3-super-120b-a12b"
 MOST_ROUNDS = 6
 
 Event = dict[str, Any]
@@ -192,7 +192,9 @@ def create_app(service: dict[str, Any]) -> FastAPI:
 
     @app.get("/models")
     def models() -> list[dict[str, Any]]:
-        return [{"id": one.id, "media": sorted(one.media)} for one in known_models()]
+        # The default first, then those that take the most.
+        found = sorted(known_models(), key=lambda one: (one.id != DEFAULT, -len(one.media)))
+        return [{"id": one.id, "media": sorted(one.media)} for one in found]
 
     @app.post("/chat")
     def chat(question: Question) -> Response:

@@ -46,6 +46,7 @@ def decode_options(call: ChatRequest) -> DecodeOptions:
         stops=call.stops,
         names=call.names,
         single_call=options.single_call or call.single_call,
+        keeps_raw=call.keeps_raw,
         warn=call.warn,
     )
 

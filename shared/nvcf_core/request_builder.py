@@ -135,6 +135,7 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
         names=names,
         stops=asked.stops,
         single_call=asked.single_call,
+        keeps_raw=settings.keeps_raw,
         retry=RetryPolicy(max_retries=settings.max_retries),
         poll_timeout=settings.poll_timeout,
         warn=validator.warn,

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import tool
 
 from langchain_nvcf import ChatNVCF
+from langchain_nvcf.errors import NVCFWarning
 from nvcf_emulator import Emulator
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -76,8 +77,12 @@ def test_deepagents_with_a_subagent(
     chat: ChatNVCF, nvcf_emulator: Emulator, call: Any, usage: dict[str, int]
 ) -> None:
     task = {"description": "Find out the weather in Cairo.", "subagent_type": "meteorologist"}
-    nvcf_emulator.reply(tool_calls=[call("c1", "task", **task)], usage=usage)
-    nvcf_emulator.reply(tool_calls=[call("c2", "weather", city="Cairo")], usage=usage)
+    nvcf_emulator.reply(
+        reasoning="Not for me.", tool_calls=[call("c1", "task", **task)], usage=usage
+    )
+    nvcf_emulator.reply(
+        reasoning="I ask.", tool_calls=[call("c2", "weather", city="Cairo")], usage=usage
+    )
     nvcf_emulator.reply(text="Sunny.", usage=usage)
     nvcf_emulator.reply(text="My colleague says: sunny.", usage=usage)
     subagent = {
@@ -88,7 +93,10 @@ def test_deepagents_with_a_subagent(
     }
     agent = deepagents.create_deep_agent(model=chat, tools=[], subagents=[subagent])
     state = agent.invoke({"messages": [{"role": "user", "content": "The weather in Cairo?"}]})
-    assert answers(state)[-1].text == "My colleague says: sunny."
+    first, last = answers(state)
+    check_answer(first, "Not for me.")
+    check_answer(last, "")
+    assert last.text == "My colleague says: sunny."
     assert tool_results(state["messages"]) == {"c1": "Sunny."}
     assert len(nvcf_emulator.chats) == 4
     subagents = [message["content"] for message in nvcf_emulator.chats[1].body["messages"]]
@@ -101,12 +109,16 @@ async def test_supervisor(
     nvcf_emulator.reply(
         reasoning="Not for me.", tool_calls=[call("c1", "transfer_to_meteorologist")], usage=usage
     )
-    nvcf_emulator.reply(tool_calls=[call("c2", "weather", city="Cairo")], usage=usage)
+    nvcf_emulator.reply(
+        reasoning="I ask.", tool_calls=[call("c2", "weather", city="Cairo")], usage=usage
+    )
     nvcf_emulator.reply(text="Sunny.", usage=usage)
     nvcf_emulator.reply(text="It is sunny.", usage=usage)
     expert = create_agent(chat, tools=[weather], name="meteorologist")
     graph = supervisor.create_supervisor([expert], model=chat, prompt="Hand over.").compile()
-    state = await graph.ainvoke({"messages": [{"role": "user", "content": "Cairo?"}]})
+    # The supervisor makes the call that hands back itself, without a thought.
+    with pytest.warns(NVCFWarning, match="calls a tool and has no reasoning"):
+        state = await graph.ainvoke({"messages": [{"role": "user", "content": "Cairo?"}]})
     said = answers(state)
     check_answer(said[0], "Not for me.")
     assert said[-1].text == "It is sunny."

@@ -54,8 +54,6 @@ def check(attributes: dict[str, Any], key: str) -> None:
     assert attributes["llm.token_count.prompt"] == 11
     assert attributes["llm.token_count.completion"] == 7
     assert attributes["llm.token_count.total"] == 18
-    assert attributes["llm.token_count.completion_details.reasoning"] == 3
-    assert "I ask." in attributes["output.value"]
     call = "llm.output_messages.0.message.tool_calls.0.tool_call."
     assert attributes[f"{call}id"] == "c1"
     assert attributes[f"{call}function.name"] == "weather"
@@ -84,7 +82,9 @@ def test_langchain(
     )
     model = chat.bind_tools([weather])
     list(model.stream("Cairo?")) if streamed else model.invoke("Cairo?")
-    check(of_the_model(spans), nvcf_emulator.api_key)
+    attributes = of_the_model(spans)
+    check(attributes, nvcf_emulator.api_key)
+    assert "I ask." in attributes["output.value"]
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -108,7 +108,10 @@ def test_llamaindex(
         list(llm.stream_chat_with_tools(tools, user_msg="Cairo?"))
     else:
         llm.chat_with_tools(tools, user_msg="Cairo?")
-    check(of_the_model(spans), nvcf_emulator.api_key)
+    attributes = of_the_model(spans)
+    check(attributes, nvcf_emulator.api_key)
+    # Its spans have no place for the reasoning itself.
+    assert attributes["llm.token_count.completion_details.reasoning"] == 3
 
 
 @pytest.fixture

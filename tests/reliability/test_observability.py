@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -399,6 +400,25 @@ async def test_uploads(
     assert first["nvcf.uploads"] == 1
     assert first["nvcf.uploaded_bytes"] == len(large_picture)
     assert "nvcf.uploads" not in second, "it was uploaded before"
+
+
+async def test_polls_and_uploads_are_logged_for_those_who_debug(
+    way: Any, nvcf_emulator: Emulator, large_picture: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "nvcf")
+    nvcf_emulator.accept(polls=1)
+    asked = way()
+    await asked.ask(SECRET, large_picture)
+    await asked.close()
+    lines = [record.getMessage() for record in caplog.records if record.name == "nvcf"]
+    assert lines == [
+        "create was answered with 200",
+        "put was answered with 200",
+        *["poll was answered with 202"] * (len(lines) - 4),
+        "poll was answered with 200",
+        "delete was answered with 204",
+    ]
+    assert {record.levelno for record in caplog.records if record.name == "nvcf"} == {logging.DEBUG}
 
 
 async def test_a_wait_for_the_limit(way: Any, recorded: Recorded) -> None:

@@ -31,14 +31,21 @@ async function* lines(body) {
 
 const models = await (await fetch("models")).json();
 for (const { id } of models) element("option", { parent: model, value: id, textContent: id });
-model.value = sessionStorage.model ?? "moonshotai/kimi-k2.6";
+model.value = sessionStorage.model ?? models[0].id;
 
 function showMedia() {
   sessionStorage.model = model.value;
   const { media } = models.find(({ id }) => id === model.value);
   $("takes").textContent = `takes ${["text", ...media].join(", ")}`;
-  $("picker").accept = media.map((kind) => `${kind}/*`).join();
-  $("attach").disabled = media.length === 0;
+}
+
+// Where the model cannot take such a file, one that can is chosen. Returns what to tell the user of that.
+function chooseFor(file) {
+  const able = models.filter(({ media }) => media.includes(file.type.split("/")[0])).map(({ id }) => id);
+  if (!able.length || able.includes(model.value)) return "";
+  model.value = able[0];
+  showMedia();
+  return `Switched to ${able[0]}, which takes such files. `;
 }
 model.addEventListener("change", showMedia);
 showMedia();
@@ -48,7 +55,7 @@ showMedia();
 function attach(list) {
   for (const file of list) {
     const item = element("li", { parent: files });
-    const entry = { file, item, url: URL.createObjectURL(file) };
+    const entry = { file, item, url: URL.createObjectURL(file), notice: chooseFor(file) };
     element("span", { parent: item, textContent: file.name });
     entry.bar = element("progress", { parent: item, max: 1, value: 0, ariaLabel: `Uploading ${file.name}` });
     const remove = element("button", { parent: item, type: "button", textContent: "×", ariaLabel: `Remove ${file.name}` });
@@ -102,7 +109,8 @@ function upload(entry) {
 function showReady() {
   const waiting = attached.some(({ block }) => !block);
   $("send").disabled = waiting;
-  if (!asking) say(waiting ? "Uploading…" : attached.length ? "Attached. Now ask about it." : "");
+  const notice = attached.map((entry) => entry.notice).join("");
+  if (!asking) say(notice + (waiting ? "Uploading…" : attached.length ? "Attached. Now ask about it." : ""));
 }
 
 $("attach").addEventListener("click", () => $("picker").click());
@@ -290,6 +298,11 @@ form.addEventListener("submit", (event) => {
 text.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
+  form.requestSubmit();
+});
+$("hint").addEventListener("click", ({ target }) => {
+  if (target.type !== "button") return;
+  text.value = target.textContent;
   form.requestSubmit();
 });
 addEventListener("keydown", ({ key }) => key === "Escape" && asking?.abort());

@@ -46,6 +46,8 @@ class ChatRequest:
     """Stop sequences that the client enforces, because the model's documentation has no `stop`."""
     single_call: bool = False
     """Whether every tool call but the first is left out of the answer."""
+    keeps_raw: bool = True
+    """Whether the pieces of a stream have their events as `raw`; the last one has its own in any case."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     poll_timeout: float = 900.0
     """Seconds that the service may work on it after it accepted it with 202."""

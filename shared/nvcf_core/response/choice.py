@@ -120,7 +120,10 @@ class ChoiceAccumulator:
             reasoning = self._reasoning_calls.feed(reasoning)
         calls = self._calls(pieces) if pieces else _NO_CALLS
         if text or reasoning or calls:
-            chunks.append(self._keep(Chunk(text, reasoning, calls, raw=event)))
+            chunk = Chunk(text, reasoning, calls)
+            if self._options.keeps_raw:
+                chunk.raw = event
+            chunks.append(self._keep(chunk))
         return True
 
     def flush(self) -> Chunk:

@@ -33,6 +33,8 @@ class DecodeOptions:
     names: ToolNames = field(default_factory=lambda: ToolNames(()))
     single_call: bool = False
     """Whether every tool call but the first is left out."""
+    keeps_raw: bool = True
+    """Whether each chunk has the event that it came in."""
     no_calls: bool = False
     """Whether every tool call is left out, with a warning: none was allowed."""
     schemas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])

@@ -28,7 +28,7 @@ def load_script(script: Script, path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     try:
         entries = yaml.safe_load(text)
-        tree = yaml.compose(text, yaml.SafeLoader)
+        tree: Any = yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     if tree is None or not isinstance(entries, list):

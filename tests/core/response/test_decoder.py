@@ -183,6 +183,19 @@ def test_the_last_chunk_has_what_the_wire_said_once(decoded: Any) -> None:
     assert chunks[0].raw["choices"][0]["delta"] == {"content": "Hel"}
 
 
+def test_where_nobody_reads_raw_the_last_chunk_alone_has_it() -> None:
+    body = (FOLDER / "streams/plain.txt").read_bytes()
+    found = {}
+    for keeps_raw in (True, False):
+        head = Response(200, {"content-type": "text/event-stream"})
+        decoder = decoder_for(head, DecodeOptions(keeps_raw=keeps_raw))
+        found[keeps_raw] = [*decoder.feed(body), *decoder.flush()]
+    assert found[False] == found[True], "raw apart"
+    assert found[False][-1].raw == found[True][-1].raw
+    assert not any(chunk.raw for chunk in found[False][1:-1])
+    assert all(chunk.raw for chunk in found[True])
+
+
 def test_ids_made_up_for_calls_are_the_same_at_every_reading(decoded: Any) -> None:
     body = (FOLDER / "streams/tool_calls_whole_without_ids.txt").read_bytes()
     first, second = (decoded(body)[1] for _ in range(2))
