@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -49,16 +50,21 @@ async def test_what_came_before_a_failure_is_handed_out_first(
 
 
 async def test_a_connection_that_breaks_after_the_answer_is_whole(
-    ask: Any, adapter: Any, server: Any, say: Any
+    ask: Any, adapter: Any, raw: Any, say: Any
 ) -> None:
     event = {
         "id": "c",
         "choices": [{"index": 0, "delta": {"content": "all"}, "finish_reason": "stop"}],
     }
     data = f"data: {json.dumps(event)}\n\n".encode()
-    headers = {"content-type": "text/event-stream", "content-length": str(len(data) + 10)}
-    server.raw(headers=headers, chunks=[data])
-    assert (await ask(adapter(), [say("hi")])).text == "all"
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n"
+
+    def broken() -> Iterator[bytes]:
+        yield head % (len(data) + 10) + data
+        raise OSError
+
+    raw.answers.append(broken)
+    assert (await ask(adapter(base_url=raw.url), [say("hi")])).text == "all"
 
 
 async def test_a_last_event_that_was_handed_out_is_not_asked_for_again(

@@ -40,7 +40,10 @@ _OPERATORS = (
 )
 
 
-class LeaveOutStatement(Operator):
+_parse: Any = parso.parse
+
+
+class LeaveOutStatement(Operator):  # type: ignore[misc]  # It has no types.
     """Puts `pass` in the place of a call, an assignment to an attribute, or a deletion."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
@@ -52,7 +55,7 @@ class LeaveOutStatement(Operator):
         """The node with `pass` in its place."""
         del index
         statement = node.children[0]
-        node.children[0] = parso.parse(statement.get_first_leaf().prefix + "pass").children[0]
+        node.children[0] = _parse(statement.get_first_leaf().prefix + "pass").children[0]
         node.children[0].parent = node
         return node
 

@@ -16,7 +16,7 @@ from nvcf_emulator import Emulator, FaultKind
 
 WORDS = ["Once ", "upon ", "a ", "time"]
 RETRIES = 1
-LIMIT = 0.15
+LIMIT = 0.4
 """Seconds of the limits, where something stands still."""
 
 STAGES: dict[str, Callable[[Emulator], object]] = {
@@ -130,6 +130,7 @@ async def test_a_fault_at_a_stage(
         assert len(warned) == left, warned
         # Of an asset whose creation was never answered the client does not know the id.
         lost = (1 + lasting * (1 + RETRIES)) if stage == "create" else left
+        lost += fault.startswith("stall")  # A busy machine may be as late with one creation.
         assert sum(asset.state != "deleted" for asset in server.assets.values()) <= lost
         # What has failed has left, though the model can still be used.
         assert await asyncio.to_thread(server.wait_until, lambda: server.open_connections == 0, 5.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,27 @@ async def test_a_reply_that_is_longer_than_any(
     ],
 )
 async def test_an_error_whose_body_cannot_be_read_is_that_error(
-    ask: Any, adapter: Any, server: Any, say: Any, headers: dict[str, str], body: bytes
+    ask: Any, adapter: Any, raw: Any, say: Any, headers: dict[str, str], body: bytes
 ) -> None:
-    server.raw(status=429, headers={**headers, "retry-after": "99"}, chunks=[body])
+    said = {"content-length": str(len(body)), "connection": "close", **headers}
+    head = "".join(f"{name}: {value}\r\n" for name, value in said.items())
+    for status in (b"429 Slow down\r\nretry-after: 99", b"201 Created"):
+        raw.answers.append(_closing(b"HTTP/1.1 %s\r\n%s\r\n%s" % (status, head.encode(), body)))
     with pytest.raises(RateLimitError) as caught:
-        await ask(adapter(), [say("hi")])
+        await ask(adapter(base_url=raw.url), [say("hi")])
     assert caught.value.retry_after == 99
-    server.raw(status=201, headers=headers, chunks=[body])
     with pytest.raises((InvalidResponseError, APIConnectionError)):
-        await ask(adapter(max_retries=0), [say("hi")])
+        await ask(adapter(base_url=raw.url, max_retries=0), [say("hi")])
+
+
+def _closing(answer: bytes) -> Callable[[], Iterator[bytes]]:
+    """An answer after which the server leaves."""
+
+    def pieces() -> Iterator[bytes]:
+        yield answer
+        raise OSError
+
+    return pieces
 
 
 async def held(model: Any, flow: Any, colour: str) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvcf_core.transport.rate_limiter import RateLimiter, shared_rate_limiter
+from nvcf_core.transport.rate_limiter import WINDOW, RateLimiter, shared_rate_limiter
 
 MINUTE = 60.0
 
@@ -179,8 +179,8 @@ def test_a_herd_that_leaves_at_random() -> None:
     assert times == sorted(times)
     for first, past in zip(times, times[limit:], strict=False):
         assert past - first >= MINUTE
-    minutes = (times[-1] - times[0]) / MINUTE
-    assert len(times) / (minutes + 1) > 0.9 * limit
+        # All wait from the beginning: a place that is free again is taken at the next look, a second later.
+        assert past - first <= WINDOW + 1.1
 
 
 def test_after_a_429_it_is_slower_and_recovers() -> None:
