@@ -43,7 +43,7 @@ _OPERATORS = (
 _parse: Any = parso.parse
 
 
-class LeaveOutStatement(Operator):  # type: ignore[misc]  # It has no types.
+class LeaveOutStatement(Operator):
     """Puts `pass` in the place of a call, an assignment to an attribute, or a deletion."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
