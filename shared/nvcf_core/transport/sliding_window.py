@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 __all__ = ["SlidingWindow"]
 
-_MARGIN = 1 / 240
-"""Part of the window by which it is longer, for the time between a permit and the request's arrival: 0.25 s of 60."""
+_MARGIN = 1 / 60
+"""Part of the window by which it is longer, for the time between a permit and the arrival of its request, which busy
+machines draw out: 1 s of 60."""
 
 _SLOTS = 600
 """Moments of one window that are told apart, so that what is stored stays small: 0.1 s of 60."""
