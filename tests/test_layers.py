@@ -89,6 +89,8 @@ ORDER = (
     "transport.addresses",
     "transport.network",
     "transport.http1",
+    "transport.idle_connections",
+    "transport.prepared_request",
     "transport.direct_client",
     "transport.clients",
     "transport.pools",

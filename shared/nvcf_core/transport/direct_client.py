@@ -1,25 +1,22 @@
-"""Our own HTTP client: connections are kept by origin, and the last used goes first."""
+"""Our own HTTP client, sync and async, over connections that are kept for the next request."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Generic, cast
 
 from pydantic import SecretStr
 
 from nvcf_core.config.options import RequestOptions
 from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Request
-from nvcf_core.locks import Lock
 
 from .encodings import decompressor_for
-from .failures import body_failure, connection_failure, unusable_url
+from .failures import body_failure, connection_failure
 from .http1 import HTTP1, ProtocolError, Response
+from .idle_connections import Connection, IdleConnections, L
 from .interface import Content, HTTPResponse
 from .network import (
     AsyncLink,
@@ -29,19 +26,11 @@ from .network import (
     SyncLink,
     WriteError,
 )
-from .time_limits import TimeLimits, time_limits
+from .prepared_request import PreparedRequest, prepared_request
+from .time_limits import TimeLimits
 from .tls import Verify, aload_context, load_context
-from .urls import Origin, ParsedURL, parsed_url
 
 __all__ = ["AsyncDirectClient", "DirectClient"]
-
-_KEPT = 100
-"""Connections of one origin that are kept open for the next request."""
-
-_KEEP_ALIVE = 30.0
-"""Seconds that they are kept."""
-
-_USER_AGENT = b"nvcf-adapters"
 
 _READ = 1 << 16
 """Bytes that are read at a time."""
@@ -51,86 +40,11 @@ _JOINED = 1 << 16
 
 _FAILURES = (NetworkError, NetworkTimeout, ProtocolError)
 
-L = TypeVar("L", SyncLink, AsyncLink)
-
-
-class _Connection(Generic[L]):
-    """A connection: the socket, and what is said over it."""
-
-    __slots__ = ("http", "idle_since", "link", "origin")
-
-    def __init__(self, origin: ParsedURL, link: L) -> None:
-        self.origin = origin.origin
-        self.link: L = link
-        self.http = HTTP1()
-        self.idle_since = 0.0
-
-
-class _IdleConnections(Generic[L]):
-    """Connections that wait for their next request, by origin."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._idle: dict[Origin, deque[_Connection[L]]] = {}
-        self.closed = False
-
-    def take(self, origin: Origin) -> _Connection[L] | None:
-        """The one that was used last, if it is still good."""
-        with self._lock:
-            waiting = self._idle.get(origin)
-            while waiting:
-                self._drop_old(waiting)
-                if waiting:
-                    connection = waiting.pop()
-                    # What comes unasked can only be the end, or worse.
-                    if not connection.link.readable:
-                        return connection
-                    connection.link.close()
-            return None
-
-    def put(self, connection: _Connection[L]) -> bool:
-        """Keep a connection for the next request, if it can have one and there is room."""
-        if not connection.http.is_reusable():
-            return False
-        with self._lock:
-            waiting = self._idle.setdefault(connection.origin, deque())
-            if self.closed or len(waiting) >= _KEPT:
-                return False
-            connection.idle_since = time.monotonic()
-            waiting.append(connection)
-            return True
-
-    def close(self) -> None:
-        """Close them all. Nothing is waited for; those that are in use are closed when they come back."""
-        with self._lock:
-            self.closed = True
-            waiting = [connection for each in self._idle.values() for connection in each]
-            self._idle.clear()
-        for connection in waiting:
-            connection.link.close()
-
-    @staticmethod
-    def _drop_old(waiting: deque[_Connection[L]]) -> None:
-        """The longest unused stand first."""
-        oldest = time.monotonic() - _KEEP_ALIVE
-        while waiting and waiting[0].idle_since < oldest:
-            waiting.popleft().link.close()
-
-
-@dataclass(slots=True)
-class _Sent:
-    """A request as it goes out."""
-
-    method: str
-    url: ParsedURL
-    headers: list[tuple[bytes, bytes]]
-    content: Content
-
 
 class _Exchange:
     """One request, its limits, and our names for what goes wrong with it."""
 
-    def __init__(self, request: Request, sent: _Sent, limits: TimeLimits) -> None:
+    def __init__(self, request: Request, sent: PreparedRequest, limits: TimeLimits) -> None:
         self.request, self.sent, self.limits = request, sent, limits
 
     def head(self, http: HTTP1) -> bytes:
@@ -171,9 +85,9 @@ class _Exchange:
 class _Response(Generic[L]):
     """What the driver reads of a response, sync or async."""
 
-    def __init__(self, head: Response, exchange: _Exchange, connection: _Connection[L]) -> None:
+    def __init__(self, head: Response, exchange: _Exchange, connection: Connection[L]) -> None:
         self._exchange = exchange
-        self._connection: _Connection[L] = connection
+        self._connection: Connection[L] = connection
         self.status_code = head.status_code
         self.headers: dict[str, str] = {}
         for raw_name, raw_value in head.headers:
@@ -204,13 +118,13 @@ class DirectClient:
     def __init__(self, verify: Verify = True, max_connections: int | None = None) -> None:
         self._verify = verify
         self._slots = threading.Semaphore(max_connections) if max_connections else None
-        self._idle: _IdleConnections[SyncLink] = _IdleConnections()
+        self._idle: IdleConnections[SyncLink] = IdleConnections()
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
     ) -> _SyncExchange:
         """A request that is ready to be sent. See `HTTPClient`."""
-        return _SyncExchange(self, request, *_prepared(request, content, key, options))
+        return _SyncExchange(self, request, *prepared_request(request, content, key, options))
 
     def close(self) -> None:
         """Close every connection that waits for its next request, and the others when they are done."""
@@ -234,7 +148,7 @@ class DirectClient:
         connection = None
         try:
             url = exchange.sent.url
-            connection = self._idle.take(url.origin) or _Connection(url, SyncLink())
+            connection = self._idle.take(url.origin) or Connection(url, SyncLink())
             link, http = connection.link, connection.http
             link.limits = exchange.limits
             if not link.is_connected:
@@ -249,7 +163,7 @@ class DirectClient:
             self.give_back(connection, reusable=False)
             raise
 
-    def give_back(self, connection: _Connection[SyncLink] | None, *, reusable: bool) -> None:
+    def give_back(self, connection: Connection[SyncLink] | None, *, reusable: bool) -> None:
         """Take a connection back that has done its work, or failed."""
         if connection is not None and not (reusable and self._idle.put(connection)):
             connection.link.close()
@@ -257,7 +171,7 @@ class DirectClient:
             self._slots.release()
 
     @staticmethod
-    def _write(exchange: _SyncExchange, connection: _Connection[SyncLink]) -> None:
+    def _write(exchange: _SyncExchange, connection: Connection[SyncLink]) -> None:
         link, http = connection.link, connection.http
         try:
             link.write(exchange.head(http))
@@ -274,7 +188,7 @@ class DirectClient:
 
 class _SyncExchange(_Exchange):
     def __init__(
-        self, client: DirectClient, request: Request, sent: _Sent, limits: TimeLimits
+        self, client: DirectClient, request: Request, sent: PreparedRequest, limits: TimeLimits
     ) -> None:
         super().__init__(request, sent, limits)
         self.client = client
@@ -293,7 +207,7 @@ class _SyncExchange(_Exchange):
 
 class _SyncResponse(_Response[SyncLink]):
     def __init__(
-        self, head: Response, exchange: _SyncExchange, connection: _Connection[SyncLink]
+        self, head: Response, exchange: _SyncExchange, connection: Connection[SyncLink]
     ) -> None:
         super().__init__(head, exchange, connection)
         self._client = exchange.client
@@ -349,13 +263,13 @@ class AsyncDirectClient:
     def __init__(self, verify: Verify = True, max_connections: int | None = None) -> None:
         self._verify = verify
         self._slots = asyncio.Semaphore(max_connections) if max_connections else None
-        self._idle: _IdleConnections[AsyncLink] = _IdleConnections()
+        self._idle: IdleConnections[AsyncLink] = IdleConnections()
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
     ) -> _AsyncExchange:
         """A request that is ready to be sent. See `HTTPClient`."""
-        return _AsyncExchange(self, request, *_prepared(request, content, key, options))
+        return _AsyncExchange(self, request, *prepared_request(request, content, key, options))
 
     def close(self) -> None:
         """Close every connection that waits for its next request, and the others when they are done."""
@@ -376,7 +290,7 @@ class AsyncDirectClient:
         connection = None
         try:
             url = exchange.sent.url
-            connection = self._idle.take(url.origin) or _Connection(url, AsyncLink())
+            connection = self._idle.take(url.origin) or Connection(url, AsyncLink())
             link, http = connection.link, connection.http
             link.limits = exchange.limits
             if not link.is_connected:
@@ -392,7 +306,7 @@ class AsyncDirectClient:
             self.give_back(connection, reusable=False)
             raise
 
-    def give_back(self, connection: _Connection[AsyncLink] | None, *, reusable: bool) -> None:
+    def give_back(self, connection: Connection[AsyncLink] | None, *, reusable: bool) -> None:
         """Take a connection back that has done its work, failed, or been given up. Nothing is waited for."""
         if connection is not None and not (reusable and self._idle.put(connection)):
             connection.link.close()
@@ -400,7 +314,7 @@ class AsyncDirectClient:
             self._slots.release()
 
     @staticmethod
-    async def _write(exchange: _AsyncExchange, connection: _Connection[AsyncLink]) -> None:
+    async def _write(exchange: _AsyncExchange, connection: Connection[AsyncLink]) -> None:
         link, http = connection.link, connection.http
         try:
             await link.write(exchange.head(http))
@@ -439,7 +353,7 @@ class _AsyncExchange(_Exchange):
         self,
         client: AsyncDirectClient,
         request: Request,
-        sent: _Sent,
+        sent: PreparedRequest,
         limits: TimeLimits,
     ) -> None:
         super().__init__(request, sent, limits)
@@ -459,7 +373,7 @@ class _AsyncExchange(_Exchange):
 
 class _AsyncResponse(_Response[AsyncLink]):
     def __init__(
-        self, head: Response, exchange: _AsyncExchange, connection: _Connection[AsyncLink]
+        self, head: Response, exchange: _AsyncExchange, connection: Connection[AsyncLink]
     ) -> None:
         super().__init__(head, exchange, connection)
         self._client = exchange.client
@@ -500,25 +414,3 @@ class _AsyncResponse(_Response[AsyncLink]):
             return
         self._closed = True
         self._client.give_back(self._connection, reusable=self._reusable)
-
-
-def _prepared(
-    request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-) -> tuple[_Sent, TimeLimits]:
-    """A request as it is sent, and its limits. To a foreign host only its own headers go."""
-    try:
-        url = parsed_url(request.url)
-    except ValueError as error:
-        raise unusable_url(request, error) from None
-    headers = {b"host": url.netloc}
-    if request.authorized:
-        headers |= {b"accept": b"*/*", b"accept-encoding": b"identity", b"user-agent": _USER_AGENT}
-    for name, value in options.headers_for(request).items():
-        headers[name.encode("ascii")] = value.encode("ascii")
-    if b"content-length" not in headers and (content or request.method in ("POST", "PUT")):
-        length = len(content) if isinstance(content, bytes) else 0
-        headers[b"content-length"] = b"%d" % length
-    if key is not None:
-        headers[b"authorization"] = b"Bearer " + key.get_secret_value().encode("ascii")
-    sent = _Sent(request.method, url, list(headers.items()), content)
-    return sent, time_limits(request, options)
