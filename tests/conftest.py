@@ -4,6 +4,7 @@ with bytes, the catalog restored, files that are in no package."""
 from __future__ import annotations
 
 import importlib.util
+import signal
 import socket
 import sys
 import threading
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("nvcf_emulator") is None:
             item.add_marker(pytest.mark.nvcf_emulator(strict=False))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """A shell that starts the tests in the background has them ignore SIGINT, and all that they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ ORDER = (
 """The modules by path: each imports only what stands before it."""
 
 THIRD_PARTY = {
+    "h11": {"http.plain_asgi"},
     "starlette": {
         "app",
         "endpoints.assets",

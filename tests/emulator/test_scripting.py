@@ -283,7 +283,7 @@ MISSPELT = [
     (lambda s: s.fail(99999), ValueError, "99999: a status from 200 to 599"),
     (lambda s: s.fail(True), ValueError, "unknown failure True"),
     (lambda s: s.fail(500, headers={"a": 5}), TypeError, "headers takes a dict of texts"),
-    (lambda s: s.fail(500, body=5), TypeError, "body takes a dict, a text or bytes"),
+    (lambda s: s.fail(500, body=5), TypeError, "body takes a dict, a list, a text or bytes"),
     (lambda s: s.fail("rate_limt"), ValueError, "did you mean 'rate_limit'"),
     (lambda s: s.fail(500, tims=2), TypeError, "tims"),
     (lambda s: s.fail(500, on="models", when="x"), ValueError, "when"),
