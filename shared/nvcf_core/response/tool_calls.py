@@ -61,6 +61,7 @@ class ToolCallAssembler:
 
     __slots__ = (
         "_answer_id",
+        "_began",
         "_by_wire_id",
         "_by_wire_index",
         "_calls",
@@ -81,6 +82,8 @@ class ToolCallAssembler:
         self._ids: set[str] = set()
         self._last_delta: Sequence[Any] | None = None
         """The delta before this one, None if this one must not be taken for its copy."""
+        self._began = False
+        """Whether a call began with the delta before this one."""
         self._doubled = False
         """Whether the server sends every delta twice."""
 
@@ -93,6 +96,7 @@ class ToolCallAssembler:
             self._last_delta = self._last_delta if self._doubled else None
             arguments = growing.feed(_arguments(pieces[0]["function"].get("arguments")))
             return (ToolCall(growing.index, "", "", arguments),) if arguments else ()
+        self._began = False
         fragments: dict[int, list[ToolCall]] = {}
         touched: set[int] = set()
         for piece in pieces:
@@ -123,8 +127,12 @@ class ToolCallAssembler:
         self._answer_id = self._answer_id or answer_id
 
     def _is_sent_twice(self, pieces: Sequence[Any]) -> bool:
-        """Whether a delta is the one before it once more. A server that repeats how a call begins repeats all of it."""
-        if pieces == self._last_delta and (self._doubled or any(map(_names_a_call, pieces))):
+        """Whether a delta is the one before it once more. A server that repeats how a call begins repeats all of it.
+
+        One that says id and name with every piece may well send the same piece of the arguments twice.
+        """
+        may_be = self._doubled or (self._began and any(map(_names_a_call, pieces)))
+        if may_be and pieces == self._last_delta:
             self._doubled, self._last_delta = True, None
             return True
         self._doubled = self._doubled and self._last_delta is None
@@ -149,6 +157,7 @@ class ToolCallAssembler:
             growing = _PartialCall()
             growing.may_be_copy = self._may_be_copy(place, arguments)
             self._calls.append(growing)
+            self._began = True
         if place.index is not None and (place.name or place.index not in self._by_wire_index):
             self._by_wire_index[place.index] = growing
         if place.id and not growing.wire_id:

@@ -246,6 +246,14 @@ def test_the_answers_id_is_learned_once() -> None:
     assert made[0] == made[1]
 
 
+def test_equal_pieces_of_arguments_that_say_whose_they_are_both_count() -> None:
+    pieces = ["", '{"x": ', '"', '"', "}"]
+    deltas = [[piece(0, "a", "f", each)] for each in pieces]
+    assert assembled(*deltas) == [("a", "f", '{"x": ""}')]
+    doubled = [delta for delta in deltas for _ in range(2)]
+    assert assembled(*doubled) == [("a", "f", '{"x": ""}')]
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("fgh"), st.text(max_size=12)), min_size=1, max_size=4),
     st.data(),
