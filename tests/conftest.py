@@ -4,6 +4,7 @@ with bytes, the catalog restored, files that are in no package."""
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import socket
 import sys
@@ -20,8 +21,10 @@ from hypothesis import settings
 
 from nvcf_core.models import known_models, unregister
 
-settings.register_profile("fast", deadline=None, max_examples=20)
-settings.register_profile("full", deadline=None, max_examples=400)
+# Where a change is judged, the same examples are tried each time: what fails then is what the change did.
+_CI = "CI" in os.environ
+settings.register_profile("fast", deadline=None, max_examples=20, derandomize=_CI)
+settings.register_profile("full", deadline=None, max_examples=400, derandomize=_CI)
 settings.load_profile("fast")  # `make check` asks for the other: --hypothesis-profile=full
 
 
