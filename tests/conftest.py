@@ -28,12 +28,22 @@ settings.register_profile("full", deadline=None, max_examples=400, derandomize=_
 settings.load_profile("fast")  # `make check` asks for the other: --hypothesis-profile=full
 
 
+_TESTS = Path(__file__).parent
+_WIDE = frozenset(
+    ("batch", "cli", "docs", "examples", "media", "reliability", "unusual_answers", "web")
+)
+"""Folders whose tests try every combination of a fault, a medium, a model and a framework, or start programs."""
+
+
+@pytest.hookimpl(tryfirst=True)  # Before tests are chosen by their markers.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the emulator be lenient where a test does not say otherwise.
+    """Mark the wide tests, and let the emulator be lenient where a test does not say otherwise.
 
     Most tests here are about what is sent, and need some answer to it, whichever.
     """
     for item in items:
+        if item.path.is_relative_to(_TESTS) and item.path.relative_to(_TESTS).parts[0] in _WIDE:
+            item.add_marker(pytest.mark.wide)
         if item.get_closest_marker("nvcf_emulator") is None:
             item.add_marker(pytest.mark.nvcf_emulator(strict=False))
 
