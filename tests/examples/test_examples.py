@@ -270,14 +270,12 @@ def test_extract(run: Run, nvcf_emulator: Emulator, examples: Path) -> None:
 def test_batch_ray(run_with_ray: Run, nvcf_emulator: Emulator) -> None:
     def answer(request: Any) -> dict[str, Any]:
         if "ordered" in request.user:
-            name = request.body["tools"][0]["function"]["name"]
+            assert request.body["response_format"]["type"] == "json_schema"
             customer = "Anna" if "Anna" in request.user else "Ben"
-            arguments = {"customer": customer, "item": "lamp"}
-        elif not request.tool_results:
-            name, arguments = "in_stock", {"item": "lamp"}
-        else:
+            return {"text": json.dumps({"customer": customer, "item": "lamp"})}
+        if request.tool_results:
             return {"text": f"There are {request.tool_results[-1]}."}
-        return {"tool_calls": [{"name": name, "arguments": arguments}]}
+        return {"tool_calls": [{"name": "in_stock", "arguments": {"item": "lamp"}}]}
 
     nvcf_emulator.reply(answer, times=6)
     run = run_with_ray
