@@ -22,7 +22,10 @@ SAYS: dict[str, tuple[str, ...]] = {
         "transfer({'recipient': 'Ben', 'amount': 250})? [y/n] y",
         "Ben has got 250 EUR",
     ),
-    "batch_ray.py": ("Do you have a lamp? Anna\n", "I need two of the desk. Ben\n"),
+    "batch_ray.py": (
+        "Anna wants: lamp\n  Yes, Anna, there are four.",
+        "Ben wants: desk\n  Sorry, Ben, there is no desk left.",
+    ),
     "extract.py": ('"shop": ', '"items": ['),
     "fallback_langchain.py": (
         "Homer, or so it has been said for 2,700 years. (gpt-5-mini)",
