@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from uvicorn.config import Config
@@ -74,7 +75,8 @@ class Connection(H11Protocol):
 
     def half_close(self) -> None:
         """Send a FIN after what was written, and go on reading."""
-        self.transport.write_eof()
+        with suppress(OSError):  # The client may have left before.
+            self.transport.write_eof()
 
     def garbage(self) -> None:
         """Write bytes that are not HTTP, and end the connection."""
