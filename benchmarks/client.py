@@ -92,7 +92,10 @@ def _environment(tree: Path | None) -> dict[str, str]:
 
 
 def _main(root: str, name: str) -> None:
-    said, sys.stdout = sys.stdout, sys.stderr  # What a client prints is no answer.
+    said, sys.stdout = (
+        sys.stdout,
+        sys.stderr,
+    )  # What a client library prints must not mix with the answers.
     contender = next(contender for contender in CONTENDERS if contender.name == name)
     client = contender.make(root)
     with asyncio.Runner() as runner:
@@ -101,7 +104,7 @@ def _main(root: str, name: str) -> None:
             try:
                 answer = CASES[line.strip()].measure(client, runner)
             except NotImplementedError:
-                answer = None
+                answer = None  # This client has no such call: its cell in the table stays empty.
             print(json.dumps(answer), file=said, flush=True)
 
 

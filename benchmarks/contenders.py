@@ -22,7 +22,7 @@ _IMAGE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4096
 
 
 class Calls:
-    """The calls of a client. What is answered is thrown away."""
+    """The calls of a client, whose answers are thrown away. One that a client lacks raises NotImplementedError."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make

@@ -133,7 +133,10 @@ async def result_of(call: Any) -> ToolMessage:
         if call["type"] == "invalid_tool_call":
             raise ValueError(call["error"])
         return cast(ToolMessage, await TOOLS[call["name"]].ainvoke(call))
-    except (KeyError, ValueError) as error:  # No such tool; arguments that are none.
+    except (
+        KeyError,
+        ValueError,
+    ) as error:  # The tool does not exist, or the arguments do not fit it.
         said = f"{type(error).__name__}: {error}"
         return ToolMessage(said, tool_call_id=call["id"], status="error")
 

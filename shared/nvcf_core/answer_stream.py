@@ -215,11 +215,19 @@ class _Attempts:
         self.call, self._begin, self._whole = call, begin, whole
         self._retries = Retries(call.retry)
         self._reader: _AnswerReader | None = None
+        self._handed_out = False
         self.observation = observe(call)
 
     def begin(self) -> Flow[Response]:
         """The conversation of the next try."""
+        self._handed_out = False
         return self._begin(self._retries)
+
+    def hand_out(self) -> None:
+        """Note that a piece of the answer is about to be handed out."""
+        if not self._handed_out:
+            self._handed_out = True
+            self.observation.first_chunk()
 
     def reader(self, conversation: Conversation, response: Response) -> _AnswerReader:
         """What reads the answer of a try."""
@@ -233,7 +241,7 @@ class _Attempts:
             raise RuntimeError("the answer was not read yet")
         return self._reader.decoder.snapshot()
 
-    def try_again(self, error: NVCFError, conversation: Conversation, handed_out: bool) -> bool:
+    def try_again(self, error: NVCFError, conversation: Conversation) -> bool:
         """Whether there is another try after a failure, from whose text the key is taken.
 
         Raises:
@@ -241,7 +249,7 @@ class _Attempts:
         """
         conversation.redact(error)
         clear_locals(error)
-        if handed_out and not self._whole:
+        if self._handed_out and not self._whole:
             return False
         if conversation.is_over():
             return False
@@ -279,15 +287,12 @@ class AnswerStream(_Attempts):
             while True:
                 with observation.sending():
                     response = run_sync(conversation.run(self.begin()))
-                handed_out = False
                 try:
                     reader = self.reader(conversation, response)
                     try:
                         for data in _pieces(conversation, response):
                             if chunks := reader.feed(data):
-                                if not handed_out:
-                                    handed_out = True
-                                    observation.first_chunk()
+                                self.hand_out()
                                 yield from chunks
                             if reader.done():
                                 break
@@ -295,13 +300,11 @@ class AnswerStream(_Attempts):
                         if broken := reader.broken(error):
                             raise broken from error
                     for chunk in reader.decoder.flush():
-                        if not handed_out:
-                            handed_out = True
-                            observation.first_chunk()
+                        self.hand_out()
                         yield chunk
                     return
                 except NVCFError as error:
-                    if not self.try_again(error, conversation, handed_out):
+                    if not self.try_again(error, conversation):
                         raise
                 finally:
                     run_sync(conversation.leave())
@@ -335,16 +338,14 @@ class AsyncAnswerStream(_Attempts):
             while True:
                 with observation.sending():
                     response = await conversation.run(self.begin())
-                handed_out = False
                 try:
                     reader = self.reader(conversation, response)
                     try:
                         async with aclosing(_apieces(conversation, response)) as pieces:
                             async for data in pieces:
-                                for chunk in reader.feed(data):
-                                    if not handed_out:
-                                        handed_out = True
-                                        observation.first_chunk()
+                                if chunks := reader.feed(data):
+                                    self.hand_out()
+                                for chunk in chunks:
                                     yield chunk
                                 if reader.done():
                                     break
@@ -352,13 +353,11 @@ class AsyncAnswerStream(_Attempts):
                         if broken := reader.broken(error):
                             raise broken from error
                     for chunk in reader.decoder.flush():
-                        if not handed_out:
-                            handed_out = True
-                            observation.first_chunk()
+                        self.hand_out()
                         yield chunk
                     return
                 except NVCFError as error:
-                    if not self.try_again(error, conversation, handed_out):
+                    if not self.try_again(error, conversation):
                         raise
                 finally:
                     await conversation.leave()

@@ -343,12 +343,12 @@ def test_what_a_tool_calls_an_image_and_is_none(
     model = chat(validation=validation)
     nvcf_emulator.reply(text="ok", times=2)
     history = [GO, called("f"), result(blocks)]
-    with pytest.warns(NVCFWarning, match=r"messages\[2\]: \[image.*its bytes are no image"):
+    with pytest.warns(NVCFWarning, match=r"messages\[2\]: \[image.*its bytes are not image data"):
         ask(model, history)
     ask(model, [*history, AIMessage("So."), HumanMessage("Sure?")])
     for request in nvcf_emulator.chats:
         sent = request.body["messages"][2]["content"]
-        assert sent.count("not shown: its bytes are no image") == len(blocks)
+        assert sent.count("not shown: its bytes are not image data") == len(blocks)
 
 
 def test_the_images_of_many_turns_do_not_end_the_thread(

@@ -198,12 +198,12 @@ def test_what_a_tool_calls_an_image_and_is_none(
     ]
     llm, history = make(KIMI), [GO, called("f"), result(*blocks)]
     server.reply(text="ok", times=2)
-    with pytest.warns(NVCFWarning, match=r"messages\[2\]: \[image.*its bytes are no image"):
+    with pytest.warns(NVCFWarning, match=r"messages\[2\]: \[image.*its bytes are not image data"):
         ask(llm, history)
     ask(llm, [*history, said("assistant", "So."), said("user", "Sure?")])
     for request in server.chats:
         sent = request.body["messages"][2]["content"]
-        assert sent.count("not shown: its bytes are no image") == len(blocks)
+        assert sent.count("not shown: its bytes are not image data") == len(blocks)
 
 
 def test_the_images_of_many_turns_do_not_end_the_thread(

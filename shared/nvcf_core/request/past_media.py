@@ -42,7 +42,7 @@ def _described(message: Message, validator: Validator) -> Message:
 def _why_not_sent(media: Media, message: Message, validator: Validator) -> str | None:
     if validator.validation == "error" and (unseen := _why_unseen(media, message, validator)):
         return unseen
-    return None if _can_be_sent(media) else f"its bytes are no {media.kind}"
+    return None if _can_be_sent(media) else f"its bytes are not {media.kind} data"
 
 
 def _can_be_sent(media: Media) -> bool:
@@ -63,7 +63,7 @@ def _why_unseen(media: Media, message: Message, validator: Validator) -> str | N
     if media.url is not None and not spec.remote_urls:
         return "this model takes no urls"
     if spec.documented and not has_known_kind(media):
-        return f"its bytes are no {media.kind}"
+        return f"its bytes are not {media.kind} data"
     formats = spec.media[media.kind]
     if formats is not None and media.source is not None and format_of(media) not in formats:
         return f"this model takes {_PLURALS[media.kind]} as {', '.join(sorted(formats))}"

@@ -18,7 +18,6 @@ _LONGEST_PROBLEM = 1 << 20
 _LONGEST_RESULT = 256 << 20
 """Bytes of a fetched result, which is a zip. Any other body that is read at once is one JSON document."""
 
-
 _MIB = 1 << 20
 
 

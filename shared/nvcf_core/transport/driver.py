@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger("nvcf")
 """INFO: a retry. DEBUG: a wait for a limit, and all that is not the question itself. No content, no url, no key."""
+
 _FOR_AN_ANSWER_IN_TIME = 0.4
 """Seconds that the body of a polled answer has at least, whose head came at the last moment."""
 
