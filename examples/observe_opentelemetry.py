@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
 from langchain_nvcf import ChatNVCF
-from nvcf_core.otel import instrument
+from nvcf_core.observability.otel import instrument
 
 SHOWN = (
     "gen_ai.usage.input_tokens",

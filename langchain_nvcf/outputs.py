@@ -19,8 +19,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.utils.json import parse_partial_json
 
 from nvcf_core.messages import Chunk, ToolCall, Usage
-from nvcf_core.prototype import Prototype
 from nvcf_core.response.accumulator import Accumulator
+from nvcf_core.response.prototype import Prototype
 from nvcf_core.response.tool_arguments import parse_tool_calls
 
 from .block_translator import PROVIDER

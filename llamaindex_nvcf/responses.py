@@ -23,8 +23,8 @@ from llama_index.core.base.llms.types import (
 )
 
 from nvcf_core import Chunk, ToolCall
-from nvcf_core.prototype import Prototype
 from nvcf_core.response.accumulator import Accumulator
+from nvcf_core.response.prototype import Prototype
 from nvcf_core.wire import get_list
 
 PARTIAL = "partial"

@@ -18,11 +18,9 @@ ORDER = (
     "exchange",
     "messages",
     "errors",
-    "observation",
     "locks",
     "wire",
     "tool_names",
-    "prototype",
     "arguments",
     "models.spec",
     "models.catalog",
@@ -55,6 +53,7 @@ ORDER = (
     "response.options",
     "response.tool_calls",
     "response.accumulator",
+    "response.prototype",
     "response.json_text",
     "response.text_tool_calls",
     "response.tool_arguments",
@@ -72,6 +71,10 @@ ORDER = (
     "protocol.chat",
     "protocol.model_list",
     "protocol",
+    "observability.observation",
+    "observability.observers",
+    "observability.otel",
+    "observability",
     "transport.registry",
     "transport.rate_limiter",
     "transport.sliding_window",
@@ -98,20 +101,19 @@ ORDER = (
     "transport.driver",
     "transport",
     "request_builder",
-    "observers",
     "answer_stream",
     "client",
     "base",
-    "otel",
     "",
 )
 """The modules of the core, by their path below `nvcf_core`: each imports only what stands before it."""
 
 STRANGERS: dict[str, set[str]] = {
-    "models": {"config", "media", "request", "response", "protocol", "transport"},
-    "request": {"response", "protocol", "transport"},
-    "response": {"config", "media", "request", "protocol", "transport"},
-    "protocol": {"transport"},
+    "models": {"config", "media", "request", "response", "protocol", "observability", "transport"},
+    "request": {"response", "protocol", "observability", "transport"},
+    "response": {"config", "media", "request", "protocol", "observability", "transport"},
+    "protocol": {"observability", "transport"},
+    "observability": {"models", "config", "media", "request", "response", "transport"},
     "transport": {"media", "request", "response", "protocol"},
 }
 """The folders of the core that each folder never imports, whatever the order allows."""
@@ -134,12 +136,12 @@ CORE_FOR_ADAPTERS = {
     "media.sources",
     "messages",
     "models.spec",
-    "prototype",
     "request.past_calls",
     "request.structured",
     "request.tools",
     "response.accumulator",
     "response.json_text",
+    "response.prototype",
     "response.tool_arguments",
     "tool_names",
     "wire",
@@ -292,7 +294,7 @@ def test_no_private_name_is_imported(package: Path) -> None:
 
 def test_the_core_knows_no_framework_and_no_adapter() -> None:
     used = outside(CORE)
-    assert used.pop("otel.py") & {"opentelemetry"}  # It is imported by those alone who have that.
+    assert used.pop("observability/otel.py") & {"opentelemetry"}  # It is imported by those alone who have that.
     found = set().union(*used.values())
     assert not found & (FRAMEWORKS | OURS - {"nvcf_core"})
     assert found - set(sys.stdlib_module_names) - {"nvcf_core"} == {

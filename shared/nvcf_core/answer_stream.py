@@ -17,7 +17,7 @@ from .errors import (
 )
 from .exchange import Flow, Response
 from .messages import Chunk
-from .observers import observe
+from .observability.observers import observe
 from .protocol.chat_request import ChatRequest
 from .protocol.polling import polled_too_long
 from .protocol.retry import Retries

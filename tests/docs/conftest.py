@@ -30,7 +30,7 @@ from pydantic import BaseModel
 
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
-from nvcf_core.otel import uninstrument
+from nvcf_core.observability.otel import uninstrument
 from nvcf_emulator import Emulator
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from langchain_nvcf import ChatNVCF
 from llamaindex_nvcf import NVCF
-from nvcf_core import otel
+from nvcf_core.observability import otel
 from nvcf_emulator import Emulator
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -116,7 +116,7 @@ def test_llamaindex(
 
 @pytest.fixture
 def beside(spans: Any) -> Iterator[Any]:
-    """The same exporter, with the spans of `nvcf_core.otel` as well."""
+    """The same exporter, with the spans of `nvcf_core.observability.otel` as well."""
     provider = trace.TracerProvider()
     provider.add_span_processor(export.SimpleSpanProcessor(spans))
     otel.instrument(tracer_provider=provider)
@@ -125,7 +125,7 @@ def beside(spans: Any) -> Iterator[Any]:
 
 
 def ours(spans: Any) -> Any:
-    """The one span of `nvcf_core.otel`."""
+    """The one span of `nvcf_core.observability.otel`."""
     (only,) = [one for one in spans.get_finished_spans() if one.name == f"chat {KIMI}"]
     return only
 

@@ -38,7 +38,7 @@ BROUGHT_BY = {
     "llama_index.tools.mcp": "llama-index-tools-mcp",
     "llama_index.vector_stores.chroma": "llama-index-vector-stores-chroma",
     "uvicorn": "uvicorn",
-    "nvcf_core.otel": "nvcf-adapters[otel]",
+    "nvcf_core.observability.otel": "nvcf-adapters[otel]",
     "opentelemetry": "nvcf-adapters[otel]",
     "opentelemetry.sdk": "opentelemetry-sdk",
 }

@@ -1,4 +1,4 @@
-"""The spans and metrics that `nvcf_core.otel` makes, in each of the twelve ways to ask."""
+"""The spans and metrics that `nvcf_core.observability.otel` makes, in each of the twelve ways to ask."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.trace import SpanKind, StatusCode
 
 from langchain_nvcf import NVCFLLM, ChatNVCF
-from nvcf_core import errors, otel
-from nvcf_core.observation import UNOBSERVED
-from nvcf_core.observers import observe
+from nvcf_core import errors
+from nvcf_core.observability import otel
+from nvcf_core.observability.observation import UNOBSERVED
+from nvcf_core.observability.observers import observe
 from nvcf_emulator import Emulator
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -617,7 +618,7 @@ def observe_any(asked: Any) -> Any:
 
 
 def test_without_the_extra_the_error_names_it() -> None:
-    code = "import sys; sys.modules['opentelemetry'] = None; import nvcf_core.otel"
+    code = "import sys; sys.modules['opentelemetry'] = None; import nvcf_core.observability.otel"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert 'pip install "nvcf-adapters[otel]"' in run.stderr.splitlines()[-1]
 

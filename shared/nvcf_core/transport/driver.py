@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import SecretStr
@@ -21,14 +22,14 @@ from nvcf_core.errors import (
     NVCFError,
 )
 from nvcf_core.exchange import Flow, Request, Response, Step
-from nvcf_core.observation import UNOBSERVED, Observation
+from nvcf_core.observability.observation import UNOBSERVED, Observation
 from nvcf_core.wire import retry_after
 
 from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
 from .interface import Content, HTTPResponse, PreparedRequest
 from .rate_limiter import RateLimiter, Reservation, shared_rate_limiter
-from .redaction import clear_locals, guard_logs, redact, redact_response
+from .redaction import clear_locals, guard_logs, redact, redact_response, redact_text
 from .retry_budget import RetryBudget, shared_retry_budget
 from .time_limits import TimeLimits
 
@@ -210,7 +211,7 @@ class _Sending:
         if auth.applies_to(request):
             self._key = self._conversation.key = await self._backend.resolve_key(auth)
             if self._key is not None:
-                self._conversation.observation.authorized(self._key)
+                self._conversation.observation.redact_with(partial(redact_text, key=self._key))
                 guard_logs(self._key)
         if request.stage == "ask" and self._options.request_limiter is not None:
             began = time.monotonic()

@@ -12,22 +12,20 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
+from nvcf_core.errors import APIStatusError, StreamInterruptedError
+from nvcf_core.exchange import Request, Response
+from nvcf_core.messages import Chunk, Media, Message, ToolCall
+from nvcf_core.protocol.chat_request import ChatRequest
+from nvcf_core.wire import parse_json
 
-from .errors import APIStatusError, StreamInterruptedError
-from .exchange import Request, Response
-from .messages import Chunk, Media, Message, ToolCall
 from .observation import UNOBSERVED, Observation
 from .observers import set_observer
-from .protocol.chat_request import ChatRequest
-from .transport.redaction import redact_text
-from .wire import parse_json
 
 try:
     from opentelemetry import context, metrics, trace
 except ImportError as error:
     raise ImportError(
-        'nvcf_core.otel needs opentelemetry-api: pip install "nvcf-adapters[otel]"'
+        'nvcf_core.observability.otel needs opentelemetry-api: pip install "nvcf-adapters[otel]"'
     ) from error
 
 __all__ = ["CAPTURE_CONTENT", "instrument", "uninstrument"]
@@ -144,7 +142,7 @@ class _CallSpan(Observation):
         parent = trace.get_current_span()
         self._context = trace.set_span_in_context(trace.NonRecordingSpan(parent.get_span_context()))
         self._span: trace.Span = trace.INVALID_SPAN
-        self._key: SecretStr | None = None
+        self._redact: Callable[[str], str] = str
         self._snapshot: Callable[[], Chunk] = Chunk
         self._began = 0.0
         self._first_chunk: float | None = None
@@ -192,8 +190,8 @@ class _CallSpan(Observation):
             self._span, end_on_exit=False, record_exception=False, set_status_on_exception=False
         )
 
-    def authorized(self, key: SecretStr) -> None:
-        self._key = key
+    def redact_with(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
 
     def waited(self, seconds: float) -> None:
         self._count("nvcf.rate_limit.wait", seconds)
@@ -230,7 +228,7 @@ class _CallSpan(Observation):
         if isinstance(failed, APIStatusError):
             self._span.set_attribute("http.response.status_code", failed.status)
         # The text of an error may repeat what was asked.
-        said = self._without_key(str(failed)) if self._instruments.capture_content else None
+        said = self._redact(str(failed)) if self._instruments.capture_content else None
         self._span.set_status(trace.StatusCode.ERROR, said)
 
     def _note_tokens(self, answer: Chunk) -> None:
@@ -250,10 +248,7 @@ class _CallSpan(Observation):
             if value:
                 # Not as for the service: whatever a model wrote, such as NaN among arguments, can be shown.
                 text = json.dumps(value, ensure_ascii=False, default=str)
-                self._span.set_attribute(name, self._without_key(text))
-
-    def _without_key(self, text: str) -> str:
-        return text if self._key is None else redact_text(text, self._key)
+                self._span.set_attribute(name, self._redact(text))
 
     def _record(self, common: Mapping[str, _Attribute], answer: Chunk, seconds: float) -> None:
         instruments, where = self._instruments, trace.set_span_in_context(self._span, self._context)

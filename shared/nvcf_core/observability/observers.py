@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from nvcf_core.protocol.chat_request import ChatRequest
+
 from .observation import UNOBSERVED, Observation
-from .protocol.chat_request import ChatRequest
 
 __all__ = ["Observer", "observe", "set_observer"]
 

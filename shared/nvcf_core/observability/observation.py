@@ -1,4 +1,4 @@
-"""What is told of one call while it goes: to nobody, unless an application asked for it (see `nvcf_core.otel`)."""
+"""What is told of one call while it goes: to nobody, unless an application asked for it (see `otel`)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
-from pydantic import SecretStr
-
-from .exchange import Request, Response
-from .messages import Chunk
+from nvcf_core.exchange import Request, Response
+from nvcf_core.messages import Chunk
 
 __all__ = ["UNOBSERVED", "Observation"]
 
@@ -35,8 +33,8 @@ class Observation:
         """Held while requests are made, and not while the caller has a piece of the answer."""
         return _nothing
 
-    def authorized(self, key: SecretStr) -> None:
-        """The API key that the next request carries, which nothing that is noted may hold."""
+    def redact_with(self, redact: Callable[[str], str]) -> None:
+        """What takes the API key of the next request out of a text: nothing that is noted may hold it."""
 
     def waited(self, seconds: float) -> None:
         """It waited for a limit of requests per minute."""
