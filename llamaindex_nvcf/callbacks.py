@@ -158,9 +158,8 @@ def _report(responses: Generator[Any], outcome: _Outcome) -> None:
         if error is not outcome.error:
             raise
     finally:
-        outcome.error = (
-            None  # Its traceback leads back here: without this only the collector frees it.
-        )
+        # Its traceback leads back here: without this only the collector frees it.
+        outcome.error = None
 
 
 async def _areport(responses: AsyncGenerator[Any], outcome: _Outcome) -> None:

@@ -203,9 +203,8 @@ def unregister(model: str) -> None:
     if documented is None:
         _MODELS.pop(model, None)
     else:
-        _MODELS[model] = (
-            documented  # In its old place: the order of the rows is that of the documentation.
-        )
+        # In its old place: the order of the rows is that of the documentation.
+        _MODELS[model] = documented
 
 
 def known_models() -> tuple[ModelSpec, ...]:

@@ -64,9 +64,8 @@ def _answer(future: Future[list[Address]], host: str, port: int) -> None:
         future.set_result(list(found))
     except (OSError, UnicodeError) as error:
         failure = error if isinstance(error, OSError) else OSError(str(error))
-        future.set_exception(
-            failure.with_traceback(None)
-        )  # Nobody else sees the frames of this thread.
+        # Nobody else sees the frames of this thread.
+        future.set_exception(failure.with_traceback(None))
 
 
 _under_way: dict[tuple[int, str, int], Future[list[Address]]] = {}

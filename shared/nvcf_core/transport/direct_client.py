@@ -102,29 +102,14 @@ class _Response(Generic[L]):
         return self._ended and self.status_code < 500
 
 
-# --- synchronous ---------------------------------------------------------------------------------
-
-
-class DirectClient:
-    """A synchronous client. Safe to share between threads.
-
-    Args:
-        verify: how certificates are checked.
-        max_connections: how many requests may be under way at once. None: any number.
-    """
+class _Connections(Generic[L]):
+    """What both clients do with their connections."""
 
     owned = True
 
-    def __init__(self, verify: Verify = True, max_connections: int | None = None) -> None:
-        self._verify = verify
-        self._slots = threading.Semaphore(max_connections) if max_connections else None
-        self._idle: IdleConnections[SyncLink] = IdleConnections()
-
-    def prepare(
-        self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> _SyncExchange:
-        """A request that is ready to be sent. See `HTTPClient`."""
-        return _SyncExchange(self, request, *prepared_request(request, content, key, options))
+    def __init__(self, slots: threading.Semaphore | asyncio.Semaphore | None) -> None:
+        self._idle: IdleConnections[L] = IdleConnections()
+        self._release = None if slots is None else slots.release
 
     def close(self) -> None:
         """Close every connection that waits for its next request, and the others when they are done."""
@@ -137,6 +122,36 @@ class DirectClient:
     def drop(self) -> None:
         """As `close`: the sockets are ours, and nothing has to be waited for."""
         self._idle.close()
+
+    def give_back(self, connection: Connection[L] | None, *, reusable: bool) -> None:
+        """Take a connection back that has done its work, failed, or been given up. Nothing is waited for."""
+        if connection is not None and not (reusable and self._idle.put(connection)):
+            connection.link.close()
+        if self._release is not None:
+            self._release()
+
+
+# --- synchronous ---------------------------------------------------------------------------------
+
+
+class DirectClient(_Connections[SyncLink]):
+    """A synchronous client. Safe to share between threads.
+
+    Args:
+        verify: how certificates are checked.
+        max_connections: how many requests may be under way at once. None: any number.
+    """
+
+    def __init__(self, verify: Verify = True, max_connections: int | None = None) -> None:
+        self._verify = verify
+        self._slots = threading.Semaphore(max_connections) if max_connections else None
+        super().__init__(self._slots)
+
+    def prepare(
+        self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
+    ) -> _SyncExchange:
+        """A request that is ready to be sent. See `HTTPClient`."""
+        return _SyncExchange(self, request, *prepared_request(request, content, key, options))
 
     def send(self, exchange: _SyncExchange) -> _SyncResponse:
         """Send a request over a connection that waits for one, or a new one."""
@@ -162,13 +177,6 @@ class DirectClient:
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
-
-    def give_back(self, connection: Connection[SyncLink] | None, *, reusable: bool) -> None:
-        """Take a connection back that has done its work, or failed."""
-        if connection is not None and not (reusable and self._idle.put(connection)):
-            connection.link.close()
-        if self._slots is not None:
-            self._slots.release()
 
     @staticmethod
     def _write(exchange: _SyncExchange, connection: Connection[SyncLink]) -> None:
@@ -250,7 +258,7 @@ class _SyncResponse(_Response[SyncLink]):
 # --- asynchronous --------------------------------------------------------------------------------
 
 
-class AsyncDirectClient:
+class AsyncDirectClient(_Connections[AsyncLink]):
     """An asynchronous client, of one event loop.
 
     Args:
@@ -258,30 +266,16 @@ class AsyncDirectClient:
         max_connections: how many requests may be under way at once. None: any number.
     """
 
-    owned = True
-
     def __init__(self, verify: Verify = True, max_connections: int | None = None) -> None:
         self._verify = verify
         self._slots = asyncio.Semaphore(max_connections) if max_connections else None
-        self._idle: IdleConnections[AsyncLink] = IdleConnections()
+        super().__init__(self._slots)
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
     ) -> _AsyncExchange:
         """A request that is ready to be sent. See `HTTPClient`."""
         return _AsyncExchange(self, request, *prepared_request(request, content, key, options))
-
-    def close(self) -> None:
-        """Close every connection that waits for its next request, and the others when they are done."""
-        self._idle.close()
-
-    async def aclose(self) -> None:
-        """As `close`."""
-        self._idle.close()
-
-    def drop(self) -> None:
-        """As `close`: the sockets are ours, and nothing has to be waited for."""
-        self._idle.close()
 
     async def send(self, exchange: _AsyncExchange) -> _AsyncResponse:
         """Send a request over a connection that waits for one, or a new one."""
@@ -305,13 +299,6 @@ class AsyncDirectClient:
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
-
-    def give_back(self, connection: Connection[AsyncLink] | None, *, reusable: bool) -> None:
-        """Take a connection back that has done its work, failed, or been given up. Nothing is waited for."""
-        if connection is not None and not (reusable and self._idle.put(connection)):
-            connection.link.close()
-        if self._slots is not None:
-            self._slots.release()
 
     @staticmethod
     async def _write(exchange: _AsyncExchange, connection: Connection[AsyncLink]) -> None:
