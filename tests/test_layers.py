@@ -294,7 +294,8 @@ def test_no_private_name_is_imported(package: Path) -> None:
 
 def test_the_core_knows_no_framework_and_no_adapter() -> None:
     used = outside(CORE)
-    assert used.pop("observability/otel.py") & {"opentelemetry"}  # It is imported by those alone who have that.
+    # It is imported by those alone who have that.
+    assert used.pop("observability/otel.py") & {"opentelemetry"}
     found = set().union(*used.values())
     assert not found & (FRAMEWORKS | OURS - {"nvcf_core"})
     assert found - set(sys.stdlib_module_names) - {"nvcf_core"} == {
