@@ -32,7 +32,7 @@ from nvcf_core.response.finish_reason import cut_reason
 from nvcf_core.response.json_text import find_answer, find_value, partial_answer
 from nvcf_core.response.tool_arguments import shorten
 
-from .tools import in_own_words, specifications
+from .tools import normalize_tool_kwargs, specifications
 
 
 class StructuredRequest(Generic[Model]):
@@ -69,7 +69,7 @@ class StructuredRequest(Generic[Model]):
         self._beside_tools = bool(tools)
         method = self._method(spec, calls_tools, beside_tools=bool(tools))
         answer = AnswerSchema(self._name, self._schema)
-        return with_given(structured_fields(method, answer, tools), in_own_words(given))
+        return with_given(structured_fields(method, answer, tools), normalize_tool_kwargs(given))
 
     @property
     def _name(self) -> str:

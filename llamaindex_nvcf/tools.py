@@ -59,7 +59,7 @@ def specifications(tools: object) -> Any:
     return [_specification(tool) if isinstance(tool, BaseTool) else tool for tool in tools]
 
 
-def in_own_words(given: Mapping[str, Any]) -> dict[str, Any]:
+def normalize_tool_kwargs(given: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords of a call, with what LlamaIndex calls otherwise (`tool_required`, …) as the service does."""
     own = dict(given)
     if own.pop("tool_required", None) and own.get("tools"):
