@@ -15,9 +15,9 @@ from nvcf_core.exchange import Request
 
 from .encodings import decompressor_for
 from .failures import body_failure, connection_failure
-from .http1 import HTTP1, ProtocolError, Response
+from .http1 import HTTP1, Disconnected, ProtocolError, Response
 from .idle_connections import Connection, IdleConnections, L
-from .interface import Content, HTTPResponse
+from .interface import Content, HTTPResponse, Pieces
 from .network import (
     AsyncLink,
     NetworkError,
@@ -40,6 +40,13 @@ _JOINED = 1 << 16
 
 _FAILURES = (NetworkError, NetworkTimeout, ProtocolError)
 
+_CLOSED = (NetworkError, Disconnected)
+"""What a request meets on a kept connection that the server has closed, just now perhaps.
+
+As long as not one byte of a response has come, the request is sent once more over a new connection, as browsers do: it
+is no retry.
+"""
+
 
 class _Exchange:
     """One request, its limits, and our names for what goes wrong with it."""
@@ -57,11 +64,12 @@ class _Exchange:
             return head + http.data(sent.content) + http.end()
         return head
 
-    @property
-    def rest(self) -> Content:
+    def rest(self) -> bytes | Pieces | None:
         """The body that `head` left out."""
         content = self.sent.content
-        return None if isinstance(content, bytes) and len(content) <= _JOINED else content
+        if callable(content):
+            return content()
+        return None if content is None or len(content) <= _JOINED else content
 
     def forget_key(self) -> None:
         """Drop the API key, which errors and tracebacks must not hold."""
@@ -160,30 +168,41 @@ class DirectClient(_Connections[SyncLink]):
             left = exchange.limits.left()
             if not self._slots.acquire(timeout=left if left is None else max(left, 0)):
                 raise PoolTimeout
-        connection = None
+        url = exchange.sent.url
+        connection = self._idle.take(url.origin)
         try:
-            url = exchange.sent.url
-            connection = self._idle.take(url.origin) or Connection(url, SyncLink())
-            link, http = connection.link, connection.http
+            if connection is not None:
+                try:
+                    return self._ask(exchange, connection)
+                except _CLOSED:
+                    if connection.http.heard:
+                        raise
+                    connection.link.close()
+            connection = Connection(url, SyncLink())
+            link, host = connection.link, url.host.decode("ascii")
             link.limits = exchange.limits
-            if not link.is_connected:
-                link.connect(url.host.decode("ascii"), url.origin[2])
-                if url.scheme == b"https":
-                    link.start_tls(load_context(self._verify), url.host.decode("ascii"))
-            self._write(exchange, connection)
-            while (head := http.response()) is None:
-                http.receive(link.read(_READ))
-            return _SyncResponse(head, exchange, connection)
+            link.connect(host, url.origin[2])
+            if url.scheme == b"https":
+                link.start_tls(load_context(self._verify), host)
+            return self._ask(exchange, connection)
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
+
+    def _ask(self, exchange: _SyncExchange, connection: Connection[SyncLink]) -> _SyncResponse:
+        link, http = connection.link, connection.http
+        link.limits = exchange.limits
+        self._write(exchange, connection)
+        while (head := http.response()) is None:
+            http.receive(link.read(_READ))
+        return _SyncResponse(head, exchange, connection)
 
     @staticmethod
     def _write(exchange: _SyncExchange, connection: Connection[SyncLink]) -> None:
         link, http = connection.link, connection.http
         try:
             link.write(exchange.head(http))
-            rest = exchange.rest
+            rest = exchange.rest()
             if rest is None:
                 return
             for piece in (rest,) if isinstance(rest, bytes) else cast("Iterator[bytes]", rest):
@@ -281,31 +300,43 @@ class AsyncDirectClient(_Connections[AsyncLink]):
         """Send a request over a connection that waits for one, or a new one."""
         if self._slots is not None:
             await self._wait_for_slot(self._slots, exchange.limits)
-        connection = None
+        url = exchange.sent.url
+        connection = self._idle.take(url.origin)
         try:
-            url = exchange.sent.url
-            connection = self._idle.take(url.origin) or Connection(url, AsyncLink())
-            link, http = connection.link, connection.http
+            if connection is not None:
+                try:
+                    return await self._ask(exchange, connection)
+                except _CLOSED:
+                    if connection.http.heard:
+                        raise
+                    connection.link.close()
+            connection = Connection(url, AsyncLink())
+            link, host = connection.link, url.host.decode("ascii")
             link.limits = exchange.limits
-            if not link.is_connected:
-                await link.connect(url.host.decode("ascii"), url.origin[2])
-                if url.scheme == b"https":
-                    context = await aload_context(self._verify)
-                    await link.start_tls(context, url.host.decode("ascii"))
-            await self._write(exchange, connection)
-            while (head := http.response()) is None:
-                http.receive(await link.read(_READ))
-            return _AsyncResponse(head, exchange, connection)
+            await link.connect(host, url.origin[2])
+            if url.scheme == b"https":
+                await link.start_tls(await aload_context(self._verify), host)
+            return await self._ask(exchange, connection)
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
+
+    async def _ask(
+        self, exchange: _AsyncExchange, connection: Connection[AsyncLink]
+    ) -> _AsyncResponse:
+        link, http = connection.link, connection.http
+        link.limits = exchange.limits
+        await self._write(exchange, connection)
+        while (head := http.response()) is None:
+            http.receive(await link.read(_READ))
+        return _AsyncResponse(head, exchange, connection)
 
     @staticmethod
     async def _write(exchange: _AsyncExchange, connection: Connection[AsyncLink]) -> None:
         link, http = connection.link, connection.http
         try:
             await link.write(exchange.head(http))
-            rest = exchange.rest
+            rest = exchange.rest()
             if rest is None:
                 return
             if isinstance(rest, bytes):
