@@ -39,6 +39,8 @@ class JSONBodyDecoder:
         self._reading = reading
         self._pieces: list[bytes] = []
         self._length = 0
+        self._parsed: tuple[int, Any] | None = None
+        """The text as it was parsed to see whether it is whole, and how many bytes of it."""
         self._answer: Chunk | None = None
 
     stopped = False
@@ -52,7 +54,7 @@ class JSONBodyDecoder:
         if not data.endswith(b"}"):
             return False
         try:
-            parse_json(data)
+            self._parsed = len(data), parse_json(data)
         except ValueError:
             return False
         return True
@@ -108,7 +110,7 @@ class JSONBodyDecoder:
             error.retryable = True
             raise error
         try:
-            body = parse_json(data)
+            body = self._body(data)
         except ValueError as error:
             raise self._invalid(f"the answer is not JSON ({error}): {data[:200]!r}") from None
         if not isinstance(body, dict):
@@ -128,6 +130,11 @@ class JSONBodyDecoder:
                 reason = cut_reason(choice.finish_reason)
                 raise StreamInterruptedError(reason, partial=first, request_id=self._request_id)
         return first
+
+    def _body(self, data: bytes) -> Any:
+        if self._parsed is None or self._parsed[0] != len(data.rstrip()):
+            return parse_json(data)
+        return self._parsed[1]
 
     def _choice(self, choice: dict[str, Any], body: dict[str, Any]) -> Chunk:
         if not isinstance(choice.get("message") or choice.get("delta"), dict):

@@ -24,7 +24,7 @@ from nvcf_core.errors import InvalidRequestError
 
 from .bodies import BoundedBody, LengthGuard
 from .clients import ClientConfig
-from .interface import Content, HTTPClient, HTTPResponse, SendableRequest
+from .interface import HTTPClient, HTTPResponse, Pieces, SendableRequest
 from .limits.rate_limiter import RequestLimiter
 from .pools import AsyncPools, SyncPool
 
@@ -53,7 +53,7 @@ class Backend(Protocol):
         """The HTTP client to send with."""
         ...
 
-    def content(self, pieces: Generator[bytes], guard: LengthGuard) -> Content:
+    def content(self, pieces: Generator[bytes], guard: LengthGuard) -> Pieces:
         """A body as the HTTP client takes it, its length guarded."""
         ...
 

@@ -271,7 +271,8 @@ class _RequestSender:
         body = self._request.body
         if body is None or isinstance(body, bytes):
             return body
-        return self._backend.content(body.chunks(), LengthGuard(self._request, body.length))
+        request, backend = self._request, self._backend
+        return lambda: backend.content(body.chunks(), LengthGuard(request, body.length))
 
     async def _received(self, response: HTTPResponse, limits: TimeLimits) -> Response:
         request, status = self._request, response.status_code
