@@ -33,7 +33,7 @@ from .protocol.upload_cache import Asset
 from .request.parameters import check_client_limits, check_settings
 from .request_builder import build_chat_request, call_context, endpoints_of
 from .transport.clients import ClientConfig
-from .transport.rate_limiter import RequestLimiter
+from .transport.limits.rate_limiter import RequestLimiter
 
 __all__ = ["BaseNVCF"]
 

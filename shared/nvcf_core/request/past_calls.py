@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, TypeAlias
 
-from nvcf_core.arguments import decode_arguments
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message, Part, ToolCall
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.models.validator import Validator
+from nvcf_core.tools.arguments import decode_arguments
 
 __all__ = [
     "PastCall",

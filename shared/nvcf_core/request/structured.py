@@ -14,7 +14,7 @@ from pydantic import BaseModel, RootModel, create_model
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
-from nvcf_core.tool_names import safe_name
+from nvcf_core.tools.names import safe_name
 
 from .tools import named_tool
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nvcf_core.models.spec import ModelSpec, TextToolCalls
-from nvcf_core.tool_names import ToolNames
+from nvcf_core.tools.names import ToolNames
 from nvcf_core.wire import get_list, get_object, get_text
 
 __all__ = ["DecodeOptions", "ignore_warning", "options_for"]

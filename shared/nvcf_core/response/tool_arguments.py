@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nvcf_core.arguments import decode_arguments
 from nvcf_core.messages import ToolCall
+from nvcf_core.tools.arguments import decode_arguments
 
 __all__ = ["FAILED", "ParsedToolCall", "cut_reason", "parse_tool_calls", "shorten"]
 

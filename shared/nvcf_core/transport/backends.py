@@ -25,8 +25,8 @@ from nvcf_core.errors import InvalidRequestError
 from .bodies import BoundedBody, LengthGuard
 from .clients import ClientConfig
 from .interface import Content, HTTPClient, HTTPResponse, PreparedRequest
+from .limits.rate_limiter import RequestLimiter
 from .pools import AsyncPools, SyncPool
-from .rate_limiter import RequestLimiter
 
 __all__ = ["AsyncBackend", "Backend", "SyncBackend", "run_sync"]
 

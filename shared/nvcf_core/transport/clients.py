@@ -19,7 +19,7 @@ from nvcf_core.config.options import RequestOptions
 from nvcf_core.exchange import Request
 from nvcf_core.locks import Lock
 
-from .direct_client import AsyncDirectClient, DirectClient
+from .direct.client import AsyncDirectClient, DirectClient
 from .interface import Content, HTTPClient, PreparedRequest
 from .tls import Verify, aload_context, load_context
 

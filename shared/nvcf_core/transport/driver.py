@@ -28,9 +28,9 @@ from nvcf_core.wire import retry_after
 from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
 from .interface import Content, HTTPResponse, PreparedRequest
-from .rate_limiter import RateLimiter, Reservation, shared_rate_limiter
+from .limits.rate_limiter import RateLimiter, Reservation, shared_rate_limiter
+from .limits.retry_budget import RetryBudget, shared_retry_budget
 from .redaction import clear_locals, guard_logs, redact, redact_response, redact_text
-from .retry_budget import RetryBudget, shared_retry_budget
 from .time_limits import TimeLimits
 
 __all__ = ["Conversation", "OpenResponse"]

@@ -12,12 +12,14 @@ from pydantic import SecretStr
 from nvcf_core.config.options import RequestOptions
 from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Request
+from nvcf_core.transport.encodings import decompressor_for
+from nvcf_core.transport.failures import body_failure, connection_failure
+from nvcf_core.transport.interface import Content, HTTPResponse
+from nvcf_core.transport.time_limits import TimeLimits
+from nvcf_core.transport.tls import Verify, aload_context, load_context
 
-from .encodings import decompressor_for
-from .failures import body_failure, connection_failure
 from .http1 import HTTP1, ProtocolError, Response
 from .idle_connections import Connection, IdleConnections, L
-from .interface import Content, HTTPResponse
 from .network import (
     AsyncLink,
     NetworkError,
@@ -27,8 +29,6 @@ from .network import (
     WriteError,
 )
 from .prepared_request import PreparedRequest, prepared_request
-from .time_limits import TimeLimits
-from .tls import Verify, aload_context, load_context
 
 __all__ = ["AsyncDirectClient", "DirectClient"]
 
