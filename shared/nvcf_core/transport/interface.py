@@ -12,13 +12,13 @@ from nvcf_core.exchange import Request
 
 from .time_limits import TimeLimits
 
-__all__ = ["Content", "HTTPClient", "HTTPResponse", "PreparedRequest"]
+__all__ = ["Content", "HTTPClient", "HTTPResponse", "SendableRequest"]
 
 Content: TypeAlias = "bytes | Iterator[bytes] | AsyncIterator[bytes] | None"
 """The body of a request, as a client sends it."""
 
 
-class PreparedRequest(Protocol):
+class SendableRequest(Protocol):
     """A request that is ready to be sent, under its limits."""
 
     @property
@@ -88,7 +88,7 @@ class HTTPClient(Protocol):
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> PreparedRequest:
+    ) -> SendableRequest:
         """Make a request ready.
 
         Args:
