@@ -1,4 +1,4 @@
-"""What `ChatNVCF` and `NVCFLLM` share: crossed errors, tracing, serialisation, token counts."""
+"""What `ChatNVCF` and `NVCFLLM` share: translated errors, tracing, serialisation, token counts."""
 
 from __future__ import annotations
 

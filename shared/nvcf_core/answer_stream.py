@@ -113,7 +113,7 @@ class _AnswerReader:
 
     def _without_a_chunk(self, data: bytes) -> None:
         """Take what completes no piece of the answer: part of one, a comment, or white space around a JSON text."""
-        if self._arriving is not None and not self._is_sign_of_life(data):
+        if self._arriving is not None and not self._resets_read_timeout(data):
             self._arriving.limits.keep_running_timer()
         if self.decoder.at_end and not data.isspace():
             self._looked = False
@@ -123,9 +123,11 @@ class _AnswerReader:
         else:
             self._check_silence()
 
-    def _is_sign_of_life(self, data: bytes) -> bool:
-        """Whether the wait for the next piece begins anew. Who waits for a whole answer is kept by events alone, and
-        until the answer begins the time for the response runs, whatever comes."""
+    def _resets_read_timeout(self, data: bytes) -> bool:
+        """Return whether these bytes, which complete no chunk, reset the read timeout.
+
+        Before the answer begins, and in a JSON body, none do. For a non-streaming caller only events do, not comments.
+        """
         if not self._begun or self.decoder.at_end:
             return False
         lines = data.splitlines(keepends=True)

@@ -53,14 +53,14 @@ _SETTINGS = {
     "presence_penalty": "gen_ai.request.presence_penalty",
     "n": "gen_ai.request.choice.count",
 }
-"""Fields of the body that are numbers, and the attributes that they are."""
+"""Numeric request fields and their span attributes."""
 
 _Attribute = str | bool | int | float | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Instruments:
-    """What spans are started and values recorded with, and what is wanted of them."""
+    """Tracer, histograms and options."""
 
     tracer: trace.Tracer
     duration: metrics.Histogram

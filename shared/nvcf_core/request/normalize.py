@@ -125,7 +125,9 @@ def _texts_to_send(message: Message, spec: ModelSpec) -> Iterator[tuple[str, str
 
 def _has_media(message: Message) -> bool:
     if len(message.parts) == 1 and isinstance(message.parts[0], str):
-        return False  # Nearly every message of a long conversation, of each of which this is asked several times.
+        return (
+            False  # Fast path: most messages are one text, and this runs several times per message.
+        )
     return any(isinstance(part, Media) for part in message.parts)
 
 
