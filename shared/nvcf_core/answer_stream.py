@@ -136,7 +136,8 @@ class _AnswerReader:
         return any(line[-1:] in (b"\n", b"\r") for line in lines)
 
     def _is_whole(self) -> bool:
-        """Whether the answer is whole although its body has not ended. A JSON text is parsed for that: once behind each
+        """Return whether the answer is whole although its body has not ended. A JSON text is parsed for that: once
+        behind each
         piece, as long as all of that costs no more than a few readings of the body."""
         if not self.decoder.at_end or self._looked or self._parsed > _MOST_PARSED * self._length:
             return self.decoder.done
@@ -160,14 +161,14 @@ class _AnswerReader:
             raise pause_too_long(limit, name)
 
     def body_ends_by_itself(self) -> bool:
-        """Whether a body is framed, so that reading on after the answer frees the connection for the next."""
+        """Return whether a body is framed, so that reading on after the answer frees the connection for the next."""
         headers = self.response.headers
         return (
             "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
         )
 
     def done(self) -> bool:
-        """Whether the rest of the body is of no interest."""
+        """Return whether the rest of the body is of no interest."""
         decoder = self.decoder
         return (
             decoder.stopped
@@ -184,7 +185,7 @@ class _AnswerReader:
         return self.interrupted(error)
 
     def _is_polled_too_long(self) -> bool:
-        """Whether the time of the polls is over before the answer begins, and that of all of the call is not."""
+        """Return whether the time of the polls is over before the answer begins, and that of all of the call is not."""
         arriving, now = self._arriving, time.monotonic()
         if arriving is None or arriving.polls_end is None or self._begun:
             return False
@@ -244,7 +245,7 @@ class _Attempts:
         return self._reader.decoder.snapshot()
 
     def try_again(self, error: NVCFError, runner: FlowRunner) -> bool:
-        """Whether there is another try after a failure, from whose text the key is taken.
+        """Return whether there is another try after a failure, from whose text the key is taken.
 
         Raises:
             NVCFError: the call's time is over.

@@ -119,7 +119,7 @@ class ModelSpec:
         )
 
     def documents(self, parameter: str) -> bool:
-        """Whether the model's documentation has this body field. A model without documentation takes all."""
+        """Return whether the model's documentation has this body field. A model without documentation takes all."""
         return self.parameters is None or parameter in self.parameters
 
     @property

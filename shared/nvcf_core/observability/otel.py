@@ -316,7 +316,8 @@ def _usage(answer: Chunk) -> dict[str, int]:
 
 
 def _counts_tokens(span: trace.Span) -> bool:
-    """Whether the span around a call stands for a model's answer itself, as that of a framework's tracer does."""
+    """Return whether the span around a call stands for a model's answer itself, as that of a framework's tracer
+    does."""
     attributes = getattr(span, "attributes", None) or {}
     # OpenInference's tracer of LlamaIndex says of what kind a span is when it ends. It makes one for every answer.
     scope = getattr(getattr(span, "instrumentation_scope", None), "name", "")

@@ -132,7 +132,7 @@ def _has_media(message: Message) -> bool:
 
 
 def _is_empty_answer(message: Message) -> bool:
-    """Whether an assistant message says nothing: a turn that failed, or that was spent on reasoning."""
+    """Return whether an assistant message says nothing: a turn that failed, or that was spent on reasoning."""
     return message.role == "assistant" and not any(message.parts) and not message.tool_calls
 
 

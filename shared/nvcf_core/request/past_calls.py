@@ -213,7 +213,7 @@ def with_call_reasoning(
 
 
 def _thinking_is_off(spec: ModelSpec, body: Mapping[str, Any]) -> bool:
-    """Whether a body says what switches the model's thinking off."""
+    """Return whether a body says what switches the model's thinking off."""
     off = (spec.reasoning_efforts or {}).get("none")
     return off is None or _contains(body, off)
 

@@ -132,7 +132,7 @@ class FlowRunner:
             ) from error
 
     def is_over(self) -> bool:
-        """Whether the call's time has passed."""
+        """Return whether the call's time has passed."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def redact(self, error: NVCFError) -> None:
