@@ -269,7 +269,7 @@ def _piece(chunk: Chunk) -> AIMessageChunk:
 
 
 def _may_be_object(fragment: ToolCall) -> bool:
-    """Whether langchain-core may make a call of a fragment alone: it is empty, or begins as an object."""
+    """Return whether langchain-core may make a call of a fragment alone: it is empty, or begins as an object."""
     return fragment.arguments.lstrip()[:1] in ("", "{")
 
 
@@ -294,7 +294,7 @@ def _fragments(chunk: Chunk) -> list[ToolCallChunk]:
 
 
 def _would_be_completed(arguments: str) -> bool:
-    """Whether langchain-core would make an object of this text."""
+    """Return whether langchain-core would make an object of this text."""
     if not arguments:
         return True
     try:

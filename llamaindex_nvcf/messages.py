@@ -128,7 +128,7 @@ def _parts_or_lines(
 
 
 def _is_encrypted(block: BaseContentBlock) -> bool:
-    """Whether it is reasoning that its maker alone can read: something is kept of it, and no text."""
+    """Return whether it is reasoning that its maker alone can read: something is kept of it, and no text."""
     return (
         isinstance(block, ThinkingBlock)
         and not block.content
@@ -268,7 +268,7 @@ def _reasoning(message: ChatMessage) -> str | None:
 
 
 def reads_files(messages: Sequence[ChatMessage]) -> bool:
-    """Whether a file has to be read to send these messages, which may block."""
+    """Return whether a file has to be read to send these messages, which may block."""
     # What is not a message is refused where it is converted.
     return any(
         _reads_file(block) for message in messages for block in getattr(message, "blocks", ())

@@ -78,7 +78,7 @@ class Diagnosis:
         yield from self._service()
 
     def _urls_are_usable(self) -> bool:
-        """Whether requests can be made at all; one without its /v1 can, and shows what comes of it."""
+        """Return whether requests can be made at all; one without its /v1 can, and shows what comes of it."""
         try:
             self._model(_ANY)
         except InvalidRequestError:

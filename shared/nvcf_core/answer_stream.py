@@ -113,7 +113,7 @@ class _AnswerReader:
 
     def _without_a_chunk(self, data: bytes) -> None:
         """Take what completes no piece of the answer: part of one, a comment, or white space around a JSON text."""
-        if self._arriving is not None and not self._is_sign_of_life(data):
+        if self._arriving is not None and not self._resets_read_timeout(data):
             self._arriving.limits.keep_running_timer()
         if self.decoder.at_end and not data.isspace():
             self._looked = False
@@ -123,9 +123,11 @@ class _AnswerReader:
         else:
             self._check_silence()
 
-    def _is_sign_of_life(self, data: bytes) -> bool:
-        """Whether the wait for the next piece begins anew. Who waits for a whole answer is kept by events alone, and
-        until the answer begins the time for the response runs, whatever comes."""
+    def _resets_read_timeout(self, data: bytes) -> bool:
+        """Return whether these bytes, which complete no chunk, reset the read timeout.
+
+        Before the answer begins, and in a JSON body, none do. For a non-streaming caller only events do, not comments.
+        """
         if not self._begun or self.decoder.at_end:
             return False
         lines = data.splitlines(keepends=True)
@@ -134,7 +136,7 @@ class _AnswerReader:
         return any(line[-1:] in (b"\n", b"\r") for line in lines)
 
     def _is_whole(self, data: bytes) -> bool:
-        """Whether the answer is whole although its body has not ended. A JSON text is parsed for that where it may be
+        """Return whether the answer is whole although its body has not ended. A JSON text is parsed where it may be
         over, as long as all of that costs no more than a few readings of the body."""
         if not self.decoder.at_end or self._looked or self._parsed > _MOST_PARSED * self._length:
             return self.decoder.done
@@ -160,14 +162,14 @@ class _AnswerReader:
             raise pause_too_long(limit, name)
 
     def body_ends_by_itself(self) -> bool:
-        """Whether a body is framed, so that reading on after the answer frees the connection for the next."""
+        """Return whether a body is framed, so that reading on after the answer frees the connection for the next."""
         headers = self.response.headers
         return (
             "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
         )
 
     def done(self) -> bool:
-        """Whether the rest of the body is of no interest."""
+        """Return whether the rest of the body is of no interest."""
         decoder = self.decoder
         return (
             decoder.stopped
@@ -184,7 +186,7 @@ class _AnswerReader:
         return self.interrupted(error)
 
     def _is_polled_too_long(self) -> bool:
-        """Whether the time of the polls is over before the answer begins, and that of all of the call is not."""
+        """Return whether the time of the polls is over before the answer begins, and that of all of the call is not."""
         arriving, now = self._arriving, time.monotonic()
         if arriving is None or arriving.polls_end is None or self._begun:
             return False
@@ -244,7 +246,7 @@ class _Attempts:
         return self._reader.decoder.snapshot()
 
     def try_again(self, error: NVCFError, runner: FlowRunner) -> bool:
-        """Whether there is another try after a failure, from whose text the key is taken.
+        """Return whether there is another try after a failure, from whose text the key is taken.
 
         Raises:
             NVCFError: the call's time is over.

@@ -234,7 +234,7 @@ class BaseNVCF(Settings):
         return state
 
     def _picklable_api_key(self) -> Callable[[], Any] | None:
-        """A function that the other side can import. A key that is text stays here."""
+        """`api_key` if it is a picklable callable, else None. String keys are never pickled."""
         if self.api_key is None or isinstance(self.api_key, (str, SecretStr)):
             return None
         try:

@@ -1,4 +1,4 @@
-"""A client: flows, how they are held, and the assets it uploaded, behind plain calls."""
+"""The client: runs the protocol's flows and tracks uploaded assets."""
 
 from __future__ import annotations
 
@@ -121,10 +121,10 @@ class Client:
         return AsyncAnswerStream(self._async_backend, call, begin, whole=False).chunks()
 
     def run_flow(self, flow: Flow[T], options: RequestOptions) -> T:
-        """Hold any other conversation.
+        """Run any other flow (model list, upload).
 
         Raises:
-            NVCFError: what the conversation raises.
+            NVCFError: the flow failed.
         """
         return run_sync(FlowRunner(self._backend, options).run(flow))
 
@@ -205,5 +205,7 @@ def _warn_of_left(reasons: Sequence[object]) -> None:
     if reasons:
         said = "; ".join(str(reason) for reason in reasons)
         warnings.warn(
-            f"assets were left behind for their 24 hours: {said}", NVCFWarning, stacklevel=3
+            f"could not delete uploaded assets; the service deletes them after 24 hours: {said}",
+            NVCFWarning,
+            stacklevel=3,
         )

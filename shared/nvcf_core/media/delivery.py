@@ -218,7 +218,7 @@ def _initial_delivery(media: Media, field: str, validator: Validator) -> Deliver
     if media.detail is not None and validator.spec.documented:
         validator.warn(
             "detail",
-            f"the model's documentation of {validator.spec.id} has no `detail` for images: it is not sent",
+            f"the documentation of {validator.spec.id} has no `detail` for images: it is not sent",
         )
     if media.url is not None:
         if not validator.spec.remote_urls:
@@ -262,7 +262,7 @@ def _checked_mime_type(media: Media, source: ByteSource, field: str, validator: 
         what = found or "of no known format"
         validator.reject(
             field,
-            f"{field}: the {media.kind} is {what}, by its bytes; the model's documentation takes {formats}",
+            f"{field}: the {media.kind} is {what}, by its bytes; the model's documentation allows {formats}",
         )
     if found is None:
         if media.mime_type is None or kind_of_mime_type(media.mime_type) is None:

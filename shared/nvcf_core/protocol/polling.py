@@ -42,7 +42,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
     _report_progress(call.on_progress, accepted)
     request_id = accepted.headers.get("nvcf-reqid", "")
     if not _REQUEST_ID.fullmatch(request_id):
-        raise InvalidResponseError("the service outcome 202 without a usable request id", body=b"")
+        raise InvalidResponseError("the service answered 202 without a usable request id", body=b"")
     accept = "text/event-stream" if call.stream else "application/json"
     url = f"{call.poll_url}/{request_id}"
     response, at, pause, failures = accepted, accepted.received_at, 0.0, 0

@@ -163,12 +163,14 @@ def _texts_to_send(message: Message, spec: ModelSpec) -> Iterator[tuple[str, str
 
 def _has_media(message: Message) -> bool:
     if len(message.parts) == 1 and isinstance(message.parts[0], str):
-        return False  # Nearly every message of a long conversation, of each of which this is asked several times.
+        return (
+            False  # Fast path: most messages are one text, and this runs several times per message.
+        )
     return any(isinstance(part, Media) for part in message.parts)
 
 
 def _is_empty_answer(message: Message) -> bool:
-    """Whether an assistant message says nothing: a turn that failed, or that was spent on reasoning."""
+    """Return whether an assistant message says nothing: a turn that failed, or that was spent on reasoning."""
     return message.role == "assistant" and not any(message.parts) and not message.tool_calls
 
 

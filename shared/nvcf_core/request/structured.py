@@ -68,7 +68,7 @@ def value_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _is_plain_root(annotation: type) -> bool:
-    """Whether it is a pydantic class around a value that is not an object."""
+    """Return whether it is a pydantic class around a value that is not an object."""
     if not issubclass(annotation, RootModel):
         return False
     schema = annotation.model_json_schema()

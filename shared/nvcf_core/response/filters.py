@@ -81,7 +81,7 @@ class ThinkFilter:
 
 
 def split_unopened_think(text: str) -> tuple[str, str]:
-    """Reasoning and answer of a whole text in which only the closing tag stands: the prompt ended with the other.
+    """Split a complete text that has only `</think>`, because the chat template put `<think>` into the prompt.
 
     Where the text has no closing tag, or an opening one before it, or the tag stands in a string of JSON, all of it is
     the answer.

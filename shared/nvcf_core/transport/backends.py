@@ -66,7 +66,7 @@ class Backend(Protocol):
         ...
 
     async def close_response(self, response: HTTPResponse) -> None:
-        """Be done with a response."""
+        """Close the response."""
         ...
 
     async def wait(self, future: Future[Any]) -> None:
@@ -140,7 +140,7 @@ class SyncBackend:
                 break
 
     async def close_response(self, response: HTTPResponse) -> None:
-        """Be done with a response."""
+        """Close the response."""
         response.close()
 
     async def wait(self, future: Future[Any]) -> None:
@@ -209,7 +209,7 @@ class AsyncBackend:
                     break
 
     async def close_response(self, response: HTTPResponse) -> None:
-        """Be done with a response."""
+        """Close the response."""
         await response.aclose()
 
     async def wait(self, future: Future[Any]) -> None:

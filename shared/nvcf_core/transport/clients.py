@@ -46,7 +46,7 @@ class Proxies:
         self._found = {} if given else urllib.request.getproxies()
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Return whether there is any."""
         return self._given is not None or any(name != "no" for name in self._found)
 
     def for_url(self, url: str) -> Proxy | None:

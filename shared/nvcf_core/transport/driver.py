@@ -55,7 +55,7 @@ class OpenResponse:
 
 
 class FlowRunner:
-    """One call, being held: its flow, and what that left open.
+    """Runs the flow of one call and keeps the response it left open for streaming.
 
     Args:
         backend: sends and waits, sync or async.
@@ -132,7 +132,7 @@ class FlowRunner:
             ) from error
 
     def is_over(self) -> bool:
-        """Whether the call's time has passed."""
+        """Return whether the call's time has passed."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def redact(self, error: NVCFError) -> None:
@@ -230,7 +230,7 @@ class _RequestSender:
         wait = limiter.wait(place)
         if wait <= 0:
             return
-        _log.debug("a place under requests_per_minute is free in %.2f s, as it looks now", wait)
+        _log.debug("waiting about %.2f s for requests_per_minute", wait)
         began = time.monotonic()
         while wait > 0:
             await self._sleep(min(wait, max(1.0, wait / 10)))

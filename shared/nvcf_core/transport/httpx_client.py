@@ -267,7 +267,7 @@ class _Response:
             raise self._in_flight.body_failure(error) from error
 
     def close(self) -> None:
-        """Be done with it."""
+        """Close the response."""
         self._native.close()
 
     async def aclose(self) -> None:

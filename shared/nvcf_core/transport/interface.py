@@ -73,7 +73,7 @@ class HTTPResponse(Protocol):
         ...
 
     def close(self) -> None:
-        """Be done with it: a body that was not read to its end is given up, and its connection with it."""
+        """Close the response, and its connection too unless the body was read to its end."""
         ...
 
     async def aclose(self) -> None:

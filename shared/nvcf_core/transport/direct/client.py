@@ -269,7 +269,7 @@ class _SyncResponse(_Response[SyncLink]):
         raise TypeError("this client is synchronous")
 
     def close(self) -> None:
-        """Be done with it. A connection whose body was read to its end is kept for the next request."""
+        """Close the response. Its connection is kept for the next request if the body was read to its end."""
         if self._closed:
             return
         self._closed = True
@@ -429,13 +429,13 @@ class _AsyncResponse(_Response[AsyncLink]):
         self._ended = True
 
     def close(self) -> None:
-        """Give it up, and its connection."""
+        """Close the response and its connection."""
         if not self._closed:
             self._closed = True
             self._client.give_back(self._connection, reusable=False)
 
     async def aclose(self) -> None:
-        """Be done with it. A connection whose body was read to its end is kept for the next request."""
+        """Close the response. Its connection is kept for the next request if the body was read to its end."""
         if self._closed:
             return
         self._closed = True

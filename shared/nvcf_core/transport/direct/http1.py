@@ -112,7 +112,7 @@ class HTTP1:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def is_reusable(self) -> bool:
-        """Whether another request may follow: both sides are done with this one, and mean to go on."""
+        """Return whether another request may follow: both sides are done with this one, and mean to go on."""
         connection = self._connection
         if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
             return False

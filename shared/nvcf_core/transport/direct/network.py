@@ -24,19 +24,19 @@ __all__ = [
 
 
 class NetworkError(Exception):
-    """What an operating system said of a connection. The kinds are named as httpx names them: messages show it."""
+    """A connection failed. The subclasses have the names of httpx's, since error messages show them."""
 
 
 class ConnectError(NetworkError):
-    """There is none."""
+    """Could not connect."""
 
 
 class ReadError(NetworkError):
-    """It broke while the response arrived."""
+    """The connection broke while the response was read."""
 
 
 class WriteError(NetworkError):
-    """It broke while the request was sent."""
+    """The connection broke while the request was sent."""
 
 
 class NetworkTimeout(Exception):
@@ -44,7 +44,7 @@ class NetworkTimeout(Exception):
 
 
 class ConnectTimeout(NetworkTimeout):
-    """No connection in time."""
+    """Could not connect in time."""
 
 
 class ReadTimeout(NetworkTimeout):
@@ -52,7 +52,7 @@ class ReadTimeout(NetworkTimeout):
 
 
 class WriteTimeout(NetworkTimeout):
-    """The other side took nothing in time."""
+    """The server did not accept data in time."""
 
 
 class PoolTimeout(NetworkTimeout):
