@@ -32,16 +32,20 @@ def _tree(package: str) -> Iterator[str]:
     """A package and its modules, a folder where the first of its modules stands."""
     folder = ROOT / "shared" / package
     yield f"shared/{package}/"
-    told: set[str] = set()
+    told: set[Path] = set()
     for module in _order(_ORDERS[package]):
-        parent, _, name = module.rpartition(".")
-        if not module or (folder / module).is_dir():
+        path = Path(*module.split("."))
+        if not module or (folder / path).is_dir():
             continue
-        if parent and parent not in told:
-            told.add(parent)
-            yield _line(f"  {parent}/", folder / parent / "__init__.py")
-        path = folder.joinpath(*module.split(".")).with_suffix(".py")
-        yield _line(f"{'    ' if parent else '  '}{name}.py", path)
+        for parent in reversed(path.parents[:-1]):
+            if parent not in told:
+                told.add(parent)
+                yield _line(f"{_indent(parent)}{parent.name}/", folder / parent / "__init__.py")
+        yield _line(f"{_indent(path)}{path.name}.py", (folder / path).with_suffix(".py"))
+
+
+def _indent(path: Path) -> str:
+    return "  " * len(path.parts)
 
 
 def _line(name: str, path: Path) -> str:

@@ -144,7 +144,7 @@ _LANGCHAIN_CLASSES: dict[type[core.NVCFError], type[NVCFError]] = {
 }
 
 
-def translated(error: core.NVCFError) -> NVCFError:
+def to_langchain_error(error: core.NVCFError) -> NVCFError:
     """The same error, of langchain-core's family too: message, attributes, traceback and cause stay."""
     kind = next(
         _LANGCHAIN_CLASSES[base] for base in type(error).__mro__ if base in _LANGCHAIN_CLASSES
@@ -170,7 +170,7 @@ class TranslatingErrors:
         traceback: TracebackType | None,
     ) -> None:
         if isinstance(error, core.NVCFError) and not isinstance(error, NVCFError):
-            twin = translated(error)
+            twin = to_langchain_error(error)
             raise twin from twin.__cause__
 
 

@@ -9,7 +9,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
 from nvcf_core.request.tools import function_tool
-from nvcf_core.tool_names import safe_name
+from nvcf_core.tools.names import safe_name
 
 from .errors import InvalidRequestError
 

@@ -105,7 +105,7 @@ def _parts_or_lines(
             if role == "assistant":
                 warn("foreign_blocks", f"{error}. It is left out of the earlier answer")
             elif role == "tool":
-                line = f"[{_kind(block)}; not shown: this model cannot read it]"
+                line = f"[{_describe_block_type(block)}; not shown: this model cannot read it]"
                 warn("unseen_media", f"{error}. {line} is sent in its place")
                 yield line
             else:
@@ -121,7 +121,7 @@ def _is_encrypted(block: BaseContentBlock) -> bool:
     )
 
 
-def _kind(block: BaseContentBlock) -> str:
+def _describe_block_type(block: BaseContentBlock) -> str:
     mime = getattr(block, "document_mimetype", None)
     kind = str(getattr(block, "block_type", type(block).__name__))
     return ", ".join(filter(None, (kind, mime)))

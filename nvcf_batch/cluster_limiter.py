@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.transport.sliding_window import SlidingWindow
+from nvcf_core.transport.limits.sliding_window import SlidingWindow
 
 from .output_folder import OutputFolder
 

@@ -20,8 +20,9 @@ ORDER = (
     "errors",
     "locks",
     "wire",
-    "tool_names",
-    "arguments",
+    "tools.names",
+    "tools.arguments",
+    "tools",
     "models.spec",
     "models.catalog",
     "models.validator",
@@ -49,6 +50,7 @@ ORDER = (
     "request",
     "response.sse",
     "response.error_body",
+    "response.finish_reason",
     "response.filters",
     "response.options",
     "response.tool_calls",
@@ -75,26 +77,28 @@ ORDER = (
     "observability.observers",
     "observability.otel",
     "observability",
-    "transport.registry",
-    "transport.rate_limiter",
-    "transport.sliding_window",
-    "transport.file_limiter",
-    "transport.retry_budget",
+    "transport.limits.registry",
+    "transport.limits.rate_limiter",
+    "transport.limits.sliding_window",
+    "transport.limits.file_limiter",
+    "transport.limits.retry_budget",
+    "transport.limits",
     "transport.redaction",
     "transport.time_limits",
     "transport.bodies",
     "transport.encodings",
     "transport.failures",
     "transport.interface",
-    "transport.urls",
-    "transport.httpx_client",
     "transport.tls",
-    "transport.addresses",
-    "transport.network",
-    "transport.http1",
-    "transport.idle_connections",
-    "transport.prepared_request",
-    "transport.direct_client",
+    "transport.direct.urls",
+    "transport.direct.addresses",
+    "transport.direct.network",
+    "transport.direct.http1",
+    "transport.direct.idle_connections",
+    "transport.direct.prepared_request",
+    "transport.direct.client",
+    "transport.direct",
+    "transport.httpx_client",
     "transport.clients",
     "transport.pools",
     "transport.backends",
@@ -109,6 +113,16 @@ ORDER = (
 """The modules of the core, by their path below `nvcf_core`: each imports only what stands before it."""
 
 STRANGERS: dict[str, set[str]] = {
+    "tools": {
+        "models",
+        "config",
+        "media",
+        "request",
+        "response",
+        "protocol",
+        "observability",
+        "transport",
+    },
     "models": {"config", "media", "request", "response", "protocol", "observability", "transport"},
     "request": {"response", "protocol", "observability", "transport"},
     "response": {"config", "media", "request", "protocol", "observability", "transport"},
@@ -140,10 +154,11 @@ CORE_FOR_ADAPTERS = {
     "request.structured",
     "request.tools",
     "response.accumulator",
+    "response.finish_reason",
     "response.json_text",
     "response.prototype",
     "response.tool_arguments",
-    "tool_names",
+    "tools.names",
     "wire",
 }
 """The modules of the core that adapters import from. The core's other modules may change without them."""
@@ -311,8 +326,8 @@ def test_few_files_know_an_http_library() -> None:
     def knowing(libraries: set[str]) -> set[str]:
         return {name for name, found in outside(CORE).items() if found & libraries}
 
-    assert knowing(HTTP - {"h11"}) == {"transport/httpx_client.py", "transport/urls.py"}
-    assert knowing({"h11"}) == {"transport/http1.py"}
+    assert knowing(HTTP - {"h11"}) == {"transport/httpx_client.py", "transport/direct/urls.py"}
+    assert knowing({"h11"}) == {"transport/direct/http1.py"}
 
 
 def test_few_files_sleep() -> None:
@@ -325,8 +340,8 @@ def test_few_files_sleep() -> None:
     }
     assert sleeping == {
         "transport/backends.py",
-        "transport/file_limiter.py",
-        "transport/network.py",
+        "transport/limits/file_limiter.py",
+        "transport/direct/network.py",
     }
 
 

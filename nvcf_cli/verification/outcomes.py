@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .exchange import JSONObject, Observation
+from .exchange import JSONObject, ProbeObservation
 
 __all__ = [
     "ANSWERED",
@@ -48,7 +48,7 @@ _NOT_JUDGED = (401, 402, 403, 408, 429)
 _LONGEST = 200
 
 
-def failure(observed: Observation) -> str | None:
+def failure(observed: ProbeObservation) -> str | None:
     """The outcome of a request that has no answer, None where it has one."""
     if observed.problem:
         return "no response"
@@ -59,7 +59,7 @@ def failure(observed: Observation) -> str | None:
     return f"HTTP {observed.status}"
 
 
-def answered(observed: Observation) -> str:
+def answered(observed: ProbeObservation) -> str:
     """Whether there is an answer with text."""
     if (failed := failure(observed)) is not None:
         return failed
@@ -68,12 +68,12 @@ def answered(observed: Observation) -> str:
     return "reasoning, no text" if observed.reasoning else "an empty answer"
 
 
-def refused(observed: Observation) -> str:
+def refused(observed: ProbeObservation) -> str:
     """Whether a request was refused; where it was not, that there is an answer, whatever it holds."""
     return failure(observed) or "accepted"
 
 
-def streamed(observed: Observation) -> str:
+def streamed(observed: ProbeObservation) -> str:
     """Whether a stream has events with text and the end that is documented."""
     if (failed := failure(observed)) is not None:
         return failed
@@ -84,7 +84,7 @@ def streamed(observed: Observation) -> str:
     return STREAMED if observed.done else "text, no [DONE]"
 
 
-def usage_told(observed: Observation) -> str:
+def usage_told(observed: ProbeObservation) -> str:
     """Whether the tokens used are told, and add up."""
     if (failed := failure(observed)) is not None:
         return failed
@@ -96,7 +96,7 @@ def usage_told(observed: Observation) -> str:
     return USAGE if total == prompt + completion else "usage that does not add up"
 
 
-def reasoned(observed: Observation) -> str:
+def reasoned(observed: ProbeObservation) -> str:
     """Whether there is reasoning."""
     if (failed := failure(observed)) is not None:
         return failed
@@ -105,7 +105,7 @@ def reasoned(observed: Observation) -> str:
     return UNREASONED if observed.content.strip() else "an empty answer"
 
 
-def within_budget(observed: Observation) -> str:
+def within_budget(observed: ProbeObservation) -> str:
     """Whether reasoning stays within the budget. A word has one token or more."""
     if (outcome := reasoned(observed)) != REASONED:
         return outcome
@@ -113,7 +113,7 @@ def within_budget(observed: Observation) -> str:
     return WITHIN_BUDGET if words <= BUDGET else "beyond the budget"
 
 
-def called(observed: Observation) -> str:
+def called(observed: ProbeObservation) -> str:
     """Whether the tool that was offered is called, with arguments that fit it."""
     if (failed := failure(observed)) is not None:
         return failed
@@ -137,7 +137,7 @@ def _judged(call: JSONObject) -> str:
     return CALLED if fits else "a call with arguments against the schema"
 
 
-def details_of(observed: Observation) -> str:
+def details_of(observed: ProbeObservation) -> str:
     """What a person wants to know besides the outcome: the error's words, or that the answer was polled for."""
     if observed.problem:
         return observed.problem

@@ -13,8 +13,8 @@ from .models.catalog import register as register
 from .models.catalog import spec_for as spec_for
 from .models.spec import ModelSpec as ModelSpec
 from .protocol.chat_request import ChatRequest as ChatRequest
-from .transport.file_limiter import FileLimiter as FileLimiter
-from .transport.rate_limiter import RequestLimiter as RequestLimiter
+from .transport.limits.file_limiter import FileLimiter as FileLimiter
+from .transport.limits.rate_limiter import RequestLimiter as RequestLimiter
 
 __all__ = [
     "BaseNVCF",

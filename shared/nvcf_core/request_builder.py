@@ -88,7 +88,7 @@ def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) 
     as_stream = call.streaming or (bool(call.stop) and not spec.documents("stop"))
     streaming = stream or (as_stream and extra.get("n", 1) == 1)
     return CallContext(
-        validator=Validator(spec, call.validation, settings.warn),
+        validator=Validator(spec, call.validation, settings.warn_once),
         endpoints=endpoints,
         options=request_options(settings, call, endpoints.roots),
         settings=call,

@@ -23,7 +23,7 @@ from nvcf_core.response.decoder import decoder_for
 from nvcf_core.response.error_body import status_error
 from nvcf_core.response.options import DecodeOptions
 from nvcf_core.response.sse import SSEDecoder
-from nvcf_core.tool_names import ToolNames
+from nvcf_core.tools.names import ToolNames
 
 CORPUS = Path(__file__).parent / "corpus"
 REPLIES = Path(__file__).parents[1] / "replies"

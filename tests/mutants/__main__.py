@@ -34,10 +34,10 @@ TESTS = {
     "response/json_body": ["response/test_decoder"],
     "transport/clients": ["transport/test_httpx_client", "transport/test_pools"],
     "transport/driver": ["transport/test_driver", "transport/test_backends", "transport/test_bodies"],
-    "transport/encodings": ["transport/test_direct_client", "transport/test_bodies"],
-    "transport/failures": ["transport/test_direct_client", "transport/test_httpx_client"],
+    "transport/encodings": ["transport/direct/test_client", "transport/test_bodies"],
+    "transport/failures": ["transport/direct/test_client", "transport/test_httpx_client"],
 
-    "transport/network": ["transport/test_direct_client"],
+    "transport/direct/network": ["transport/direct/test_client"],
 }  # fmt: skip
 """The tests of modules that have no file of the same name below tests/core."""
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from nvcf_core.transport import backends, driver, rate_limiter
+from nvcf_core.transport import backends, driver
+from nvcf_core.transport.limits import rate_limiter
 from nvcf_emulator import Emulator
 
 

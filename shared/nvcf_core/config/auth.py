@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import Request
 
-from .endpoints import is_loopback, is_nvidia, origin
+from .endpoints import is_loopback, is_nvidia_https_url, origin
 
 __all__ = ["Auth", "KeySource", "key_fingerprint"]
 
@@ -54,7 +54,7 @@ class Auth:
             raise InvalidRequestError(
                 "api_key is an async callable: it works in async calls only", field="api_key"
             )
-        return self._checked(found)
+        return self._require_key(_validate_key(found))
 
     async def aresolve_key(self) -> SecretStr | None:
         """The key, for an asynchronous call.
@@ -65,27 +65,18 @@ class Auth:
         found = self.key() if callable(self.key) else self.key
         if isinstance(found, Awaitable):
             found = await found
-        return self._checked(found)
+        return self._require_key(_validate_key(found))
 
-    def _checked(self, found: object) -> SecretStr | None:
-        if found is not None and not isinstance(found, (str, SecretStr)):
+    def _require_key(self, key: SecretStr | None) -> SecretStr | None:
+        """Return the key.
+
+        Raises:
+            InvalidRequestError: there is none, and NVIDIA's hosts need one.
+        """
+        if key is None and any(is_nvidia_https_url(root) for root in self.roots):
             raise InvalidRequestError(
-                "api_key's callable must return a str or SecretStr", field="api_key"
-            )
-        key = found if isinstance(found, SecretStr) else SecretStr(found or "")
-        # From here on nothing holds the bare key in a local variable, which a traceback might show.
-        if not key.get_secret_value().strip():
-            if any(is_nvidia(root) for root in self.roots):
-                raise InvalidRequestError(
-                    "there is no API key: set NVIDIA_API_KEY, or pass api_key "
-                    f"(keys are made at https://build.nvidia.com). {self.hint}".rstrip(),
-                    field="api_key",
-                )
-            return None
-        key = SecretStr(key.get_secret_value().strip())
-        if not (key.get_secret_value().isascii() and key.get_secret_value().isprintable()):
-            raise InvalidRequestError(
-                "the API key has characters that no key has (a line break, perhaps)",
+                "there is no API key: set NVIDIA_API_KEY, or pass api_key "
+                f"(keys are made at https://build.nvidia.com). {self.hint}".rstrip(),
                 field="api_key",
             )
         return key
@@ -100,6 +91,28 @@ class Auth:
             root for root in self.roots if root.startswith("http://") and not is_loopback(root)
         )
         return next(plain, None)
+
+
+def _validate_key(found: object) -> SecretStr | None:
+    """Return a key without the white space around it, None where nothing else is in it.
+
+    Raises:
+        InvalidRequestError: it is not text, or has characters that no key has.
+    """
+    if found is not None and not isinstance(found, (str, SecretStr)):
+        raise InvalidRequestError(
+            "api_key's callable must return a str or SecretStr", field="api_key"
+        )
+    key = found if isinstance(found, SecretStr) else SecretStr(found or "")
+    # From here on nothing holds the bare key in a local variable, which a traceback might show.
+    key = SecretStr(key.get_secret_value().strip())
+    if not key.get_secret_value():
+        return None
+    if not (key.get_secret_value().isascii() and key.get_secret_value().isprintable()):
+        raise InvalidRequestError(
+            "the API key has characters that no key has (a line break, perhaps)", field="api_key"
+        )
+    return key
 
 
 def key_fingerprint(key: SecretStr | None) -> str:

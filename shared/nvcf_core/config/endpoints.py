@@ -15,7 +15,7 @@ __all__ = [
     "Endpoints",
     "checked_root",
     "is_loopback",
-    "is_nvidia",
+    "is_nvidia_https_url",
     "is_safe_redirect",
     "origin",
 ]
@@ -36,7 +36,7 @@ NVCF_URL = "https://api.nvcf.nvidia.com/v2/nvcf"
 
 
 @functools.lru_cache(maxsize=256)
-def is_nvidia(url: str) -> bool:
+def is_nvidia_https_url(url: str) -> bool:
     """Whether a url leads to a host of NVIDIA's, over TLS."""
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -116,7 +116,7 @@ class Endpoints:
         root = checked_root(base_url, "base_url") if base_url else documented
         if nvcf_url:
             return cls(root, checked_root(nvcf_url, "nvcf_url"))
-        return cls(root, NVCF_URL if is_nvidia(root) else None)
+        return cls(root, NVCF_URL if is_nvidia_https_url(root) else None)
 
     @property
     def roots(self) -> tuple[str, ...]:

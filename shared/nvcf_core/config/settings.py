@@ -261,7 +261,7 @@ class Settings(CallSettings):
         """Whether the object was pickled with a key that did not travel, and has none here."""
         return self._key_left_behind
 
-    def warn(self, reason: str, message: str) -> None:
+    def warn_once(self, reason: str, message: str) -> None:
         """Warn once for each object and reason."""
         if reason not in self._warned:
             self._warned.add(reason)

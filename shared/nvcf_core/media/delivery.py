@@ -135,7 +135,9 @@ def plan_delivery(
         InvalidRequestError: the model takes no such media, or not so many, or not in this format.
     """
     deliveries = [
-        replace(_deliver(part, part.place, validator), index=part.index, returned=part.returned)
+        replace(
+            _initial_delivery(part, part.place, validator), index=part.index, returned=part.returned
+        )
         for message in messages
         for part in message.parts
         if isinstance(part, Media)
@@ -208,7 +210,7 @@ def _line(delivery: Delivery, validator: Validator) -> str:
     return line
 
 
-def _deliver(media: Media, field: str, validator: Validator) -> Delivery:
+def _initial_delivery(media: Media, field: str, validator: Validator) -> Delivery:
     if media.kind not in validator.spec.media:
         taken = ", ".join(validator.spec.media) or "no media"
         sent = "; it is sent all the same" if validator.validation == "warn" else ""

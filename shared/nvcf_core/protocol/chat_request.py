@@ -11,7 +11,7 @@ from nvcf_core.media.delivery import Deliveries
 from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.response.options import ignore_warning
-from nvcf_core.tool_names import ToolNames
+from nvcf_core.tools.names import ToolNames
 
 from .retry import RetryPolicy
 

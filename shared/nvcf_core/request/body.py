@@ -14,7 +14,7 @@ from nvcf_core.media.sources import Base64Source, BytesSource
 from nvcf_core.media.tags import contains_tag, escape_media_tags
 from nvcf_core.messages import TAGS, Message, Part, ToolCall
 from nvcf_core.models.spec import ModelSpec
-from nvcf_core.tool_names import ToolNames
+from nvcf_core.tools.names import ToolNames
 from nvcf_core.wire import dump_json
 
 __all__ = ["JOINED_UP_TO", "Json", "MessageEncoder", "StreamedBody"]

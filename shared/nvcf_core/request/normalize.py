@@ -8,7 +8,7 @@ from dataclasses import replace
 from nvcf_core.messages import Media, Message, Part
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.models.validator import Validator
-from nvcf_core.tool_names import safe_name
+from nvcf_core.tools.names import safe_name
 from nvcf_core.wire import why_unencodable
 
 from .past_calls import calls_as_text, with_result_ids

@@ -101,7 +101,7 @@ def body_fields(
     _add_stop(settings.stop, validator, result)
     add_reasoning(settings, validator, result.body)
     if extra:
-        extra = _without_what_says_nothing(extra, settings.extra_body or {}, stream=stream)
+        extra = _drop_inapplicable_fields(extra, settings.extra_body or {}, stream=stream)
         _add_extra(extra, validator, result, stream=stream)
     if settings.stream_usage and validator.spec.documents("stream_options"):
         result.body.setdefault("stream_options", {"include_usage": True})
@@ -153,7 +153,7 @@ def _add_stop(stop: Any, validator: Validator, result: BodyFields) -> None:
         result.stops = tuple(stops)
 
 
-def _without_what_says_nothing(
+def _drop_inapplicable_fields(
     extra: Mapping[str, Any], extra_body: Mapping[str, Any], *, stream: bool
 ) -> dict[str, Any]:
     """The keywords without those that services refuse where there is nothing that they could be about."""

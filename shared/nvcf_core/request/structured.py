@@ -14,7 +14,7 @@ from pydantic import BaseModel, RootModel, create_model
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
-from nvcf_core.tool_names import safe_name
+from nvcf_core.tools.names import safe_name
 
 from .tools import named_tool
 
@@ -22,7 +22,7 @@ __all__ = [
     "SCHEMA_IN_PROMPT",
     "AnswerSchema",
     "StructuredMethod",
-    "forced_tool",
+    "required_tool_fields",
     "response_format",
     "schema_prompt",
     "structured_fields",
@@ -114,7 +114,7 @@ def structured_fields(
         tools: what the model may call instead.
     """
     if method == "tool":
-        return forced_tool(_schema_tool(answer), tools)
+        return required_tool_fields(_schema_tool(answer), tools)
     beside = {"tools": list(tools)} if tools else {}
     if method == "response_format":
         return {"response_format": _json_schema_format(answer), **beside}
@@ -169,7 +169,7 @@ def response_format(spec: ModelSpec, wanted: Mapping[str, Any] | AnswerSchema) -
     return {SCHEMA_IN_PROMPT: wanted.get("json_schema", {}).get("schema", {})}
 
 
-def forced_tool(tool: Mapping[str, Any], others: Sequence[Any] = ()) -> dict[str, Any]:
+def required_tool_fields(tool: Mapping[str, Any], others: Sequence[Any] = ()) -> dict[str, Any]:
     """The keywords of a call that is to be answered with one call of this tool, or with calls of the others."""
     if others:
         return {"tools": [*others, tool], "tool_choice": "required"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message
-from nvcf_core.tool_names import ToolNames
+from nvcf_core.tools.names import ToolNames
 
 __all__ = [
     "function_tool",

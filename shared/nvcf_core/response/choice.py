@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from nvcf_core.arguments import decode_arguments
 from nvcf_core.messages import Chunk, ToolCall, Usage
+from nvcf_core.tools.arguments import decode_arguments
 from nvcf_core.wire import get_int, get_list, get_text
 
 from .accumulator import Accumulator

@@ -40,11 +40,11 @@ class ThinkFilter:
         text = self._held + text
         self._held = ""
         if self._state == "start":
-            text = self._opening(text)
+            text = self._parse_opening_tag(text)
         if self._state == "thinking":
             return self._thinking(text)
         if self._state == "gap":
-            return "", self._gap(text)
+            return "", self._strip_newlines_after_think(text)
         return "", text
 
     def flush(self) -> tuple[str, str]:
@@ -52,7 +52,7 @@ class ThinkFilter:
         held, self._held = self._held, ""
         return (held, "") if self._state == "thinking" else ("", held)
 
-    def _opening(self, text: str) -> str:
+    def _parse_opening_tag(self, text: str) -> str:
         """Decide whether the text begins with the tag; while that is open, hold all of it."""
         begin = text.lstrip()
         if begin.startswith(_OPEN):
@@ -68,12 +68,12 @@ class ThinkFilter:
         reasoning, closed, answer = text.partition(_CLOSE)
         if closed:
             self._state = "gap"
-            return reasoning, self._gap(answer)
+            return reasoning, self._strip_newlines_after_think(answer)
         cut = len(text) - possible_start(text, _CLOSE)
         self._held = text[cut:]
         return text[:cut], ""
 
-    def _gap(self, text: str) -> str:
+    def _strip_newlines_after_think(self, text: str) -> str:
         text = text.lstrip("\r\n")
         if text:
             self._state = "answer"

@@ -12,8 +12,8 @@ from nvcf_core.wire import LONGEST_DOCUMENT, get_text, parse_json
 
 from .choice import ChoiceAccumulator, choices_of, parse_usage
 from .error_body import describe_error_body, named_status, status_error
+from .finish_reason import GAVE_UP, cut_reason
 from .options import DecodeOptions
-from .tool_arguments import FAILED, cut_reason
 
 __all__ = ["LONGEST_ANSWER", "JSONBodyDecoder"]
 
@@ -126,7 +126,7 @@ class JSONBodyDecoder:
         first.usage = parse_usage(body.get("usage"))
         first.other_choices = tuple(others)
         for choice in (first, *others):
-            if choice.finish_reason in FAILED:
+            if choice.finish_reason in GAVE_UP:
                 reason = cut_reason(choice.finish_reason)
                 raise StreamInterruptedError(reason, partial=first, request_id=self._request_id)
         return first

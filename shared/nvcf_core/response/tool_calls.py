@@ -9,8 +9,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nvcf_core.arguments import ArgumentsDecoder
 from nvcf_core.messages import ToolCall
+from nvcf_core.tools.arguments import ArgumentsDecoder
 from nvcf_core.wire import get_int, get_object, get_text
 
 from .options import DecodeOptions

@@ -24,9 +24,9 @@ from nvcf_core.errors import InvalidRequestError
 
 from .bodies import BoundedBody, LengthGuard
 from .clients import ClientConfig
-from .interface import HTTPClient, HTTPResponse, Pieces, PreparedRequest
+from .interface import HTTPClient, HTTPResponse, Pieces, SendableRequest
+from .limits.rate_limiter import RequestLimiter
 from .pools import AsyncPools, SyncPool
-from .rate_limiter import RequestLimiter
 
 __all__ = ["AsyncBackend", "Backend", "SyncBackend", "run_sync"]
 
@@ -57,7 +57,7 @@ class Backend(Protocol):
         """A body as the HTTP client takes it, its length guarded."""
         ...
 
-    async def send(self, prepared: PreparedRequest) -> HTTPResponse:
+    async def send(self, prepared: SendableRequest) -> HTTPResponse:
         """Send a request, and wait for the head of the response."""
         ...
 
@@ -129,7 +129,7 @@ class SyncBackend:
                 guard.report_progress()
         guard.end()
 
-    async def send(self, prepared: PreparedRequest) -> HTTPResponse:
+    async def send(self, prepared: SendableRequest) -> HTTPResponse:
         """Send a request, and wait for the head of the response."""
         return prepared.send()
 
@@ -197,7 +197,7 @@ class AsyncBackend:
                 raise
         guard.end()
 
-    async def send(self, prepared: PreparedRequest) -> HTTPResponse:
+    async def send(self, prepared: SendableRequest) -> HTTPResponse:
         """Send a request, and wait for the head of the response."""
         return await prepared.asend()
 

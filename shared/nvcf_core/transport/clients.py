@@ -19,8 +19,8 @@ from nvcf_core.config.options import RequestOptions
 from nvcf_core.exchange import Request
 from nvcf_core.locks import Lock
 
-from .direct_client import AsyncDirectClient, DirectClient
-from .interface import Content, HTTPClient, PreparedRequest
+from .direct.client import AsyncDirectClient, DirectClient
+from .interface import Content, HTTPClient, SendableRequest
 from .tls import Verify, aload_context, load_context
 
 __all__ = ["ClientConfig", "Proxies", "Proxy"]
@@ -141,7 +141,7 @@ class _RoutingClient:
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> PreparedRequest:
+    ) -> SendableRequest:
         """A request that is ready to be sent. See `HTTPClient`."""
         return self._client_for(request.url).prepare(request, content, key, options)
 

@@ -12,7 +12,7 @@ from nvcf_core.exchange import Request
 
 from .time_limits import TimeLimits
 
-__all__ = ["Content", "HTTPClient", "HTTPResponse", "Pieces", "PreparedRequest"]
+__all__ = ["Content", "HTTPClient", "HTTPResponse", "Pieces", "SendableRequest"]
 
 Pieces: TypeAlias = "Iterator[bytes] | AsyncIterator[bytes]"
 """A body in pieces, of which each is made when it is sent."""
@@ -21,7 +21,7 @@ Content: TypeAlias = "bytes | Callable[[], Pieces] | None"
 """The body of a request, as a client sends it. Pieces are called for at each sending: they begin anew then."""
 
 
-class PreparedRequest(Protocol):
+class SendableRequest(Protocol):
     """A request that is ready to be sent, under its limits."""
 
     @property
@@ -91,7 +91,7 @@ class HTTPClient(Protocol):
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> PreparedRequest:
+    ) -> SendableRequest:
         """Make a request ready.
 
         Args:

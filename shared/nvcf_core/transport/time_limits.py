@@ -34,9 +34,9 @@ class TimeLimits:
     """
 
     __slots__ = (
+        "_between_chunks",
         "_current",
-        "_goes_on",
-        "_pieces",
+        "_keeps_timer",
         "body_limit",
         "deadline",
         "on_sending",
@@ -51,8 +51,8 @@ class TimeLimits:
         self.body_limit: tuple[float | None, str] = (phases.get("read"), "timeout")
         self._current: Phase | None = None
         self.on_sending: Callable[[], None] | None = None
-        self._pieces: tuple[float | None, str] | None = None
-        self._goes_on = False
+        self._between_chunks: tuple[float | None, str] | None = None
+        self._keeps_timer = False
 
     def begin(self, phase: Phase) -> None:
         """Begin a phase: its time starts to run."""
@@ -67,40 +67,40 @@ class TimeLimits:
         if self._current != "read":
             self.begin("read")
 
-    def piece_by_piece(self, seconds: float | None, name: str) -> None:
+    def limit_between_chunks(self, seconds: float | None, name: str) -> None:
         """Allow a body any time, as long as its pieces keep coming. For the first one the time is running already.
 
         Args:
             seconds: the longest pause. None: as long as for the response.
             name: the keyword that says so.
         """
-        self._pieces = self.body_limit if seconds is None else (seconds, name)
+        self._between_chunks = self.body_limit if seconds is None else (seconds, name)
 
-    def as_a_whole(self) -> None:
+    def limit_total(self) -> None:
         """Give a body as long as its response had, in all."""
         self._run(self.body_limit[0])
 
-    def next_piece(self) -> None:
+    def chunk_arrived(self) -> None:
         """A piece of the body has arrived, and the wait for the next one begins."""
-        if self._goes_on:
-            self._goes_on = False
-        elif self._pieces is not None:
-            self.body_limit = self._pieces
+        if self._keeps_timer:
+            self._keeps_timer = False
+        elif self._between_chunks is not None:
+            self.body_limit = self._between_chunks
             self._run(self.body_limit[0])
 
-    def go_on(self) -> None:
+    def keep_running_timer(self) -> None:
         """What has arrived was not all of a piece: the time that is running goes on, instead of beginning anew."""
-        self._goes_on = True
+        self._keeps_timer = True
 
-    def shorten(self) -> None:
+    def cap_next_chunk(self) -> None:
         """Let the next piece take no longer than any other, though the time that is running may be longer."""
-        if self._pieces is not None:
-            seconds, left = self._pieces[0], self.left()
+        if self._between_chunks is not None:
+            seconds, left = self._between_chunks[0], self.left()
             if seconds is not None and (left is None or seconds < left):
-                self.body_limit = self._pieces
+                self.body_limit = self._between_chunks
                 self._run(seconds)
 
-    def at_least(self, seconds: float) -> None:
+    def extend_to(self, seconds: float) -> None:
         """Leave the phase that is running so many seconds, though its time may be nearly over."""
         before = self.until
         self._run(seconds)
@@ -109,7 +109,7 @@ class TimeLimits:
 
     def finish_within(self, seconds: float) -> None:
         """Let the rest of the body take so long in all, or less."""
-        self._pieces = None
+        self._between_chunks = None
         left = self.left()
         self._run(seconds if left is None else min(seconds, left))
 

@@ -19,7 +19,7 @@ from nvcf_core.media.delivery import Delivery, plan_delivery
 from nvcf_core.media.sources import Base64Source, BytesSource
 from nvcf_core.models.validator import Validator
 from nvcf_core.request.body import JOINED_UP_TO, MessageEncoder, StreamedBody
-from nvcf_core.tool_names import ToolNames
+from nvcf_core.tools.names import ToolNames
 from nvcf_core.wire import dump_json
 
 GEMMA = "google/gemma-3n-e2b-it"

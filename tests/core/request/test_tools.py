@@ -9,7 +9,7 @@ import pytest
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message, ToolCall
 from nvcf_core.request.tools import named_tool, tool_choice, tool_names_of, with_wire_names
-from nvcf_core.tool_names import safe_name
+from nvcf_core.tools.names import safe_name
 
 NAMES = ["weather", "stocks"]
 STOCKS = {"type": "function", "function": {"name": "stocks"}}

@@ -19,7 +19,7 @@ from nvcf_core.response.decoder import UnlabelledDecoder, decoder_for
 from nvcf_core.response.event_stream import EventStreamDecoder
 from nvcf_core.response.json_body import JSONBodyDecoder
 from nvcf_core.response.options import DecodeOptions
-from nvcf_core.tool_names import ToolNames
+from nvcf_core.tools.names import ToolNames
 
 FOLDER = Path(__file__).parents[2] / "replies"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((FOLDER / "expected.json").read_text())

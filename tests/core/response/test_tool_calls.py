@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nvcf_core import Chunk, ToolCall
 from nvcf_core.response.options import DecodeOptions
 from nvcf_core.response.tool_calls import ToolCallAssembler
-from nvcf_core.tool_names import ToolNames
+from nvcf_core.tools.names import ToolNames
 
 
 def test_names_that_can_stay_do_stay() -> None:

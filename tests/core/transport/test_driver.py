@@ -24,7 +24,7 @@ from nvcf_core.errors import (
     ServerError,
 )
 from nvcf_core.transport import driver
-from nvcf_core.transport.rate_limiter import RateLimiter, shared_rate_limiter
+from nvcf_core.transport.limits.rate_limiter import RateLimiter, shared_rate_limiter
 
 KIMI = "moonshotai/kimi-k2.6"
 

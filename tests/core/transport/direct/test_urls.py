@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvcf_core.transport.urls import parsed_url
+from nvcf_core.transport.direct.urls import parsed_url
 
 PIECES = ["http://", "https://", "ftp://", "a", "api", "x1", "1", "0", "256", "127.0.0.1", ".", "-", ":", "80", "443",
           "8000", "65536", "/", "//", "/v1", "/..", "%20", "%zz", "?", "q=1", "#", "é", "A", " ", "@", "[::1]", "xn--",
@@ -84,7 +84,7 @@ def test_a_label_that_is_too_long_is_refused() -> None:
 def test_httpx_is_imported_only_where_it_is_needed() -> None:
     """Importing it takes longer than all the rest of the core."""
     code = (
-        "import sys, nvcf_core; from nvcf_core.transport.urls import parsed_url; "
+        "import sys, nvcf_core; from nvcf_core.transport.direct.urls import parsed_url; "
         "parsed_url('https://integrate.api.nvidia.com/v1/chat/completions'); "
         "print('httpx' in sys.modules, 'rich' in sys.modules, 'click' in sys.modules)"
     )

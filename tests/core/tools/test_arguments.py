@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvcf_core.arguments import ArgumentsDecoder, decode_arguments
+from nvcf_core.tools.arguments import ArgumentsDecoder, decode_arguments
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

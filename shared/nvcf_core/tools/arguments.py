@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .wire import get_list, get_object, get_text
+from nvcf_core.wire import get_list, get_object, get_text
 
 __all__ = ["ArgumentsDecoder", "decode_arguments"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 
-from nvcf_core.transport.registry import Registry
+from nvcf_core.transport.limits.registry import Registry
 
 
 def test_one_value_for_each_key() -> None:

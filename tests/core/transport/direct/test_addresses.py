@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from nvcf_core.errors import APIConnectionError, APITimeoutError
-from nvcf_core.transport import addresses
-from nvcf_core.transport.addresses import look_up
+from nvcf_core.transport.direct import addresses
+from nvcf_core.transport.direct.addresses import look_up
 
 
 class HangingResolver:

@@ -8,10 +8,10 @@ from pydantic import SecretStr
 
 from nvcf_core.config.options import RequestOptions
 from nvcf_core.exchange import Request
+from nvcf_core.transport.failures import unusable_url
+from nvcf_core.transport.interface import Content
+from nvcf_core.transport.time_limits import TimeLimits, time_limits
 
-from .failures import unusable_url
-from .interface import Content
-from .time_limits import TimeLimits, time_limits
 from .urls import ParsedURL, parsed_url
 
 __all__ = ["PreparedRequest", "prepared_request"]

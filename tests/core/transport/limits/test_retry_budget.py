@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nvcf_core.errors import APIConnectionError, APITimeoutError
-from nvcf_core.transport.retry_budget import RetryBudget, shared_retry_budget
+from nvcf_core.transport.limits.retry_budget import RetryBudget, shared_retry_budget
 
 
 def taken(budget: RetryBudget, failure: Exception) -> int:

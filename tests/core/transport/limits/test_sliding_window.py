@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvcf_core.transport.sliding_window import SlidingWindow
+from nvcf_core.transport.limits.sliding_window import SlidingWindow
 
 STEPS = st.lists(
     st.tuples(st.floats(0, 40, allow_nan=False), st.integers(1, 6)), min_size=1, max_size=60

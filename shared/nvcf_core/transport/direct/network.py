@@ -9,8 +9,9 @@ import socket
 import ssl
 from collections.abc import Iterator, Sequence
 
+from nvcf_core.transport.time_limits import TimeLimits
+
 from .addresses import Address, look_up
-from .time_limits import TimeLimits
 
 __all__ = [
     "AsyncLink",

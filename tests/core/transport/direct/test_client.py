@@ -50,9 +50,9 @@ class Asked:
         read = BoundedBody(response.status_code, "models")
         try:
             if limits:
-                prepared.limits.piece_by_piece(limits["pause"], "stream_chunk_timeout")
+                prepared.limits.limit_between_chunks(limits["pause"], "stream_chunk_timeout")
             else:
-                prepared.limits.as_a_whole()
+                prepared.limits.limit_total()
             await self.backend.read_into(read, response)
         finally:
             await self.backend.close_response(response)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvcf_core.transport.rate_limiter import WINDOW, RateLimiter, shared_rate_limiter
+from nvcf_core.transport.limits.rate_limiter import WINDOW, RateLimiter, shared_rate_limiter
 
 MINUTE = 60.0
 

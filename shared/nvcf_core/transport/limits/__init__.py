@@ -1,0 +1,1 @@
+"""Limits that calls share: of requests per minute, and of retries."""
