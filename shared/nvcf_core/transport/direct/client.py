@@ -172,12 +172,12 @@ class DirectClient(_Connections[SyncLink]):
             left = in_flight.limits.left()
             if not self._slots.acquire(timeout=left if left is None else max(left, 0)):
                 raise PoolTimeout
-        url = in_flight.sent.url
-        connection = self._idle.take(url.origin)
+        connection, url = None, in_flight.sent.url
         try:
+            connection = self._idle.take(url.origin)
             if connection is not None:
                 try:
-                    return self._ask(in_flight, connection)
+                    return self._send_over(in_flight, connection)
                 except _CLOSED:
                     if connection.http.heard:
                         raise
@@ -188,12 +188,12 @@ class DirectClient(_Connections[SyncLink]):
             link.connect(host, url.origin[2])
             if url.scheme == b"https":
                 link.start_tls(load_context(self._verify), host)
-            return self._ask(in_flight, connection)
+            return self._send_over(in_flight, connection)
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
 
-    def _ask(
+    def _send_over(
         self, in_flight: _SyncRequestInFlight, connection: Connection[SyncLink]
     ) -> _SyncResponse:
         link, http = connection.link, connection.http
@@ -308,12 +308,12 @@ class AsyncDirectClient(_Connections[AsyncLink]):
         """Send a request over a connection that waits for one, or a new one."""
         if self._slots is not None:
             await self._wait_for_slot(self._slots, in_flight.limits)
-        url = in_flight.sent.url
-        connection = self._idle.take(url.origin)
+        connection, url = None, in_flight.sent.url
         try:
+            connection = self._idle.take(url.origin)
             if connection is not None:
                 try:
-                    return await self._ask(in_flight, connection)
+                    return await self._send_over(in_flight, connection)
                 except _CLOSED:
                     if connection.http.heard:
                         raise
@@ -324,12 +324,12 @@ class AsyncDirectClient(_Connections[AsyncLink]):
             await link.connect(host, url.origin[2])
             if url.scheme == b"https":
                 await link.start_tls(await aload_context(self._verify), host)
-            return await self._ask(in_flight, connection)
+            return await self._send_over(in_flight, connection)
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
 
-    async def _ask(
+    async def _send_over(
         self, in_flight: _AsyncRequestInFlight, connection: Connection[AsyncLink]
     ) -> _AsyncResponse:
         link, http = connection.link, connection.http
