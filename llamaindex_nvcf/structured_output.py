@@ -7,7 +7,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Generic, get_origin
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    MessageRole,
+    ThinkingBlock,
+    ToolCallBlock,
+)
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model, PydanticProgramMode
 from pydantic import BaseModel, ValidationError
@@ -22,8 +28,9 @@ from nvcf_core.request.structured import (
     value_model,
     with_given,
 )
+from nvcf_core.response.finish_reason import cut_reason
 from nvcf_core.response.json_text import find_answer, find_value, partial_answer
-from nvcf_core.response.tool_arguments import cut_reason, shorten
+from nvcf_core.response.tool_arguments import shorten
 
 from .tools import normalize_tool_kwargs, specifications
 
@@ -125,7 +132,11 @@ class StructuredRequest(Generic[Model]):
             request_id = response.additional_kwargs.get("request_id")
             raise RefusalError(refusal, request_id=request_id)
         call = self.call_in(response.message)
-        cut = cut_reason(response.additional_kwargs.get("finish_reason"))
+        reasoned = any(isinstance(block, ThinkingBlock) for block in response.message.blocks)
+        cut = cut_reason(
+            response.additional_kwargs.get("finish_reason"),
+            only_reasoning=reasoned and not (call or response.message.content),
+        )
         if call is not None and cut:
             raise self._unusable(response, cut)
         if call is not None and self._beside_tools and call.tool_name != self._name:

@@ -118,7 +118,7 @@ class _AnswerReader:
         if self.decoder.at_end and not data.isspace():
             self._looked = False
             self._heard = time.monotonic()
-        elif self._is_whole():
+        if self._is_whole(data):
             self._finish()
         else:
             self._check_silence()
@@ -135,12 +135,16 @@ class _AnswerReader:
             return any(line[:5] == b"data:" and line[5:].strip() for line in lines)
         return any(line[-1:] in (b"\n", b"\r") for line in lines)
 
-    def _is_whole(self) -> bool:
-        """Return whether the answer is whole although its body has not ended. A JSON text is parsed for that: once
-        behind each
-        piece, as long as all of that costs no more than a few readings of the body."""
+    def _is_whole(self, data: bytes) -> bool:
+        """Return whether the answer is complete although its body has not ended.
+
+        A JSON text is parsed for that where it may be over, as long as all of that costs no more than a few readings of
+        the body.
+        """
         if not self.decoder.at_end or self._looked or self._parsed > _MOST_PARSED * self._length:
             return self.decoder.done
+        if not (data.isspace() or data.rstrip().endswith(b"}")):
+            return False
         self._looked = True
         self._parsed += self._length
         return self.decoder.can_end

@@ -19,6 +19,9 @@ NEAREST_EFFORT: Mapping[str, ReasoningEffort] = {"minimal": "low", "medium": "hi
 TextToolCalls: TypeAlias = Literal["kimi", "nemotron"]
 """The form in which a model writes its tool calls: `<|tool_calls_section_begin|>…`, or `<TOOLCALL>[…]</TOOLCALL>`."""
 
+_THINKING_SWITCHES = ("enable_thinking", "thinking")
+"""What chat templates call the argument that switches thinking on and off."""
+
 _INTEGRATE = "https://integrate.api.nvidia.com/v1"
 
 
@@ -136,6 +139,25 @@ class ModelSpec:
     def supports_reasoning(self) -> bool:
         """Whether it can think before it answers."""
         return self.reasoning_efforts is not None
+
+    @property
+    def thinking_switches(self) -> tuple[str, ...]:
+        """What its chat template calls the arguments that switch thinking off; the usual names where none is known."""
+        off = (self.reasoning_efforts or {}).get("none", {})
+        return tuple(off.get("chat_template_kwargs", ())) or _THINKING_SWITCHES
+
+    def thinking_is_off(self, fields: Mapping[str, Any]) -> bool:
+        """Whether a body switches the model's thinking off.
+
+        Args:
+            fields: the body of a request but for its messages.
+        """
+        template = fields.get("chat_template_kwargs")
+        if isinstance(template, Mapping) and any(
+            template.get(name) is False for name in self.thinking_switches
+        ):
+            return True
+        return self.supports_reasoning and fields.get("reasoning_effort") == "none"
 
     @property
     def max_output_tokens(self) -> int | None:

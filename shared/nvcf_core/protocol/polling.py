@@ -72,7 +72,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
         except NVCFError as error:
             if isinstance(error, APITimeoutError) and error.failed_at >= deadline:
                 raise polled_too_long(call, request_id) from error
-            delay = call.retry.delay(failures, error)
+            delay = call.retry.next_delay(failures, error)
             if delay is None or error is failure:  # Raised again: the process can afford no retry.
                 raise
             at, pause = _error_time(error, at + pause), delay

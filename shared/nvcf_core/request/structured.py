@@ -16,6 +16,7 @@ from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tools.names import safe_name
 
+from .normalize import numbered
 from .tools import named_tool
 
 __all__ = [
@@ -228,4 +229,5 @@ def take_schema_in_prompt(
     if messages[0].role == "system":
         first = replace(messages[0], parts=(*messages[0].parts, text))
         return [first, *messages[1:]], rest
-    return [Message(role="system", parts=(text,)), *messages], rest
+    # The others keep the places that they have in the caller's own list.
+    return [Message(role="system", parts=(text,)), *numbered(messages)], rest

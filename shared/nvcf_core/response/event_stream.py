@@ -14,9 +14,9 @@ from nvcf_core.wire import get_text, parse_json
 
 from .choice import ChoiceAccumulator, choices_of, parse_usage
 from .error_body import describe_error_body, named_status, status_error
+from .finish_reason import GAVE_UP, cut_reason
 from .options import DecodeOptions
 from .sse import EventTooLong, SSEDecoder
-from .tool_arguments import FAILED, cut_reason
 
 __all__ = ["EventStreamDecoder"]
 
@@ -199,7 +199,7 @@ class EventStreamDecoder:
             StreamInterruptedError: the service gave up, or nothing has arrived.
         """
         chunk = self._choice.flush()
-        if chunk.finish_reason in FAILED:
+        if chunk.finish_reason in GAVE_UP:
             raise self._interrupted(cut_reason(chunk.finish_reason))
         if chunk.finish_reason is None and self._choice.empty:
             raise self._interrupted("the stream ended without an answer")

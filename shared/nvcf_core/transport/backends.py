@@ -24,7 +24,7 @@ from nvcf_core.errors import InvalidRequestError
 
 from .bodies import BoundedBody, LengthGuard
 from .clients import ClientConfig
-from .interface import Content, HTTPClient, HTTPResponse, SendableRequest
+from .interface import HTTPClient, HTTPResponse, Pieces, SendableRequest
 from .limits.rate_limiter import RequestLimiter
 from .pools import AsyncPools, SyncPool
 
@@ -45,15 +45,15 @@ class Backend(Protocol):
         """The API key of the next request."""
         ...
 
-    async def acquire(self, limiter: RequestLimiter) -> None:
-        """Wait for the user's own limiter."""
+    async def acquire(self, limiter: RequestLimiter) -> object:
+        """Wait for the user's own limiter, and return what it gave."""
         ...
 
     async def open(self) -> HTTPClient:
         """The HTTP client to send with."""
         ...
 
-    def content(self, pieces: Generator[bytes], guard: LengthGuard) -> Content:
+    def content(self, pieces: Generator[bytes], guard: LengthGuard) -> Pieces:
         """A body as the HTTP client takes it, its length guarded."""
         ...
 
@@ -113,9 +113,9 @@ class SyncBackend:
         """The API key of the next request."""
         return auth.resolve_key()
 
-    async def acquire(self, limiter: RequestLimiter) -> None:
-        """Wait for the user's own limiter."""
-        limiter.acquire()
+    async def acquire(self, limiter: RequestLimiter) -> object:
+        """Wait for the user's own limiter, and return what it gave."""
+        return limiter.acquire()
 
     async def open(self) -> HTTPClient:
         """The HTTP client to send with."""
@@ -177,9 +177,9 @@ class AsyncBackend:
         """The API key of the next request."""
         return await auth.aresolve_key()
 
-    async def acquire(self, limiter: RequestLimiter) -> None:
-        """Wait for the user's own limiter."""
-        await limiter.acquire_async()
+    async def acquire(self, limiter: RequestLimiter) -> object:
+        """Wait for the user's own limiter, and return what it gave."""
+        return await limiter.acquire_async()
 
     async def open(self) -> HTTPClient:
         """The HTTP client to send with."""

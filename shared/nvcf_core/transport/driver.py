@@ -28,7 +28,7 @@ from nvcf_core.wire import retry_after
 from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
 from .interface import Content, HTTPResponse, SendableRequest
-from .limits.rate_limiter import RateLimiter, Reservation, shared_rate_limiter
+from .limits.rate_limiter import RateLimiter, Reservation, TimedLimiter, shared_rate_limiter
 from .limits.retry_budget import RetryBudget, shared_retry_budget
 from .redaction import clear_locals, guard_logs, redact, redact_response, redact_text
 from .time_limits import TimeLimits
@@ -163,6 +163,8 @@ class _RequestSender:
         self._key: SecretStr | None = None
         self._limiter: RateLimiter | None = None
         self._place: Reservation | None = None
+        self._permit: object = None
+        """What the user's own limiter gave."""
         self._kept_open = False
 
     async def response(self) -> Response:
@@ -215,7 +217,7 @@ class _RequestSender:
                 guard_logs(self._key)
         if request.stage == "ask" and self._options.request_limiter is not None:
             began = time.monotonic()
-            await self._backend.acquire(self._options.request_limiter)
+            self._permit = await self._backend.acquire(self._options.request_limiter)
             self._runner.observation.waited(time.monotonic() - began)
         per_minute = self._options.requests_per_minute
         if per_minute is not None and request.stage == "ask":
@@ -248,6 +250,10 @@ class _RequestSender:
     def _note_sending(self) -> None:
         if self._limiter is not None and self._place is not None:
             self._limiter.sent(self._place)
+        if self._permit is not None:
+            limiter = self._options.request_limiter
+            if isinstance(limiter, TimedLimiter):
+                limiter.sent(self._permit)
 
     async def _sleep(self, seconds: float) -> None:
         """Let time pass, but not more than the call has left."""
@@ -271,7 +277,8 @@ class _RequestSender:
         body = self._request.body
         if body is None or isinstance(body, bytes):
             return body
-        return self._backend.content(body.chunks(), LengthGuard(self._request, body.length))
+        request, backend = self._request, self._backend
+        return lambda: backend.content(body.chunks(), LengthGuard(request, body.length))
 
     async def _received(self, response: HTTPResponse, limits: TimeLimits) -> Response:
         request, status = self._request, response.status_code

@@ -77,6 +77,31 @@ async def test_white_space_behind_an_answer_keeps_nobody_waiting(
     assert answer.text == "whole"
 
 
+LONGER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n"
+UNFRAMED = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param([JSON, chunked(WHOLE)], id="chunks without the last one"),
+        pytest.param(
+            [JSON, *(each for at in range(0, len(WHOLE), 9) for each in (0.002, chunked(WHOLE[at : at + 9])))],
+            id="in pieces",
+        ),
+        pytest.param([LONGER, WHOLE], id="shorter than its length"),
+        pytest.param([UNFRAMED, WHOLE + b"\n"], id="without a length"),
+    ],
+)  # fmt: skip
+async def test_silence_behind_an_answer_keeps_nobody_waiting(
+    ask: Any, adapter: Any, raw: Any, say: Any, answer: list[bytes | float]
+) -> None:
+    raw.answer(*answer, ENDLESS)
+    with within(1):
+        whole = await ask(adapter(base_url=raw.url), [say("hi")])
+    assert whole.text == "whole"
+
+
 async def test_white_space_before_an_answer_is_not_waited_for_for_ever(
     ask: Any, adapter: Any, raw: Any, say: Any
 ) -> None:

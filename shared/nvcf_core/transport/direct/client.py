@@ -14,11 +14,11 @@ from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Request
 from nvcf_core.transport.encodings import decompressor_for
 from nvcf_core.transport.failures import body_failure, connection_failure
-from nvcf_core.transport.interface import Content, HTTPResponse
+from nvcf_core.transport.interface import Content, HTTPResponse, Pieces
 from nvcf_core.transport.time_limits import TimeLimits
 from nvcf_core.transport.tls import Verify, aload_context, load_context
 
-from .http1 import HTTP1, ProtocolError, Response
+from .http1 import HTTP1, Disconnected, ProtocolError, Response
 from .idle_connections import Connection, IdleConnections, L
 from .network import (
     AsyncLink,
@@ -40,6 +40,13 @@ _JOINED = 1 << 16
 
 _FAILURES = (NetworkError, NetworkTimeout, ProtocolError)
 
+_CLOSED = (NetworkError, Disconnected)
+"""What a request meets on a kept connection that the server has closed, just now perhaps.
+
+As long as not one byte of a response has come, the request is sent once more over a new connection, as browsers do: it
+is no retry.
+"""
+
 
 class _RequestInFlight:
     """One request, its limits, and our names for what goes wrong with it."""
@@ -57,11 +64,12 @@ class _RequestInFlight:
             return head + http.data(sent.content) + http.end()
         return head
 
-    @property
-    def rest(self) -> Content:
+    def rest(self) -> bytes | Pieces | None:
         """The body that `head` left out."""
         content = self.sent.content
-        return None if isinstance(content, bytes) and len(content) <= _JOINED else content
+        if callable(content):
+            return content()
+        return None if content is None or len(content) <= _JOINED else content
 
     def forget_key(self) -> None:
         """Drop the API key, which errors and tracebacks must not hold."""
@@ -164,30 +172,43 @@ class DirectClient(_Connections[SyncLink]):
             left = in_flight.limits.left()
             if not self._slots.acquire(timeout=left if left is None else max(left, 0)):
                 raise PoolTimeout
-        connection = None
+        url = in_flight.sent.url
+        connection = self._idle.take(url.origin)
         try:
-            url = in_flight.sent.url
-            connection = self._idle.take(url.origin) or Connection(url, SyncLink())
-            link, http = connection.link, connection.http
+            if connection is not None:
+                try:
+                    return self._ask(in_flight, connection)
+                except _CLOSED:
+                    if connection.http.heard:
+                        raise
+                    connection.link.close()
+            connection = Connection(url, SyncLink())
+            link, host = connection.link, url.host.decode("ascii")
             link.limits = in_flight.limits
-            if not link.is_connected:
-                link.connect(url.host.decode("ascii"), url.origin[2])
-                if url.scheme == b"https":
-                    link.start_tls(load_context(self._verify), url.host.decode("ascii"))
-            self._write(in_flight, connection)
-            while (head := http.response()) is None:
-                http.receive(link.read(_READ))
-            return _SyncResponse(head, in_flight, connection)
+            link.connect(host, url.origin[2])
+            if url.scheme == b"https":
+                link.start_tls(load_context(self._verify), host)
+            return self._ask(in_flight, connection)
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
+
+    def _ask(
+        self, in_flight: _SyncRequestInFlight, connection: Connection[SyncLink]
+    ) -> _SyncResponse:
+        link, http = connection.link, connection.http
+        link.limits = in_flight.limits
+        self._write(in_flight, connection)
+        while (head := http.response()) is None:
+            http.receive(link.read(_READ))
+        return _SyncResponse(head, in_flight, connection)
 
     @staticmethod
     def _write(in_flight: _SyncRequestInFlight, connection: Connection[SyncLink]) -> None:
         link, http = connection.link, connection.http
         try:
             link.write(in_flight.head(http))
-            rest = in_flight.rest
+            rest = in_flight.rest()
             if rest is None:
                 return
             for piece in (rest,) if isinstance(rest, bytes) else cast("Iterator[bytes]", rest):
@@ -287,31 +308,43 @@ class AsyncDirectClient(_Connections[AsyncLink]):
         """Send a request over a connection that waits for one, or a new one."""
         if self._slots is not None:
             await self._wait_for_slot(self._slots, in_flight.limits)
-        connection = None
+        url = in_flight.sent.url
+        connection = self._idle.take(url.origin)
         try:
-            url = in_flight.sent.url
-            connection = self._idle.take(url.origin) or Connection(url, AsyncLink())
-            link, http = connection.link, connection.http
+            if connection is not None:
+                try:
+                    return await self._ask(in_flight, connection)
+                except _CLOSED:
+                    if connection.http.heard:
+                        raise
+                    connection.link.close()
+            connection = Connection(url, AsyncLink())
+            link, host = connection.link, url.host.decode("ascii")
             link.limits = in_flight.limits
-            if not link.is_connected:
-                await link.connect(url.host.decode("ascii"), url.origin[2])
-                if url.scheme == b"https":
-                    context = await aload_context(self._verify)
-                    await link.start_tls(context, url.host.decode("ascii"))
-            await self._write(in_flight, connection)
-            while (head := http.response()) is None:
-                http.receive(await link.read(_READ))
-            return _AsyncResponse(head, in_flight, connection)
+            await link.connect(host, url.origin[2])
+            if url.scheme == b"https":
+                await link.start_tls(await aload_context(self._verify), host)
+            return await self._ask(in_flight, connection)
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
+
+    async def _ask(
+        self, in_flight: _AsyncRequestInFlight, connection: Connection[AsyncLink]
+    ) -> _AsyncResponse:
+        link, http = connection.link, connection.http
+        link.limits = in_flight.limits
+        await self._write(in_flight, connection)
+        while (head := http.response()) is None:
+            http.receive(await link.read(_READ))
+        return _AsyncResponse(head, in_flight, connection)
 
     @staticmethod
     async def _write(in_flight: _AsyncRequestInFlight, connection: Connection[AsyncLink]) -> None:
         link, http = connection.link, connection.http
         try:
             await link.write(in_flight.head(http))
-            rest = in_flight.rest
+            rest = in_flight.rest()
             if rest is None:
                 return
             if isinstance(rest, bytes):

@@ -84,11 +84,6 @@ class _Link:
             self._connected.close()
 
     @property
-    def is_connected(self) -> bool:
-        """Whether there is a socket: before that it has to be connected."""
-        return self._connected is not None
-
-    @property
     def _socket(self) -> socket.socket:
         if self._connected is None:
             raise ConnectError("there is no connection yet")
