@@ -342,7 +342,7 @@ def test_few_files_sleep() -> None:
     assert sleeping == {
         "transport/backends.py",
         "transport/limits/file_limiter.py",
-        "transport/direct/network.py",
+        "transport/direct/receiver.py",
     }
 
 

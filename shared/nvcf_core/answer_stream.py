@@ -136,8 +136,11 @@ class _AnswerReader:
         return any(line[-1:] in (b"\n", b"\r") for line in lines)
 
     def _is_whole(self, data: bytes) -> bool:
-        """Return whether the answer is whole although its body has not ended. A JSON text is parsed where it may be
-        over, as long as all of that costs no more than a few readings of the body."""
+        """Return whether the answer is complete although its body has not ended.
+
+        A JSON text is parsed for that where it may be over, as long as all of that costs no more than a few readings of
+        the body.
+        """
         if not self.decoder.at_end or self._looked or self._parsed > _MOST_PARSED * self._length:
             return self.decoder.done
         if not (data.isspace() or data.rstrip().endswith(b"}")):
