@@ -25,9 +25,9 @@ def translate(message: AIMessage) -> list[types.ContentBlock]:
 
 
 def translate_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
-    """The blocks of a piece of a message, each with the index under which pieces add up.
+    """Return the blocks of a message chunk, each with the index under which chunks are merged.
 
-    A sum that holds the last piece has its calls parsed; before that they are pieces of JSON text.
+    A sum that includes the last chunk has its tool calls parsed; before that they are fragments of JSON text.
     """
     blocks = [{**block, "index": _PLACES[block["type"]]} for block in _said(chunk)]
     if chunk.chunk_position == "last":
@@ -38,7 +38,7 @@ def translate_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
 
 
 def refusal_block(refusal: str) -> Block:
-    """What the model said when it refused: a standard block where langchain-core has it, from 1.7.5 on."""
+    """Return a refusal block: the standard one where langchain-core has it, from 1.7.5 on."""
     block = {"type": "refusal", "refusal": refusal}
     return block if _HAS_REFUSAL_BLOCK else {"type": "non_standard", "value": block}
 

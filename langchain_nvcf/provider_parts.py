@@ -63,7 +63,7 @@ def _of_its_own_type(part: Block) -> Block:
 
 
 def legacy_id(name: Any) -> str:
-    """What ties a function's result to its call, where both have only the name."""
+    """Return the id that links a function's result to its call: both have only the name."""
     return f"function_{name}"
 
 
@@ -121,7 +121,7 @@ def _bedrock_result(about: Block) -> Block:
 
 
 def _guarded(about: Block) -> Block | None:
-    """What Bedrock's guardrails are to look at."""
+    """Read a part that is marked for Bedrock's guardrails."""
     if isinstance(inner := about.get("text"), Mapping):
         return {"type": "text", "text": inner.get("text")}
     return typed(about) if "image" in about else None

@@ -75,8 +75,8 @@ class StructuredOutput:
         """A runnable that answers with the objects.
 
         Args:
-            model: the model that is asked.
-            spec: its row.
+            model: the model to call.
+            spec: its model spec.
             settings: further keywords of the call. `tools` are tools that it may call instead of answering; it then
                 gives None, and with `include_raw` the message that calls them.
 
@@ -85,7 +85,7 @@ class StructuredOutput:
                 format of the answer.
         """
         tools = openai_tools(settings.get("tools") or ())
-        fields, tool = self._asked(spec, tools)
+        fields, tool = self._request_fields(spec, tools)
         llm = model.bind(**{**self._traced(), **with_given(fields, settings)})
         parser = parser_for(
             self.schema,
@@ -103,10 +103,10 @@ class StructuredOutput:
         raw: Runnable[LanguageModelInput, dict[str, AIMessage]] = RunnableMap(raw=llm)
         return raw | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
-    def _asked(
+    def _request_fields(
         self, spec: ModelSpec, tools: list[dict[str, Any]]
     ) -> tuple[dict[str, Any], str | None]:
-        """The keywords that ask for the object, and the tool that holds it, if one does."""
+        """Return the keywords that request the object, and the name of the tool whose call holds it, if any."""
         beside = {"tools": tools} if tools else {}
         if self.method == "function_calling":
             [tool] = openai_tools([self.schema], self.strict)
@@ -132,7 +132,7 @@ class StructuredOutput:
 
 
 def default_method(spec: ModelSpec, *, beside_tools: bool) -> Method:
-    """What a model does best: its own response format, else tools, else the schema in the prompt.
+    """Return the best method for a model: its response format, else tools, else the schema in the prompt.
 
     Beside tools that it may call, no tool is forced.
     """

@@ -87,7 +87,7 @@ def check_packages(version_of: VersionOf = installed_version) -> Iterator[CheckR
 
 
 def _requirements() -> dict[str, Requirement]:
-    """What the installed project declares, the extras included, by name."""
+    """Return the requirements of the installed project by name, extras included."""
     try:
         declared = metadata.requires(DISTRIBUTION) or ()
     except metadata.PackageNotFoundError:

@@ -29,12 +29,12 @@ from .request.tools import tool_names_of, tools_in_one_form, with_wire_names
 __all__ = ["CallContext", "build_chat_request", "call_context", "endpoints_of"]
 
 _HOLD_SECONDS = 60
-"""The longest that the service is asked to hold a request. Its limit is 300."""
+"""Seconds that the service may hold a request at most. Its own limit is 300."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
-    """What one call goes by, besides its messages."""
+    """What one call depends on, besides its messages."""
 
     validator: Validator
     endpoints: Endpoints
@@ -58,7 +58,7 @@ def _checked_model(model: object) -> str:
 
 
 def endpoints_of(settings: Settings, model: object) -> tuple[ModelSpec, Endpoints]:
-    """The row of the model that a call asks, as it holds where it is asked, and the urls of that place.
+    """Return the spec of the requested model, as it applies at its server, and the URLs of that server.
 
     Raises:
         InvalidRequestError: it is not a model id, or a url is not a usable root.
@@ -70,7 +70,7 @@ def endpoints_of(settings: Settings, model: object) -> tuple[ModelSpec, Endpoint
 
 
 def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) -> CallContext:
-    """What a call goes by.
+    """Return the context of a call.
 
     Args:
         settings: the object's own.
@@ -98,7 +98,7 @@ def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) 
 
 
 def build_chat_request(messages: Sequence[Message], context: CallContext) -> ChatRequest:
-    """Everything about one call, checked.
+    """Build and check the request of one call.
 
     Raises:
         InvalidRequestError: something in it cannot be sent.
@@ -107,14 +107,14 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
     spec = validator.spec
     extra = tools_in_one_form(context.extra, settings.extra_body)
     messages, extra = take_schema_in_prompt(messages, extra)
-    asked = body_fields(settings, extra, validator, stream=context.stream)
+    parameters = body_fields(settings, extra, validator, stream=context.stream)
     normalized = normalize(
         _with_tags(messages, context), validator, tools_as_text=settings.tools_as_text
     )
     planned, deliveries = plan_delivery(
         normalized, validator, can_upload=endpoints.nvcf_url is not None
     )
-    body = without_thinking_for_forced_tool(asked.body, validator)
+    body = without_thinking_for_forced_tool(parameters.body, validator)
     planned, body = without_thinking(planned, body, settings.reasoning_effort, validator)
     planned = with_call_reasoning(planned, body, validator)
     names = tool_names_of(planned, body)
@@ -133,8 +133,8 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
         options=context.options,
         deliveries=deliveries,
         names=names,
-        stops=asked.stops,
-        single_call=asked.single_call,
+        stops=parameters.stops,
+        single_call=parameters.single_call,
         keeps_raw=settings.keeps_raw,
         retry=RetryPolicy(max_retries=settings.max_retries),
         poll_timeout=settings.poll_timeout,

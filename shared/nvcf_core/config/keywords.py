@@ -82,7 +82,7 @@ def without_aliases(given: Mapping[str, Any]) -> dict[str, Any]:
         below |= fields or {}
     if below:
         extra_body = found.get("extra_body", {})
-        # What is not a dict is told by the check of its type.
+        # A value that is not a dict is rejected by the type check.
         found["extra_body"] = (
             {**below, **extra_body} if isinstance(extra_body, Mapping) else extra_body
         )
@@ -94,7 +94,7 @@ def _plain(value: Any) -> Any:
 
 
 def check_spelling(name: str, keywords: frozenset[str]) -> None:
-    """Tell a misspelt keyword from a field of the body.
+    """Reject a misspelt keyword; accept a field of the body.
 
     Args:
         name: a keyword that is not one of ours.

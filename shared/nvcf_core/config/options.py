@@ -18,7 +18,7 @@ __all__ = ["RequestOptions", "checked_headers", "request_options"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestOptions:
-    """The options of one conversation."""
+    """The options for the requests of one call."""
 
     auth: Auth
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
@@ -30,10 +30,10 @@ class RequestOptions:
     keepalive_limit: float = 300.0
     """Seconds that a stream may consist of comments alone, which say only that the service is alive."""
     call_timeout: float | None = None
-    """Seconds for all of a call: uploads, tries, waits, polls, the answer. None: no limit."""
+    """Seconds for all of a call: uploads, attempts, waits, polls, the answer. None: no limit."""
     requests_per_minute: int | None = None
     request_limiter: Any = field(default=None, repr=False)
-    """The user's own, asked before each request to the model."""
+    """The user's own, acquired before each request to the model."""
     retry_budget: bool = True
     """Whether retries are taken from the budget that all calls of the process share."""
 
@@ -74,7 +74,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def request_options(settings: Settings, call: CallSettings, roots: Sequence[str]) -> RequestOptions:
-    """The options of one conversation.
+    """Return the options for the requests of one call.
 
     Args:
         settings: the object's own.

@@ -47,7 +47,7 @@ def normalize(
 
     Args:
         messages: the conversation.
-        validator: the model's row, and what happens when a rule of it is broken.
+        validator: checks messages against the model spec.
         tools_as_text: whether tool calls and results become text for a model that has no tools.
 
     Raises:
@@ -72,7 +72,7 @@ def normalize(
 
 
 def _plain_conversation(messages: Sequence[Message], validator: Validator) -> list[Message] | None:
-    """What `_arranged` gives for a conversation that is plain text, at a third of its cost for a long one.
+    """Fast version of `_arranged` for conversations of plain text: a third of its cost for long ones.
 
     Nothing in such a one is described or moved, and there is little to check: the roles and the characters.
 
@@ -140,7 +140,7 @@ def _check(message: Message, validator: Validator) -> None:
         if text.isascii():
             continue
         if reason := why_unencodable(text):
-            # Told here, while the message still has a place of its own.
+            # Checked here, while the message still has its own index.
             raise validator.invalid_request(field, f"{field}.{key} cannot be sent: {reason}")
 
 

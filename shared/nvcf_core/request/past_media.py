@@ -17,7 +17,8 @@ _PLURALS: dict[MediaKind, str] = {"image": "images", "audio": "audio", "video": 
 
 
 def describe_unseen_media(messages: Sequence[Message], validator: Validator) -> list[Message]:
-    """The messages, with a line of text for each medium that is not the user's own and that the model cannot take.
+    """Return the messages, with a line of text for each media item that the model cannot take and that is not the
+    user's.
 
     A tool that returns an image must not end the conversation. With `validation` "warn" and "off" all media are sent
     that can be.
@@ -46,7 +47,7 @@ def _why_not_sent(media: Media, message: Message, validator: Validator) -> str |
 
 
 def _can_be_sent(media: Media) -> bool:
-    """Return whether a medium can be part of a request: its bytes, or else what is declared, say what it is."""
+    """Return whether a media item can be sent: its format is known from its bytes, or a media type is declared."""
     if media.source is None:
         return True
     declared = kind_of_mime_type(media.mime_type) is not None
@@ -54,7 +55,7 @@ def _can_be_sent(media: Media) -> bool:
 
 
 def _why_unseen(media: Media, message: Message, validator: Validator) -> str | None:
-    """Why the model cannot take a medium, None where it can."""
+    """Return why the model cannot take a media item, None if it can."""
     spec = validator.spec
     if message.role == "assistant" and spec.documented:
         return "it is part of an earlier answer"

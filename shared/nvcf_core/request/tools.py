@@ -124,7 +124,8 @@ def _is_of_another_type(choice: Mapping[str, Any]) -> bool:
 
 
 def _name_or_word(choice: object) -> str:
-    """What a choice says: `{"function": {"name": …}}` of OpenAI, `{"type": "tool", "name": …}` of Anthropic, …"""
+    """Return the name or word in a choice: OpenAI's `{"function": {"name": …}}`, Anthropic's `{"type": "tool", …}`,
+    …"""
     if choice is True:
         return "required"
     if isinstance(choice, str):

@@ -61,7 +61,7 @@ class ChoiceAccumulator:
         return self._answer.empty
 
     def feed(self, choice: Mapping[str, Any], raw: dict[str, Any]) -> Chunk | None:
-        """Take a choice of an event or of a body, with its delta or message. None: there is nothing to tell."""
+        """Take a choice of an event or of a body, with its delta or message. None: it completes no chunk."""
         said = choice.get("delta") or choice.get("message")
         said = said if isinstance(said, dict) else _NOTHING_SAID
         text = said.get("content")
@@ -87,7 +87,7 @@ class ChoiceAccumulator:
         return self._keep(Chunk(text, reasoning, calls, refusal, logprobs, raw=raw))
 
     def feed_usual(self, event: dict[str, Any], chunks: list[Chunk]) -> bool:
-        """Take an event that is one more piece of text, of reasoning or of calls, and nothing else.
+        """Take an event that has only more text, reasoning or tool calls.
 
         Nearly all events of a stream are, and looking in each of them for all that an event may say is most of the
         time that a chunk costs. So these take this short path, to the same result as by `feed`.
@@ -127,7 +127,7 @@ class ChoiceAccumulator:
         return True
 
     def flush(self) -> Chunk:
-        """What was held back until the end, and why the answer ended."""
+        """Return what was held back until the end, and the finish reason."""
         reasoning, text = self._think.flush()
         if self._text_calls and self._reasoning_calls:
             text = self._text_calls.feed(text) + self._text_calls.flush()
@@ -145,7 +145,7 @@ class ChoiceAccumulator:
         return chunk
 
     def snapshot(self) -> Chunk:
-        """All that has arrived."""
+        """Return all that has arrived."""
         whole = self._answer.snapshot()
         if self._reasoning_is_content:
             whole.reasoning = ""

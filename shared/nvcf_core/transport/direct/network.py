@@ -194,7 +194,7 @@ class SyncLink(_Link):
 class AsyncLink(_Link):
     """The network of one asynchronous connection: connects it, and is its stream then.
 
-    It reads and writes its socket itself, and the loop only tells it when to. So it owns the socket, and can close it
+    It reads and writes its socket itself, and the loop only signals when to. So it owns the socket, and can close it
     at any time: while a task is being cancelled, from another thread, after the loop has ended.
     """
 
@@ -335,7 +335,7 @@ class AsyncLink(_Link):
         """Wait until there is something to be read, at a third of what `sock_recv` within `asyncio.timeout` costs.
 
         Returns:
-            False, at once: this event loop cannot tell. Windows' own cannot.
+            False, at once: this event loop has no readers. Windows' own has none.
 
         Raises:
             TimeoutError: there was nothing in time.
