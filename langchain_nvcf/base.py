@@ -125,7 +125,7 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
         params["ls_provider"] = PROVIDER
         return params
 
-    def _asks_for_several(self, given: Mapping[str, Any]) -> bool:
+    def _requests_several_answers(self, given: Mapping[str, Any]) -> bool:
         """Return whether a call with these keywords asks for more than one answer (`n`)."""
         count = given.get("n")
         if count is None:

@@ -21,7 +21,7 @@ Block = dict[str, Any]
 
 def translate(message: AIMessage) -> list[types.ContentBlock]:
     """The blocks of a whole message."""
-    return cast("list[types.ContentBlock]", [*_said(message), *_calls(message)])
+    return cast("list[types.ContentBlock]", [*_content_blocks(message), *_calls(message)])
 
 
 def translate_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
@@ -29,7 +29,7 @@ def translate_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
 
     A sum that includes the last chunk has its tool calls parsed; before that they are fragments of JSON text.
     """
-    blocks = [{**block, "index": _PLACES[block["type"]]} for block in _said(chunk)]
+    blocks = [{**block, "index": _PLACES[block["type"]]} for block in _content_blocks(chunk)]
     if chunk.chunk_position == "last":
         blocks += _calls(chunk)
     else:
@@ -43,7 +43,7 @@ def refusal_block(refusal: str) -> Block:
     return block if _HAS_REFUSAL_BLOCK else {"type": "non_standard", "value": block}
 
 
-def _said(message: AIMessage) -> Iterator[Block]:
+def _content_blocks(message: AIMessage) -> Iterator[Block]:
     if not isinstance(message.content, str):
         # We never give a list: whoever made one of it wrote blocks that langchain-core reads itself.
         raise NotImplementedError

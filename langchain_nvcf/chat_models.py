@@ -68,7 +68,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         # A stream of several answers (`n`) is refused where the caller wants a stream. Where only `streaming` is set,
         # the
         # call is made without one.
-        if not kwargs.get("stream") and self._asks_for_several(kwargs):
+        if not kwargs.get("stream") and self._requests_several_answers(kwargs):
             return False
         return super()._should_stream(async_api=async_api, **kwargs)
 
@@ -189,7 +189,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         stream: bool,
     ) -> ChatRequest:
         """Build the request from what LangChain passes: messages, and keywords that were bound or given at the call."""
-        given = {**(self.call_keywords or {}), **_said(kwargs)}
+        given = {**(self.call_keywords or {}), **_set_keywords(kwargs)}
         if stop is not None:
             given["stop"] = stop
         if (tools := given.get("tools")) is not None:
@@ -269,7 +269,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             InvalidRequestError: the method is unknown, or the schema describes nothing.
         """
         with translating_errors:
-            given = {**(self.call_keywords or {}), **_said(kwargs)}
+            given = {**(self.call_keywords or {}), **_set_keywords(kwargs)}
             spec = self._spec(given)
             chosen = method or default_method(spec, beside_tools=bool(given.get("tools")))
             wanted = StructuredOutput.of(schema, chosen, include_raw=include_raw, strict=strict)
@@ -306,7 +306,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             return _block(await self._aupload_media(path_or_file, mime_type, progress))
 
 
-def _said(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _set_keywords(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keywords of a call that are set. None means "not set": the constructor's value counts."""
     return {
         key: value

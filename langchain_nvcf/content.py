@@ -16,7 +16,7 @@ from nvcf_core.media.sources import Base64Source, BytesSource, first_bytes
 from nvcf_core.messages import Media, MediaKind, Part
 
 from .errors import InvalidRequestError
-from .provider_parts import HINT, Block, typed
+from .provider_parts import HINT, Block, add_block_type
 
 Reader: TypeAlias = Callable[[Block, str], Part]
 """Reads a block that stands at a place such as `messages[2].content[0]`."""
@@ -178,7 +178,7 @@ def _block(entry: Any, place: str) -> Block:
     block: dict[str, Any] = entry
     while block.get("type") == "non_standard" and isinstance(block.get("value"), dict):
         block = block["value"]
-    return typed(block)
+    return add_block_type(block)
 
 
 def _text(block: Block, place: str) -> str:

@@ -125,7 +125,7 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
             return _generations(await self._client.acomplete(call), call.include_headers)
 
     def _is_streaming(self, kwargs: Mapping[str, Any]) -> bool:
-        if self._asks_for_several(kwargs):
+        if self._requests_several_answers(kwargs):
             return False
         given = kwargs.get("streaming")
         return self.streaming if given is None else bool(given)

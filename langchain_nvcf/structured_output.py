@@ -14,16 +14,16 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.request.structured import (
+    merge_call_keywords,
     required_tool_fields,
     response_format,
     structured_method,
     value_model,
-    with_given,
 )
 
 from .errors import InvalidRequestError
 from .output_parsers import parser_for
-from .tools import json_schema, openai_response_format, openai_tools, titled
+from .tools import json_schema, openai_response_format, openai_tools, with_title
 
 Method: TypeAlias = Literal["function_calling", "json_schema", "json_mode"]
 
@@ -66,7 +66,7 @@ class StructuredOutput:
     ) -> StructuredOutput:
         """The same, of any schema: one that is not an object's becomes the only field of one."""
         wrapper = value_model(schema)
-        described = titled(schema) if wrapper is None else wrapper
+        described = with_title(schema) if wrapper is None else wrapper
         return cls(described, method, include_raw, strict, value_only=wrapper is not None)
 
     def bound_to(
@@ -86,7 +86,7 @@ class StructuredOutput:
         """
         tools = openai_tools(settings.get("tools") or ())
         fields, tool = self._request_fields(spec, tools)
-        llm = model.bind(**{**self._traced(), **with_given(fields, settings)})
+        llm = model.bind(**{**self._traced(), **merge_call_keywords(fields, settings)})
         parser = parser_for(
             self.schema,
             tool,

@@ -49,7 +49,7 @@ from .responses import (
     completions,
 )
 from .structured_output import StructuredRequest, StructuredStream
-from .tools import keep_first_tool_call, specifications, tool_arguments, tool_selections
+from .tools import keep_first_tool_call, openai_tools, tool_keywords, tool_selections
 
 
 class NVCF(BaseNVCF, FunctionCallingLLM):
@@ -245,7 +245,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         if tools is None:
             tools = (self.call_keywords or {}).get("tools")
         if tools is not None:
-            given = {**given, "tools": specifications(tools)}
+            given = {**given, "tools": openai_tools(tools)}
         return self._build_request(to_core_messages(messages, self.warn_once), given, stream=stream)
 
     async def _abuild_chat_request(
@@ -275,7 +275,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
             messages.append(ChatMessage(role=MessageRole.USER, content=user_msg))
         elif user_msg is not None:
             messages.append(user_msg)
-        offered = tool_arguments(
+        offered = tool_keywords(
             tools, tool_choice, required=tool_required, parallel=allow_parallel_tool_calls
         )
         return {"messages": messages, **offered, **kwargs}

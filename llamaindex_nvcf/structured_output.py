@@ -23,16 +23,16 @@ from nvcf_core.models.spec import ModelSpec
 from nvcf_core.request.structured import (
     AnswerSchema,
     StructuredMethod,
+    merge_call_keywords,
     structured_fields,
     structured_method,
     value_model,
-    with_given,
 )
 from nvcf_core.response.finish_reason import cut_reason
 from nvcf_core.response.json_text import find_answer, find_value, partial_answer
 from nvcf_core.response.tool_arguments import shorten
 
-from .tools import normalize_tool_kwargs, specifications
+from .tools import normalize_tool_kwargs, openai_tools
 
 
 class StructuredRequest(Generic[Model]):
@@ -65,11 +65,13 @@ class StructuredRequest(Generic[Model]):
             InvalidRequestError: the mode is one of those that are made for other models, or the caller asks for
                 another format of the answer.
         """
-        tools = specifications(given.get("tools") or ())
+        tools = openai_tools(given.get("tools") or ())
         self._beside_tools = bool(tools)
         method = self._method(spec, calls_tools, beside_tools=bool(tools))
         answer = AnswerSchema(self._name, self._schema)
-        return with_given(structured_fields(method, answer, tools), normalize_tool_kwargs(given))
+        return merge_call_keywords(
+            structured_fields(method, answer, tools), normalize_tool_kwargs(given)
+        )
 
     @property
     def _name(self) -> str:

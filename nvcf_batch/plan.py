@@ -82,7 +82,7 @@ class Plan:
 
     @cached_property
     def question(self) -> Question:
-        """Return the template that makes messages of a row."""
+        """The template that makes messages of a row."""
         media = tuple(
             (kind, name)
             for kind, columns in self.media.items()

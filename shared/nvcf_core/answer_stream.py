@@ -172,7 +172,7 @@ class _AnswerReader:
             "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
         )
 
-    def done(self) -> bool:
+    def may_stop(self) -> bool:
         """Return whether the rest of the body is of no interest."""
         decoder = self.decoder
         return (
@@ -181,13 +181,13 @@ class _AnswerReader:
             or (decoder.done and not self.body_ends_by_itself())
         )
 
-    def broken(self, error: APIConnectionError) -> NVCFError | None:
+    def error_for_broken_body(self, error: APIConnectionError) -> NVCFError | None:
         """Return the error for a broken connection, None if the answer is complete already."""
         if self.decoder.can_end or self.decoder.done:
             return None
         if isinstance(error, APITimeoutError) and self._is_polled_too_long():
             return polled_too_long(self.call, self.response.headers.get("nvcf-reqid"))
-        return self.interrupted(error)
+        return self.interruption(error)
 
     def _is_polled_too_long(self) -> bool:
         """Return whether the time of the polls is over before the answer begins, and that of all of the call is not."""
@@ -197,7 +197,7 @@ class _AnswerReader:
         deadline = arriving.limits.deadline
         return now >= arriving.polls_end and (deadline is None or now < deadline)
 
-    def interrupted(self, error: APIConnectionError) -> NVCFError:
+    def interruption(self, error: APIConnectionError) -> NVCFError:
         """Return the error for an answer that ended halfway."""
         interrupted = StreamInterruptedError(
             f"the answer broke off: {error}",
@@ -237,7 +237,7 @@ class _Attempts:
             self._handed_out = True
             self.observation.first_chunk()
 
-    def reader(self, runner: FlowRunner, response: Response) -> _AnswerReader:
+    def new_reader(self, runner: FlowRunner, response: Response) -> _AnswerReader:
         """Return the reader for the answer of an attempt."""
         self._reader = _AnswerReader(self.call, response, runner.answer, self._whole)
         self.observation.reading(self._reader.decoder.snapshot)
@@ -249,7 +249,7 @@ class _Attempts:
             raise RuntimeError("the answer was not read yet")
         return self._reader.decoder.snapshot()
 
-    def try_again(self, error: NVCFError, runner: FlowRunner) -> bool:
+    def can_retry(self, error: NVCFError, runner: FlowRunner) -> bool:
         """Return whether to try again after an error, from whose text the key is removed.
 
         Raises:
@@ -296,26 +296,26 @@ class AnswerStream(_Attempts):
                 with observation.sending():
                     response = run_sync(runner.run(self.begin()))
                 try:
-                    reader = self.reader(runner, response)
+                    reader = self.new_reader(runner, response)
                     try:
                         for data in _body_chunks(runner, response):
                             if chunks := reader.feed(data):
                                 self.hand_out()
                                 yield from chunks
-                            if reader.done():
+                            if reader.may_stop():
                                 break
                     except APIConnectionError as error:
-                        if broken := reader.broken(error):
+                        if broken := reader.error_for_broken_body(error):
                             raise broken from error
                     for chunk in reader.decoder.flush():
                         self.hand_out()
                         yield chunk
                     return
                 except NVCFError as error:
-                    if not self.try_again(error, runner):
+                    if not self.can_retry(error, runner):
                         raise
                 finally:
-                    run_sync(runner.leave())
+                    run_sync(runner.close_answer())
 
 
 class AsyncAnswerStream(_Attempts):
@@ -347,7 +347,7 @@ class AsyncAnswerStream(_Attempts):
                 with observation.sending():
                     response = await runner.run(self.begin())
                 try:
-                    reader = self.reader(runner, response)
+                    reader = self.new_reader(runner, response)
                     try:
                         async with aclosing(_abody_chunks(runner, response)) as pieces:
                             async for data in pieces:
@@ -355,20 +355,20 @@ class AsyncAnswerStream(_Attempts):
                                     self.hand_out()
                                 for chunk in chunks:
                                     yield chunk
-                                if reader.done():
+                                if reader.may_stop():
                                     break
                     except APIConnectionError as error:
-                        if broken := reader.broken(error):
+                        if broken := reader.error_for_broken_body(error):
                             raise broken from error
                     for chunk in reader.decoder.flush():
                         self.hand_out()
                         yield chunk
                     return
                 except NVCFError as error:
-                    if not self.try_again(error, runner):
+                    if not self.can_retry(error, runner):
                         raise
                 finally:
-                    await runner.leave()
+                    await runner.close_answer()
 
 
 def _body_chunks(runner: FlowRunner, response: Response) -> Iterable[bytes]:

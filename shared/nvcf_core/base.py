@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, Self
 from pydantic import PrivateAttr, SecretStr
 
 from .client import Client
-from .config.endpoints import Endpoints, checked_root
-from .config.options import RequestOptions, checked_headers, request_options
+from .config.endpoints import Endpoints, validate_root_url
+from .config.options import RequestOptions, request_options, validate_headers
 from .config.settings import Settings, key_from_env
 from .errors import InvalidRequestError
 from .exchange import Flow
@@ -51,8 +51,8 @@ class BaseNVCF(Settings):
         check_settings(self, Validator(self._spec(), self.validation, self.warn_once))
         for name in ("base_url", "nvcf_url"):
             if getattr(self, name) is not None:
-                checked_root(getattr(self, name), name)
-        checked_headers(self.default_headers)
+                validate_root_url(getattr(self, name), name)
+        validate_headers(self.default_headers)
         check_client_limits(self)
         _check_limiter(self.request_limiter)
         _check_client("http_client", self.http_client, asynchronous=False)

@@ -19,12 +19,12 @@ from .models.validator import Validator
 from .protocol.chat_request import ChatRequest
 from .protocol.polling import POLL_SECONDS_HEADER
 from .protocol.retry import RetryPolicy
-from .request.normalize import normalize, numbered
+from .request.normalize import normalize, number_messages
 from .request.parameters import body_fields, check_client_limits
 from .request.past_calls import with_call_reasoning
 from .request.reasoning import without_thinking, without_thinking_for_forced_tool
-from .request.structured import take_schema_in_prompt
-from .request.tools import tool_names_of, tools_in_one_form, with_wire_names
+from .request.structured import move_schema_into_prompt
+from .request.tools import normalize_tools, tool_names_of, with_wire_names
 
 __all__ = ["CallContext", "build_chat_request", "call_context", "endpoints_of"]
 
@@ -46,7 +46,7 @@ class CallContext:
     """Whether the answer is to be streamed."""
 
 
-def _checked_model(model: object) -> str:
+def _validate_model_id(model: object) -> str:
     """The id of a model.
 
     Raises:
@@ -63,7 +63,7 @@ def endpoints_of(settings: Settings, model: object) -> tuple[ModelSpec, Endpoint
     Raises:
         InvalidRequestError: it is not a model id, or a url is not a usable root.
     """
-    name = _checked_model(model)
+    name = _validate_model_id(model)
     spec = spec_for(name)
     endpoints = Endpoints.resolve(settings.base_url, settings.nvcf_url, spec.base_url)
     return (spec_for(name, own_server=True) if endpoints.own_server else spec), endpoints
@@ -105,8 +105,8 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
     """
     validator, settings, endpoints = context.validator, context.settings, context.endpoints
     spec = validator.spec
-    extra = tools_in_one_form(context.extra, settings.extra_body)
-    messages, extra = take_schema_in_prompt(messages, extra)
+    extra = normalize_tools(context.extra, settings.extra_body)
+    messages, extra = move_schema_into_prompt(messages, extra)
     parameters = body_fields(settings, extra, validator, stream=context.stream)
     normalized = normalize(
         _with_tags(messages, context), validator, tools_as_text=settings.tools_as_text
@@ -147,7 +147,7 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
 def _with_tags(messages: Sequence[Message], context: CallContext) -> Sequence[Message]:
     """The messages with media tags parsed, where the user wants that."""
     if context.settings.media_tags == "parse":
-        return parse_media_tags(numbered(messages))
+        return parse_media_tags(number_messages(messages))
     warn_unparsed_tags(messages, context.validator)
     return messages
 

@@ -13,11 +13,11 @@ from nvcf_core.errors import InvalidRequestError
 __all__ = [
     "NVCF_URL",
     "Endpoints",
-    "checked_root",
     "is_loopback",
     "is_nvidia_https_url",
     "is_safe_redirect",
     "origin",
+    "validate_root_url",
 ]
 
 
@@ -54,7 +54,7 @@ def is_loopback(url: str) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def checked_root(url: str, field: str) -> str:
+def validate_root_url(url: str, field: str) -> str:
     """A root url without its last slash.
 
     Raises:
@@ -113,9 +113,9 @@ class Endpoints:
         Raises:
             InvalidRequestError: one of them is not a usable root.
         """
-        root = checked_root(base_url, "base_url") if base_url else documented
+        root = validate_root_url(base_url, "base_url") if base_url else documented
         if nvcf_url:
-            return cls(root, checked_root(nvcf_url, "nvcf_url"))
+            return cls(root, validate_root_url(nvcf_url, "nvcf_url"))
         return cls(root, NVCF_URL if is_nvidia_https_url(root) else None)
 
     @property

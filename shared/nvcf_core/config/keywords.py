@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from nvcf_core.errors import InvalidRequestError
 
-__all__ = ["ALIASES", "check_spelling", "without_aliases"]
+__all__ = ["ALIASES", "check_spelling", "resolve_aliases"]
 
 ALIASES: Mapping[str, str] = {
     "model_name": "model",
@@ -55,7 +55,7 @@ _SHORT = 6
 """Letters below which one changed letter makes another word: `top_k` is not a misspelt `top_p`."""
 
 
-def without_aliases(given: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_aliases(given: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords under our own names. None is "not set".
 
     Raises:

@@ -13,7 +13,7 @@ from nvcf_core.exchange import Request
 from .auth import Auth
 from .settings import CallSettings, Settings
 
-__all__ = ["RequestOptions", "checked_headers", "request_options"]
+__all__ = ["RequestOptions", "request_options", "validate_headers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ _LONGEST_WAIT = 1_000_000.0
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
-def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+def validate_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Headers under lower-case names.
 
     Raises:
@@ -93,7 +93,7 @@ def request_options(settings: Settings, call: CallSettings, roots: Sequence[str]
         )
     return RequestOptions(
         auth=auth,
-        headers=checked_headers(call.default_headers),
+        headers=validate_headers(call.default_headers),
         timeout=call.timeout,
         chunk_timeout=min(call.stream_chunk_timeout, _LONGEST_WAIT),
         call_timeout=call.call_timeout,

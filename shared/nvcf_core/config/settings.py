@@ -23,7 +23,7 @@ from pydantic import (
 from nvcf_core.errors import InvalidRequestError, NVCFWarning
 
 from .endpoints import NVCF_URL
-from .keywords import check_spelling, without_aliases
+from .keywords import check_spelling, resolve_aliases
 
 __all__ = ["CallSettings", "Settings", "key_from_env"]
 
@@ -234,7 +234,7 @@ class Settings(CallSettings):
         """
         fields: dict[str, Any] = {}
         others: dict[str, Any] = {}
-        for name, value in without_aliases(given).items():
+        for name, value in resolve_aliases(given).items():
             if name in cls.model_fields:
                 fields[name] = value
             else:
@@ -282,7 +282,7 @@ class Settings(CallSettings):
         """
         changed: dict[str, Any] = {}
         extra = dict(self.call_keywords or {})
-        for name, value in without_aliases(given).items():
+        for name, value in resolve_aliases(given).items():
             if name in _PER_CALL:
                 changed[name] = self._given(name, value)
             elif name in _OF_THE_OBJECT:

@@ -12,8 +12,8 @@ from nvcf_core.models.validator import Validator
 
 from .formats import (
     describe,
+    format_can_hold,
     kind_of_mime_type,
-    may_be,
     mime_of_format,
     sniff_format,
 )
@@ -270,7 +270,7 @@ def _checked_mime_type(media: Media, source: ByteSource, field: str, validator: 
             message = f"{field}: the {media.kind} is of no known format; give its mime_type"
             raise validator.invalid_request(field, message)
         return media.mime_type
-    if not may_be(media.kind, found):
+    if not format_can_hold(media.kind, found):
         validator.reject(field, f"{field}: the {media.kind} is {found}, by its bytes")
     return mime_of_format(found, media.kind)
 

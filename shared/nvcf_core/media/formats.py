@@ -16,10 +16,10 @@ __all__ = [
     "MIME_TYPES",
     "describe",
     "detect_media_type",
+    "format_can_hold",
     "format_of",
-    "has_known_kind",
     "kind_of_mime_type",
-    "may_be",
+    "matches_kind",
     "mime_of_format",
     "sniff_format",
 ]
@@ -83,15 +83,15 @@ def format_of(media: Media) -> str | None:
     return None if media.source is None else sniff_format(first_bytes(media.source))
 
 
-def has_known_kind(media: Media) -> bool:
+def matches_kind(media: Media) -> bool:
     """Return whether the bytes of a media item, if it has any, are of its declared kind."""
     if media.source is None:
         return True
     found = format_of(media)
-    return found is not None and may_be(media.kind, found)
+    return found is not None and format_can_hold(media.kind, found)
 
 
-def may_be(kind: MediaKind, found: str) -> bool:
+def format_can_hold(kind: MediaKind, found: str) -> bool:
     """Return whether a format may hold a kind of media."""
     if found in AMBIGUOUS_FORMATS:
         return kind != "image"

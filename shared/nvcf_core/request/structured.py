@@ -16,21 +16,21 @@ from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tools.names import safe_name
 
-from .normalize import numbered
+from .normalize import number_messages
 from .tools import named_tool
 
 __all__ = [
     "SCHEMA_IN_PROMPT",
     "AnswerSchema",
     "StructuredMethod",
+    "merge_call_keywords",
+    "move_schema_into_prompt",
     "required_tool_fields",
     "response_format",
     "schema_prompt",
     "structured_fields",
     "structured_method",
-    "take_schema_in_prompt",
     "value_model",
-    "with_given",
 ]
 
 StructuredMethod: TypeAlias = Literal["response_format", "tool", "prompt"]
@@ -122,7 +122,7 @@ def structured_fields(
     return {SCHEMA_IN_PROMPT: dict(answer.schema), **beside}
 
 
-def with_given(fields: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def merge_call_keywords(fields: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the keywords that request an object with the caller's, which win.
 
     Args:
@@ -211,7 +211,7 @@ def schema_prompt(schema: Mapping[str, Any]) -> str:
     )
 
 
-def take_schema_in_prompt(
+def move_schema_into_prompt(
     messages: Sequence[Message], given: Mapping[str, Any]
 ) -> tuple[Sequence[Message], Mapping[str, Any]]:
     """Move a schema from the keywords into the prompt; return the messages and the other keywords.
@@ -230,4 +230,4 @@ def take_schema_in_prompt(
         first = replace(messages[0], parts=(*messages[0].parts, text))
         return [first, *messages[1:]], rest
     # The others keep the places that they have in the caller's own list.
-    return [Message(role="system", parts=(text,)), *numbered(messages)], rest
+    return [Message(role="system", parts=(text,)), *number_messages(messages)], rest

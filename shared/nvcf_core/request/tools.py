@@ -12,9 +12,9 @@ from nvcf_core.tools.names import ToolNames
 __all__ = [
     "function_tool",
     "named_tool",
+    "normalize_tools",
     "tool_choice",
     "tool_names_of",
-    "tools_in_one_form",
     "with_wire_names",
 ]
 
@@ -53,7 +53,7 @@ def _with_parameters(function: Mapping[str, Any]) -> dict[str, Any]:
     return {**function, "parameters": function.get("parameters") or _NO_ARGUMENTS}
 
 
-def tools_in_one_form(
+def normalize_tools(
     given: Mapping[str, Any], extra_body: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
     """The keywords of a call, with its tools and the choice among them as OpenAI's chat API has them.

@@ -133,7 +133,7 @@ class ChoiceAccumulator:
             text = self._text_calls.feed(text) + self._text_calls.flush()
             reasoning = self._reasoning_calls.feed(reasoning) + self._reasoning_calls.flush()
         text = self._stopped_text(text)
-        chunk = self._keep(Chunk(text, reasoning, self._allowed(self.calls.flush())))
+        chunk = self._keep(Chunk(text, reasoning, self._filter_calls(self.calls.flush())))
         if calls := self._calls_in_text():
             self._answer.add(Chunk(tool_calls=calls))
             chunk.tool_calls += calls
@@ -162,7 +162,9 @@ class ChoiceAccumulator:
         return bool(self._answer.reasoning) and not said
 
     def _calls(self, pieces: object) -> tuple[ToolCall, ...]:
-        return self._allowed(self.calls.feed(pieces)) if isinstance(pieces, list) else _NO_CALLS
+        return (
+            self._filter_calls(self.calls.feed(pieces)) if isinstance(pieces, list) else _NO_CALLS
+        )
 
     def _calls_in_text(self) -> tuple[ToolCall, ...]:
         """The calls that stood in the text, but for those that the service gave as calls, too."""
@@ -177,14 +179,14 @@ class ChoiceAccumulator:
         whole = Accumulator()
         whole.add(Chunk(tool_calls=self.calls.feed(pieces)))
         whole.add(Chunk(tool_calls=self.calls.flush()))
-        return self._allowed(whole.tool_calls)
+        return self._filter_calls(whole.tool_calls)
 
     def _as_given(self, call: TextToolCall) -> tuple[str, str]:
         """Name and arguments of a call in the text, as those of the same call are that the service gave."""
         arguments = decode_arguments(call.arguments, self._options.schemas.get(call.name))
         return self._options.names.from_wire(call.name), _comparable(arguments)
 
-    def _allowed(self, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+    def _filter_calls(self, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
         if self._options.no_calls and calls:
             self._options.warn(
                 "calls_not_allowed",

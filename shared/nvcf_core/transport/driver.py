@@ -90,7 +90,7 @@ class FlowRunner:
             if isinstance(error, NVCFError):
                 self.redact(error)
                 clear_locals(error)  # The flow has raised it, or is not resumed.
-            await self.leave()
+            await self.close_answer()
             raise
         finally:
             flow.close()
@@ -110,7 +110,7 @@ class FlowRunner:
                 self.check_deadline(error)
                 value, resume = error, flow.throw
 
-    async def leave(self) -> None:
+    async def close_answer(self) -> None:
         """Close the response that was left open, and its connection unless the body was read to its end."""
         answer, self.answer = self.answer, None
         if answer is not None:
@@ -182,7 +182,7 @@ class _RequestSender:
             prepared.limits.deadline = self._deadline()
             prepared.limits.on_sending = self._note_sending
             response = await self._backend.send(prepared)
-            return await self._received(response, prepared.limits)
+            return await self._read_response(response, prepared.limits)
         except NVCFError as error:
             self._runner.redact(error)
             raise
@@ -283,7 +283,7 @@ class _RequestSender:
         request, backend = self._request, self._backend
         return lambda: backend.content(body.chunks(), LengthGuard(request, body.length))
 
-    async def _received(self, response: HTTPResponse, limits: TimeLimits) -> Response:
+    async def _read_response(self, response: HTTPResponse, limits: TimeLimits) -> Response:
         request, status = self._request, response.status_code
         if self._limiter is not None:
             self._limiter.on_response(status)
@@ -291,7 +291,7 @@ class _RequestSender:
             headers = dict(response.headers.items())
             self._options.request_limiter.feedback(status, retry_after(headers))
         if status < 400 and request.failure is None:
-            self._budget().bring_back()
+            self._budget().refund()
         if request.stream and status == 200:
             self._keep_open(response, limits)
             return self._as_response(response, b"")

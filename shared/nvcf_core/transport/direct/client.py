@@ -28,7 +28,7 @@ from .network import (
     SyncLink,
     WriteError,
 )
-from .prepared_request import PreparedRequest, prepared_request
+from .prepared_request import PreparedRequest, prepare_request
 
 __all__ = ["AsyncDirectClient", "DirectClient"]
 
@@ -161,9 +161,7 @@ class DirectClient(_Connections[SyncLink]):
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
     ) -> _SyncRequestInFlight:
         """A request that is ready to be sent. See `HTTPClient`."""
-        return _SyncRequestInFlight(
-            self, request, *prepared_request(request, content, key, options)
-        )
+        return _SyncRequestInFlight(self, request, *prepare_request(request, content, key, options))
 
     def send(self, in_flight: _SyncRequestInFlight) -> _SyncResponse:
         """Send a request over a connection that waits for one, or a new one."""
@@ -301,7 +299,7 @@ class AsyncDirectClient(_Connections[AsyncLink]):
     ) -> _AsyncRequestInFlight:
         """A request that is ready to be sent. See `HTTPClient`."""
         return _AsyncRequestInFlight(
-            self, request, *prepared_request(request, content, key, options)
+            self, request, *prepare_request(request, content, key, options)
         )
 
     async def send(self, in_flight: _AsyncRequestInFlight) -> _AsyncResponse:

@@ -30,7 +30,7 @@ class RetryBudget:
             self._tokens -= cost
             return True
 
-    def bring_back(self) -> None:
+    def refund(self) -> None:
         """Record a request that succeeded at the first attempt."""
         if self._tokens < _FULL:
             with self._lock:
