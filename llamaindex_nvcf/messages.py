@@ -1,4 +1,4 @@
-"""Outbound: LlamaIndex's messages, put into the core's words."""
+"""Outbound: LlamaIndex's messages, converted to the core's."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def to_core_messages(messages: Sequence[ChatMessage], warn: Warn) -> list[Messag
 
     Args:
         messages: the conversation.
-        warn: told of what is left out, or replaced by a line of text.
+        warn: called for what is left out, or replaced by a line of text.
 
     Raises:
         InvalidRequestError: a message is not a `ChatMessage`; or a block of the user's or of the system cannot be
@@ -166,7 +166,7 @@ def _parts(block: BaseContentBlock, role: str, field: str) -> Iterator[Part]:
 
 
 def _media(block: MediaBlock, field: str) -> Media:
-    """A medium by its bytes, its file or its url: the first that is set, as LlamaIndex chooses."""
+    """Return a media item from its bytes, its file or its URL: the first that is set, as LlamaIndex chooses."""
     kind, data, mime = _described(block)
     detail = block.detail if isinstance(block, ImageBlock) else None
     if data is not None:

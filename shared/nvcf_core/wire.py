@@ -53,7 +53,7 @@ def dump_json(content: object) -> bytes:
 
 
 def dump_plain_json(content: object) -> bytes:
-    """What `dump_json` gives, at a third of its cost, for what is made of dicts, lists, str and None alone.
+    """Fast version of `dump_json` for values made of dicts, lists, str and None only: a third of its cost.
 
     Of anything else the faster encoder makes something else: text of a date, `NaN`, numbers in another form.
 
@@ -67,7 +67,7 @@ def dump_plain_json(content: object) -> bytes:
 
 
 def _find_unserializable(content: object) -> tuple[str, str] | None:
-    """Where the first thing lies that cannot be JSON, and what it is."""
+    """Find the first value that cannot be JSON; return its place and the reason."""
     stack: list[tuple[str, object, int]] = [("", content, 0)]
     while stack:
         place, value, depth = stack.pop()
@@ -99,7 +99,7 @@ def _why_unserializable(value: object) -> str:
 
 
 def why_unencodable(text: str) -> str:
-    """Why a text cannot be sent as UTF-8; empty where it can."""
+    """Return why a text cannot be sent as UTF-8, empty if it can."""
     if text.isascii():  # Known without a look at the characters.
         return ""
     try:
@@ -150,7 +150,7 @@ def get_list(value: object, key: str) -> list[Any]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `Retry-After` asks to wait: a number, or a date set against the response's own
+    """Return the seconds that `Retry-After` gives: a number, or a date set against the response's own
     `Date`, or else against this machine's clock."""
     value = headers.get("retry-after")
     if value is None:

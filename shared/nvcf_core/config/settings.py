@@ -23,7 +23,7 @@ from pydantic import (
 from nvcf_core.errors import InvalidRequestError, NVCFWarning
 
 from .endpoints import NVCF_URL
-from .keywords import check_spelling, without_aliases
+from .keywords import check_spelling, resolve_aliases
 
 __all__ = ["CallSettings", "Settings", "key_from_env"]
 
@@ -112,11 +112,12 @@ class CallSettings(BaseModel):
     )
     call_timeout: float | None = Field(
         default=None,
-        description="Seconds for all of a call: uploads, tries, waits, polls and the answer. None: no limit.",
+        description="Seconds for all of a call: uploads, attempts, waits, polls and the answer. None: no limit.",
     )
     poll_timeout: float = Field(default=900.0, description="Seconds a call may stay at 202 in all.")
     max_retries: int = Field(
-        default=2, description="Tries after the first, before the answer's first byte."
+        default=2,
+        description="Attempts after the first, until the first chunk of the answer is handed out.",
     )
     default_headers: dict[str, str] | None = Field(
         default=None,
@@ -146,7 +147,7 @@ class CallSettings(BaseModel):
         default=None,
         exclude=True,
         repr=False,
-        description="Told the percentage done while the service still works on a request (202), where it says so.",
+        description="Called with the percentage done while the service works on a request (202), if it reports that.",
     )
 
 
@@ -167,7 +168,7 @@ class Settings(CallSettings):
         default_factory=key_from_env,
         exclude=True,
         repr=False,
-        description="A key, or a callable (sync or async) asked at each request. "
+        description="A key, or a callable (sync or async) that is called for each request. "
         "Default: the environment's NVIDIA_API_KEY.",
     )
     base_url: str | None = Field(
@@ -196,8 +197,8 @@ class Settings(CallSettings):
         default=None,
         exclude=True,
         repr=False,
-        description="Anything with `acquire()`, `acquire_async()` and `feedback(status, retry_after)`, which is asked "
-        "before each request to the model.",
+        description="Anything with `acquire()`, `acquire_async()` and `feedback(status, retry_after)`, called "
+        "before and after each request to the model.",
     )
     proxy: str | None = Field(
         default=None,
@@ -222,17 +223,18 @@ class Settings(CallSettings):
 
     @classmethod
     def constructor_keywords(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the constructor was given, each under the name of its field.
+        """Return the constructor's keywords under the names of their fields.
 
         Args:
-            given: by name, in any of its names. None is "not set"; what is not a field goes to `call_keywords`.
+            given: the keywords, under any of their names. None is "not set"; what is not a field goes to
+                `call_keywords`.
 
         Raises:
             InvalidRequestError: a keyword is misspelt, or given under two names with two values.
         """
         fields: dict[str, Any] = {}
         others: dict[str, Any] = {}
-        for name, value in without_aliases(given).items():
+        for name, value in resolve_aliases(given).items():
             if name in cls.model_fields:
                 fields[name] = value
             else:
@@ -280,7 +282,7 @@ class Settings(CallSettings):
         """
         changed: dict[str, Any] = {}
         extra = dict(self.call_keywords or {})
-        for name, value in without_aliases(given).items():
+        for name, value in resolve_aliases(given).items():
             if name in _PER_CALL:
                 changed[name] = self._given(name, value)
             elif name in _OF_THE_OBJECT:

@@ -144,7 +144,7 @@ def with_result_ids(messages: Sequence[Message]) -> list[Message]:
 
 
 def _end_of_results(messages: Sequence[Message], start: int) -> int:
-    """Where the tool results that begin at a place end."""
+    """Return the index after the last of the tool results that begin at `start`."""
     while start < len(messages) and messages[start].role == "tool":
         start += 1
     return start
@@ -185,12 +185,13 @@ def _as_text(message: Message, tool: str) -> Message:
 def with_call_reasoning(
     messages: tuple[Message, ...], body: Mapping[str, Any], validator: Validator
 ) -> tuple[Message, ...]:
-    """The messages, with words in place of reasoning that an earlier call lacks and a thinking model asks for.
+    """Return the messages, with placeholder reasoning for earlier calls that lack it, if the model wants reasoning
+    there.
 
     Args:
         messages: as they will be sent.
         body: the body's other fields, which may switch thinking off.
-        validator: the model's row, and how to warn.
+        validator: has the model spec, and warns.
     """
     words = validator.spec.past_call_reasoning
     if words is None or validator.spec.thinking_is_off(body):

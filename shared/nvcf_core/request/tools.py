@@ -12,9 +12,9 @@ from nvcf_core.tools.names import ToolNames
 __all__ = [
     "function_tool",
     "named_tool",
+    "normalize_tools",
     "tool_choice",
     "tool_names_of",
-    "tools_in_one_form",
     "with_wire_names",
 ]
 
@@ -53,7 +53,7 @@ def _with_parameters(function: Mapping[str, Any]) -> dict[str, Any]:
     return {**function, "parameters": function.get("parameters") or _NO_ARGUMENTS}
 
 
-def tools_in_one_form(
+def normalize_tools(
     given: Mapping[str, Any], extra_body: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
     """The keywords of a call, with its tools and the choice among them as OpenAI's chat API has them.
@@ -124,7 +124,8 @@ def _is_of_another_type(choice: Mapping[str, Any]) -> bool:
 
 
 def _name_or_word(choice: object) -> str:
-    """What a choice says: `{"function": {"name": …}}` of OpenAI, `{"type": "tool", "name": …}` of Anthropic, …"""
+    """Return the name or word in a choice: OpenAI's `{"function": {"name": …}}`, Anthropic's `{"type": "tool", …}`,
+    …"""
     if choice is True:
         return "required"
     if isinstance(choice, str):

@@ -1,7 +1,7 @@
 """HTTP/1.1 as a client speaks it, by h11: the bytes of a request, and the response in the bytes that come. No I/O.
 
 httpcore does the same between its locks, traces and nested generators. Without these a whole call takes a fifth less of
-the processor, and a piece of a body that comes alone a quarter.
+the processor, and a chunk that arrives alone a quarter.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class HTTP1:
         return self._connection.send(request) or b""
 
     def data(self, piece: bytes) -> bytes:
-        """A piece of its body, as it is sent.
+        """Return the bytes of a chunk of the body.
 
         Raises:
             ProtocolError: there is more than was announced.
@@ -89,7 +89,7 @@ class HTTP1:
                 return None
 
     def body(self) -> bytes:
-        """What has arrived of the body since it was asked last. None of it: there is more to come, or it has `ended`.
+        """Return the body that has arrived since the last call. Empty: more is to come, or it has `ended`.
 
         Raises:
             ProtocolError: what came is not a body, or broke off. What came before that has been returned.

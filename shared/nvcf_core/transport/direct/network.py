@@ -193,7 +193,7 @@ class SyncLink(_Link):
 class AsyncLink(_Link):
     """The network of one asynchronous connection: connects it, and is its stream then.
 
-    It reads and writes its socket itself, and the loop only tells it when to. So it owns the socket, and can close it
+    It reads and writes its socket itself, and the loop only signals when to. So it owns the socket, and can close it
     at any time: while a task is being cancelled, from another thread, after the loop has ended.
     """
 
