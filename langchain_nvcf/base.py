@@ -106,7 +106,11 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
     @override
     def lc_attributes(self) -> dict[str, Any]:
         """What langchain-core's dumps show in place of the attribute itself."""
-        return {"proxy": self.shown_proxy(self.proxy)}
+        return {
+            "proxy": self.shown_proxy(self.proxy),
+            "timeout": self.shown_timeout(self.timeout),
+            "verify": self.shown_verify(self.verify),
+        }
 
     @property
     @override

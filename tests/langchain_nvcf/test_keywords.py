@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.load import dumpd, dumps, load
 from langchain_core.runnables import ConfigurableField
@@ -125,6 +126,8 @@ TAKEN: dict[str, Any] = {
     "call_timeout": 60.0,
     "tools_as_text": True,
     "include_response_headers": True,
+    "request_timeout": httpx.Timeout(5.0, read=60.0),
+    "verify": False,
 }
 
 
@@ -152,6 +155,7 @@ def test_nothing_is_lost_on_the_way(cls: Any, how: str) -> None:
     assert twin.model_dump() == model.model_dump()
     assert twin.call_keywords == {"top_k": 5}
     assert (twin.max_tokens, twin.extra_body, twin.proxy) == (7, {"a": 1}, TAKEN["proxy"])
+    assert (twin.timeout.connect, twin.timeout.read, twin.verify) == (5.0, 60.0, False)
 
 
 def test_a_proxys_password_is_in_no_dump() -> None:

@@ -6,6 +6,7 @@ import copy
 import pickle
 from typing import Any
 
+import httpx
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.tools import FunctionTool
@@ -45,6 +46,8 @@ TAKEN: dict[str, Any] = {
     "tools_as_text": True,
     "include_response_headers": True,
     "context_window": 1000,
+    "request_timeout": httpx.Timeout(5.0, read=60.0),
+    "verify": False,
 }
 
 
@@ -61,6 +64,7 @@ def test_nothing_is_lost_on_the_way(how: str):
     assert twin.to_dict() == llm.to_dict()
     assert twin.call_keywords == {"top_k": 5}
     assert (twin.max_tokens, twin.extra_body, twin.proxy) == (7, {"a": 1}, TAKEN["proxy"])
+    assert (twin.timeout.connect, twin.timeout.read, twin.verify) == (5.0, 60.0, False)
 
 
 def test_a_pickle_takes_the_urls_of_where_it_was_made(monkeypatch: pytest.MonkeyPatch):

@@ -256,6 +256,8 @@ def test_thoughts_come_from_blocks_or_from_where_other_models_keep_them():
     assert reasoning(ThinkingBlock(content="a"), reasoning_content="other") == "a"
     assert reasoning(reasoning_content="kept") == "kept"
     assert reasoning(thinking="kept") == "kept"
+    assert reasoning(reasoning="kept") == "kept"
+    assert reasoning(reasoning={"summary": []}, thinking="kept") == "kept"
     assert reasoning(ThinkingBlock(content=None), TextBlock(text="x")) is None
     assert reasoning(ThinkingBlock(content="a"), role="user") is None
 

@@ -6,6 +6,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import (
@@ -25,7 +26,13 @@ from nvcf_core.errors import InvalidRequestError, NVCFWarning
 from .endpoints import NVCF_URL
 from .keywords import check_spelling, without_aliases
 
-__all__ = ["CallSettings", "Settings", "key_from_env"]
+__all__ = [
+    "PHASES",
+    "CallSettings",
+    "PhaseTimeouts",
+    "Settings",
+    "key_from_env",
+]
 
 _MERGED = frozenset(("default_headers", "extra_body"))
 
@@ -36,6 +43,19 @@ _NUMBERS = frozenset(
     )
 )  # fmt: skip
 """The keywords that are held against the model's documentation, which says more of them than their type."""
+
+PHASES = ("connect", "read", "write", "pool")
+"""What an httpx.Timeout has a limit for."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTimeouts:
+    """Seconds for each phase, None for no limit: what a dump of an httpx.Timeout is read as."""
+
+    connect: float | None
+    read: float | None
+    write: float | None
+    pool: float | None
 
 
 def _from_env(name: str) -> Callable[[], str | None]:
@@ -149,6 +169,20 @@ class CallSettings(BaseModel):
         description="Told the percentage done while the service still works on a request (202), where it says so.",
     )
 
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _timeout_of_a_dump(cls, value: object) -> object:
+        if isinstance(value, Mapping) and set(value) == set(PHASES):
+            return PhaseTimeouts(**value)
+        return value
+
+    @field_serializer("timeout")
+    def shown_timeout(self, timeout: Any) -> Any:
+        """What a dump shows of a timeout: of an httpx.Timeout the seconds of its phases."""
+        if not all(hasattr(timeout, phase) for phase in PHASES):
+            return timeout
+        return {phase: getattr(timeout, phase) for phase in PHASES}
+
 
 class Settings(CallSettings):
     """The keywords of `ChatNVCF`, `NVCFLLM` and `NVCF`.
@@ -188,7 +222,6 @@ class Settings(CallSettings):
     )
     verify: Any = Field(
         default=True,
-        exclude=True,
         repr=False,
         description="As httpx's: True, False, an SSLContext or a CA path.",
     )
@@ -252,6 +285,13 @@ class Settings(CallSettings):
     def shown_proxy(self, proxy: str | None) -> str | None:
         """What a dump may show of a proxy: nothing, where its url holds a password."""
         return None if proxy is not None and "@" in proxy else proxy
+
+    @field_serializer("verify")
+    def shown_verify(self, verify: object) -> bool | str | None:
+        """What a dump shows of `verify`; nothing of a context, which stays behind."""
+        if isinstance(verify, os.PathLike):
+            return str(os.fspath(verify))
+        return verify if isinstance(verify, (bool, str)) else None
 
     _warned: set[str] = PrivateAttr(default_factory=set)
     _key_left_behind: bool = PrivateAttr(default=False)

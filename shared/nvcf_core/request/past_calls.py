@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message, Part, ToolCall
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.models.validator import Validator
-from nvcf_core.tools.arguments import decode_arguments
+from nvcf_core.tools.arguments import decode_arguments, parse_arguments
+from nvcf_core.wire import without_half_characters
 
 __all__ = [
     "PastCall",
@@ -99,6 +100,7 @@ def arguments_text(value: Any, *, field: str) -> str:
         raise InvalidRequestError(
             f"{field}: the arguments of a tool call cannot be JSON: {error}", field=field
         ) from None
+    text = without_half_characters(text)
     return text if isinstance(value, dict) else _object_text(text)
 
 
@@ -109,19 +111,15 @@ def _object_text(text: str) -> str:
         return decoded
     if _is_object(decoded, strict=False):
         # Line breaks inside its strings, which not every parser takes.
-        return json.dumps(json.loads(decoded, strict=False), ensure_ascii=False)
+        return json.dumps(parse_arguments(decoded), ensure_ascii=False)
     return _wrapped(text)
 
 
 def _is_object(text: str, *, strict: bool) -> bool:
     try:
-        return isinstance(json.loads(text, strict=strict, parse_constant=_refuse), dict)
+        return isinstance(parse_arguments(text, strict=strict), dict)
     except (ValueError, RecursionError):
         return False
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _wrapped(text: str) -> str:
