@@ -50,6 +50,18 @@ def test_fields_of_the_body_in_the_constructor(
     assert last_body(nvcf_emulator)["min_p"] == 0.1
 
 
+def test_a_keyword_of_the_call_wins_over_the_constructors_dict_of_fields(
+    chat: Callable[..., ChatNVCF], ask: Callable[..., Any], nvcf_emulator: Emulator
+) -> None:
+    model = chat(UNKNOWN, model_kwargs={"top_k": 5, "min_p": 0.1, "temperature": 0.3})
+    ask(model.bind(top_k=3), "hello", temperature=0.9)
+    body = last_body(nvcf_emulator)
+    assert (body["top_k"], body["min_p"], body["temperature"]) == (3, 0.1, 0.9)
+    ask(model, "hello", extra_body={"top_k": 4})
+    body = last_body(nvcf_emulator)
+    assert (body["top_k"], body["temperature"]) == (4, 0.3)
+
+
 def test_log_probabilities_in_the_constructor(
     chat: Callable[..., ChatNVCF], ask: Callable[..., Any], nvcf_emulator: Emulator
 ) -> None:

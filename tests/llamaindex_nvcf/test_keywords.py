@@ -30,6 +30,16 @@ def test_fields_of_the_body_in_the_constructor(make, server: Emulator, colour, w
     assert (server.chats[-1].body["top_k"], server.chats[-1].body["min_p"]) == (3, 0.1)
 
 
+@pytest.mark.nvcf_emulator(models=[UNKNOWN], strict=False)
+def test_a_keyword_of_the_call_wins_over_the_constructors_dict_of_fields(
+    make, server: Emulator, colour, way: str
+):
+    llm = make(UNKNOWN, additional_kwargs={"top_k": 5, "min_p": 0.1, "temperature": 0.3})
+    colour.answer(llm, way, HELLO, top_k=3, temperature=0.9)
+    body = server.chats[-1].body
+    assert (body["top_k"], body["min_p"], body["temperature"]) == (3, 0.1, 0.9)
+
+
 def test_log_probabilities_in_the_constructor(make, server: Emulator, colour, way: str):
     response = colour.answer(make(SUPER, logprobs=True), way, HELLO)
     assert server.chats[-1].body["logprobs"] is True

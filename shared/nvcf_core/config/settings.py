@@ -34,8 +34,6 @@ __all__ = [
     "key_from_env",
 ]
 
-_MERGED = frozenset(("default_headers", "extra_body"))
-
 _NUMBERS = frozenset(
     (
         "temperature", "top_p", "max_tokens", "seed", "frequency_penalty", "presence_penalty",
@@ -312,7 +310,8 @@ class Settings(CallSettings):
 
         Args:
             given: what the call itself was given. None leaves the constructor's value standing; headers and
-                extra body fields are merged, the call's own winning.
+                extra body fields are merged, the call's own winning. A keyword of the call wins over a field of the
+                constructor's `extra_body`, too.
 
         Raises:
             InvalidRequestError: one of them belongs to the object and cannot be given per call, has the wrong
@@ -320,8 +319,16 @@ class Settings(CallSettings):
         """
         changed: dict[str, Any] = {}
         extra = dict(self.call_keywords or {})
-        for name, value in without_aliases(given).items():
-            if name in _PER_CALL:
+        given = without_aliases(given)
+        own = self.extra_body or {}
+        if not own.keys().isdisjoint(given):
+            # Else the value that the object was made with would be sent in place of the call's.
+            kept = {name: value for name, value in own.items() if name not in given}
+            changed["extra_body"] = kept
+        for name, value in given.items():
+            if name == "extra_body":
+                changed[name] = {**changed.get(name, own), **_typed(name, value)}
+            elif name in _PER_CALL:
                 changed[name] = self._given(name, value)
             elif name in _OF_THE_OBJECT:
                 raise InvalidRequestError(
@@ -336,9 +343,9 @@ class Settings(CallSettings):
 
     def _given(self, name: str, value: object) -> Any:
         if name in _NUMBERS:
-            return value
-        if name in _MERGED:
-            return {**(getattr(self, name) or {}), **_typed(name, value)}
+            return _number(name, value)
+        if name == "default_headers":
+            return {**(self.default_headers or {}), **_typed(name, value)}
         return _typed(name, value)
 
 
@@ -358,6 +365,16 @@ def _keywords_of(cls: type[Settings]) -> frozenset[str]:
 @functools.cache
 def _type_of(name: str) -> TypeAdapter[Any]:
     return TypeAdapter(CallSettings.model_fields[name].rebuild_annotation())
+
+
+def _number(name: str, value: object) -> object:
+    """A number as the constructor would take it, such as numpy's. What is none stays, and is told with its bounds."""
+    if isinstance(value, int):  # A bool is no number, which is told too.
+        return value
+    try:
+        return _type_of(name).validate_python(value)
+    except ValidationError:
+        return value
 
 
 def _typed(name: str, value: object) -> Any:
