@@ -50,6 +50,7 @@ def test_fields_of_the_body_in_the_constructor(
     assert last_body(nvcf_emulator)["min_p"] == 0.1
 
 
+@pytest.mark.nvcf_emulator(models=[UNKNOWN], strict=False)
 def test_a_keyword_of_the_call_wins_over_the_constructors_dict_of_fields(
     chat: Callable[..., ChatNVCF], ask: Callable[..., Any], nvcf_emulator: Emulator
 ) -> None:
