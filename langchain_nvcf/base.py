@@ -105,8 +105,12 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
     @property
     @override
     def lc_attributes(self) -> dict[str, Any]:
-        """Attributes as langchain-core's dumps show them: a proxy URL with a password is left out."""
-        return {"proxy": self.shown_proxy(self.proxy)}
+        """Attributes as langchain-core's dumps show them: without a password, and as plain values."""
+        return {
+            "proxy": self.shown_proxy(self.proxy),
+            "timeout": self.shown_timeout(self.timeout),
+            "verify": self.shown_verify(self.verify),
+        }
 
     @property
     @override

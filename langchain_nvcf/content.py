@@ -136,6 +136,7 @@ def reasoning_of(block: Block) -> str | None:
         case "reasoning":
             return (
                 _text_or_none(block.get("reasoning"))
+                or _text_or_none(block.get("text"))
                 or _texts(block.get("summary"))
                 or _texts(block.get("content"))
             )

@@ -56,8 +56,10 @@ def add_block_type(part: Block) -> Block:
 
 
 def _of_its_own_type(part: Block) -> Block:
-    """`{"type": "image", "image": {"format": …, "source": …}}`: Bedrock's part, with a type."""
+    """A part with a type: Bedrock's `{"type": "image", "image": {"format": …, "source": …}}`, or one of Gemini's."""
     kind = part.get("type")
+    if kind == "text" and part.get("thought") is True:
+        return {"type": "thinking", "thinking": part.get("text")}
     inner = part.get(kind) if isinstance(kind, str) and kind in _BEDROCK_FILES else None
     return _PARTS[str(kind)](inner) or part if isinstance(inner, Mapping) else part
 

@@ -263,8 +263,8 @@ def _reasoning(message: ChatMessage) -> str | None:
     ]
     if thoughts:
         return "\n\n".join(thoughts)
-    extra = message.additional_kwargs
-    return _text(extra.get("reasoning_content")) or _text(extra.get("thinking"))
+    kept = map(message.additional_kwargs.get, ("reasoning_content", "reasoning", "thinking"))
+    return next(filter(None, map(_text, kept)), None)
 
 
 def reads_files(messages: Sequence[ChatMessage]) -> bool:
@@ -313,6 +313,8 @@ def _tool_calls(message: ChatMessage, field: str) -> list[PastCall]:
     if blocks:
         return [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
     foreign = message.additional_kwargs.get("tool_calls") or []
+    if not foreign and (legacy := message.additional_kwargs.get("function_call")):
+        foreign = [legacy]  # OpenAI's form before there were several calls.
     if not isinstance(foreign, Sequence):
         raise InvalidRequestError(
             f"{field}.additional_kwargs: tool_calls is not a list", field=field

@@ -155,6 +155,11 @@ def _with_tags(messages: Sequence[Message], context: CallContext) -> Sequence[Me
 def _url(context: CallContext) -> str:
     settings, endpoints = context.settings, context.endpoints
     if settings.function_id is None:
+        if settings.function_version is not None:
+            raise InvalidRequestError(
+                "function_version is a version of a function, and no function_id is given",
+                field="function_version",
+            )
         return endpoints.chat_url(context.validator.spec.path)
     return endpoints.function_url(settings.function_id, settings.function_version)
 

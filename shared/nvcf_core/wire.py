@@ -26,6 +26,7 @@ __all__ = [
     "parse_json",
     "retry_after",
     "why_unencodable",
+    "without_half_characters",
 ]
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
@@ -120,7 +121,14 @@ def parse_json(data: bytes) -> Any:
             text = json.dumps(json.loads(data), ensure_ascii=False)
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
-        return from_json(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+        return from_json(without_half_characters(text))
+
+
+def without_half_characters(text: str) -> str:
+    """The text, with halves of a character that stand alone replaced, so that it can be sent."""
+    if not why_unencodable(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def get_text(value: object, key: str) -> str:

@@ -6,6 +6,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import (
@@ -25,9 +26,13 @@ from nvcf_core.errors import InvalidRequestError, NVCFWarning
 from .endpoints import NVCF_URL
 from .keywords import check_spelling, resolve_aliases
 
-__all__ = ["CallSettings", "Settings", "key_from_env"]
-
-_MERGED = frozenset(("default_headers", "extra_body"))
+__all__ = [
+    "PHASES",
+    "CallSettings",
+    "PhaseTimeouts",
+    "Settings",
+    "key_from_env",
+]
 
 _NUMBERS = frozenset(
     (
@@ -36,6 +41,19 @@ _NUMBERS = frozenset(
     )
 )  # fmt: skip
 """The keywords that are held against the model's documentation, which says more of them than their type."""
+
+PHASES = ("connect", "read", "write", "pool")
+"""What an httpx.Timeout has a limit for."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTimeouts:
+    """Seconds for each phase, None for no limit: what a dump of an httpx.Timeout is read as."""
+
+    connect: float | None
+    read: float | None
+    write: float | None
+    pool: float | None
 
 
 def _from_env(name: str) -> Callable[[], str | None]:
@@ -150,6 +168,20 @@ class CallSettings(BaseModel):
         description="Called with the percentage done while the service works on a request (202), if it reports that.",
     )
 
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _timeout_of_a_dump(cls, value: object) -> object:
+        if isinstance(value, Mapping) and set(value) == set(PHASES):
+            return PhaseTimeouts(**value)
+        return value
+
+    @field_serializer("timeout")
+    def shown_timeout(self, timeout: Any) -> Any:
+        """What a dump shows of a timeout: of an httpx.Timeout the seconds of its phases."""
+        if not all(hasattr(timeout, phase) for phase in PHASES):
+            return timeout
+        return {phase: getattr(timeout, phase) for phase in PHASES}
+
 
 class Settings(CallSettings):
     """The keywords of `ChatNVCF`, `NVCFLLM` and `NVCF`.
@@ -189,7 +221,6 @@ class Settings(CallSettings):
     )
     verify: Any = Field(
         default=True,
-        exclude=True,
         repr=False,
         description="As httpx's: True, False, an SSLContext or a CA path.",
     )
@@ -255,6 +286,13 @@ class Settings(CallSettings):
         """Return the proxy for serialized output: None if its URL has a password."""
         return None if proxy is not None and "@" in proxy else proxy
 
+    @field_serializer("verify")
+    def shown_verify(self, verify: object) -> bool | str | None:
+        """What a dump shows of `verify`; nothing of a context, which stays behind."""
+        if isinstance(verify, os.PathLike):
+            return str(os.fspath(verify))
+        return verify if isinstance(verify, (bool, str)) else None
+
     _warned: set[str] = PrivateAttr(default_factory=set)
     _key_left_behind: bool = PrivateAttr(default=False)
 
@@ -274,7 +312,8 @@ class Settings(CallSettings):
 
         Args:
             given: what the call itself was given. None leaves the constructor's value standing; headers and
-                extra body fields are merged, the call's own winning.
+                extra body fields are merged, the call's own winning. A keyword of the call wins over a field of the
+                constructor's `extra_body`, too.
 
         Raises:
             InvalidRequestError: one of them belongs to the object and cannot be given per call, has the wrong
@@ -282,8 +321,16 @@ class Settings(CallSettings):
         """
         changed: dict[str, Any] = {}
         extra = dict(self.call_keywords or {})
-        for name, value in resolve_aliases(given).items():
-            if name in _PER_CALL:
+        given = resolve_aliases(given)
+        own = self.extra_body or {}
+        if not own.keys().isdisjoint(given):
+            # Else the value that the object was made with would be sent in place of the call's.
+            kept = {name: value for name, value in own.items() if name not in given}
+            changed["extra_body"] = kept
+        for name, value in given.items():
+            if name == "extra_body":
+                changed[name] = {**changed.get(name, own), **_typed(name, value)}
+            elif name in _PER_CALL:
                 changed[name] = self._given(name, value)
             elif name in _OF_THE_OBJECT:
                 raise InvalidRequestError(
@@ -298,9 +345,9 @@ class Settings(CallSettings):
 
     def _given(self, name: str, value: object) -> Any:
         if name in _NUMBERS:
-            return value
-        if name in _MERGED:
-            return {**(getattr(self, name) or {}), **_typed(name, value)}
+            return _number(name, value)
+        if name == "default_headers":
+            return {**(self.default_headers or {}), **_typed(name, value)}
         return _typed(name, value)
 
 
@@ -320,6 +367,16 @@ def _keywords_of(cls: type[Settings]) -> frozenset[str]:
 @functools.cache
 def _type_of(name: str) -> TypeAdapter[Any]:
     return TypeAdapter(CallSettings.model_fields[name].rebuild_annotation())
+
+
+def _number(name: str, value: object) -> object:
+    """A number as the constructor would take it, such as numpy's. What is none stays, and is told with its bounds."""
+    if isinstance(value, int):  # A bool is no number, which is told too.
+        return value
+    try:
+        return _type_of(name).validate_python(value)
+    except ValidationError:
+        return value
 
 
 def _typed(name: str, value: object) -> Any:

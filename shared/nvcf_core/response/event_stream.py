@@ -180,7 +180,7 @@ class EventStreamDecoder:
     def _raise_if_error(self, name: bytes, body: dict[str, Any]) -> None:
         """Raise the error that an event reports, if it does."""
         problem = body.get("object") == "error" or (
-            ("title" in body or "detail" in body) and "choices" not in body
+            "choices" not in body and any(name in body for name in ("title", "detail", "message"))
         )
         if name == b"error" or body.get("error") or problem:
             status = named_status(body)

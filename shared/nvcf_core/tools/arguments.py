@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from nvcf_core.wire import get_list, get_object, get_text
 
-__all__ = ["ArgumentsDecoder", "decode_arguments"]
+__all__ = ["ArgumentsDecoder", "decode_arguments", "parse_arguments"]
 
 _NOTHING = frozenset(("", "null", "none", "nil", "undefined", "[]", "{}", '""', "''"))
 """How servers and models write that a call has no arguments, in lower case."""
@@ -198,6 +199,34 @@ def decode_arguments(text: str, schema: Mapping[str, Any] | None = None) -> str:
     return decoder.feed(text) + decoder.flush()
 
 
+def parse_arguments(text: str, *, strict: bool = False) -> Any:
+    """The JSON value of whole arguments.
+
+    Args:
+        text: as `decode_arguments` returns it.
+        strict: whether line breaks inside of strings are refused, which models write and not every parser takes.
+
+    Raises:
+        ValueError: it is not JSON, or a number in it is none: NaN, an infinity, or one that is too large. Python's
+            parser takes these, and a call made with them could not be sent back with the next turn.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(
+        text, strict=strict, parse_constant=_refused_number, parse_float=_finite_number
+    )
+
+
+def _refused_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
+
+
 class _Level:
     """An object or a list that is open, and what its schema says."""
 
@@ -314,7 +343,7 @@ def _as_one_of(types: frozenset[str], token: str) -> str:
 
 def _is_json_of(text: str, kinds: tuple[type, ...]) -> bool:
     try:
-        return isinstance(json.loads(text, strict=False), kinds)
+        return isinstance(parse_arguments(text), kinds)
     except (ValueError, RecursionError):
         return False
 
