@@ -92,6 +92,7 @@ ORDER = (
     "transport.tls",
     "transport.direct.urls",
     "transport.direct.addresses",
+    "transport.direct.connecting",
     "transport.direct.network",
     "transport.direct.http1",
     "transport.direct.idle_connections",
