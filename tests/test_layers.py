@@ -93,6 +93,7 @@ ORDER = (
     "transport.direct.urls",
     "transport.direct.addresses",
     "transport.direct.receiver",
+    "transport.direct.connecting",
     "transport.direct.network",
     "transport.direct.http1",
     "transport.direct.idle_connections",
