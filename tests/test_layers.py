@@ -91,6 +91,7 @@ ORDER = (
     "transport.tls",
     "transport.direct.urls",
     "transport.direct.addresses",
+    "transport.direct.receiver",
     "transport.direct.network",
     "transport.direct.http1",
     "transport.direct.idle_connections",
@@ -339,7 +340,7 @@ def test_few_files_sleep() -> None:
     assert sleeping == {
         "transport/backends.py",
         "transport/limits/file_limiter.py",
-        "transport/direct/network.py",
+        "transport/direct/receiver.py",
     }
 
 

@@ -387,6 +387,7 @@ class _AsyncResponse(_Response[AsyncLink]):
                 http.receive(await link.read(_READ))
         except _FAILURES as error:
             raise self._exchange.body_failure(error) from error
+        link.rest()
         self._ended = True
 
     def close(self) -> None:

@@ -99,6 +99,24 @@ async def test_a_connection_is_used_again(asked: Any, raw: Any) -> None:
     assert raw.connections == 1
 
 
+async def test_a_connection_that_waits_for_its_next_request_is_not_watched(
+    raw: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw.answer(raw.framed(b"hello")[:-5], 0.05, b"hello")
+    loop, watched = asyncio.get_running_loop(), set[int]()
+    add, remove = loop.add_reader, loop.remove_reader
+    monkeypatch.setattr(loop, "add_reader", lambda fd, *to: (watched.add(fd), add(fd, *to)))
+    monkeypatch.setattr(loop, "remove_reader", lambda fd: (watched.discard(fd), remove(fd))[1])
+    backend = AsyncBackend(ClientConfig())
+    get = Asked(backend, raw.url).get
+    task = asyncio.ensure_future(get())
+    while not watched:
+        await asyncio.sleep(0)
+    assert await task == (200, b"hello")
+    assert not watched
+    await backend.pools.aclose()
+
+
 async def test_not_after_a_server_error(asked: Any, raw: Any) -> None:
     raw.answer(raw.framed(b"sorry", b"500 Oops"))
     get = asked()
