@@ -95,6 +95,7 @@ ORDER = (
     "transport.direct.receiver",
     "transport.direct.connecting",
     "transport.direct.network",
+    "transport.direct.chunk_reader",
     "transport.direct.http1",
     "transport.direct.idle_connections",
     "transport.direct.prepared_request",
