@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .config.endpoints import Endpoints
@@ -25,6 +24,7 @@ from .request.past_calls import with_call_reasoning
 from .request.reasoning import without_thinking, without_thinking_for_forced_tool
 from .request.structured import take_schema_in_prompt
 from .request.tools import tool_names_of, tools_in_one_form, with_wire_names
+from .values import value_class
 
 __all__ = ["CallContext", "build_chat_request", "call_context", "endpoints_of"]
 
@@ -32,7 +32,7 @@ _HOLD_SECONDS = 60
 """The longest that the service is asked to hold a request. Its limit is 300."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class CallContext:
     """What one call goes by, besides its messages."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal, TypeAlias
 
 from nvcf_core.messages import MediaKind
+from nvcf_core.values import value_class
 
 __all__ = ["NEAREST_EFFORT", "ModelSpec", "Range", "ReasoningEffort", "TextToolCalls"]
 
@@ -25,7 +26,7 @@ _THINKING_SWITCHES = ("enable_thinking", "thinking")
 _INTEGRATE = "https://integrate.api.nvidia.com/v1"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Range:
     """The range that the documentation gives to a parameter, both ends included."""
 
@@ -36,7 +37,7 @@ class Range:
         return f"{self.low} to {self.high}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class ModelSpec:
     """One row. The defaults describe a model that nobody has told us about: the service judges."""
 
