@@ -15,6 +15,7 @@ CORE = ROOT / "shared" / "nvcf_core"
 EMULATOR = ROOT / "shared" / "nvcf_emulator"
 
 ORDER = (
+    "values",
     "exchange",
     "messages",
     "errors",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from .exchange import ByteSource
+from .values import value_class
 
 __all__ = [
     "TAGS",
@@ -27,7 +28,7 @@ TAGS: Mapping[MediaKind, str] = {"image": "img", "audio": "audio", "video": "vid
 """The HTML-style tag that the models' documentation gives to each kind of media."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Media:
     """An image, audio or video: its bytes, or the url or asset it is found at. Exactly one is set."""
 
@@ -71,9 +72,7 @@ class ToolCall:
         )
 
 
-# Nobody changes a message. It is not frozen, because making it would take three times as long: nearly all that
-# translating a long conversation costs, at every turn.
-@dataclass(slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Message:
     """One message of a conversation."""
 
@@ -106,7 +105,7 @@ def _place(index: int | None) -> str:
     return "messages" if index is None else f"messages[{index}]"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Usage:
     """Tokens that a call used, as the service counted them. None: it did not say."""
 

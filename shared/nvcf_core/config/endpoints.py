@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from nvcf_core.errors import InvalidRequestError
+from nvcf_core.values import value_class
 
 __all__ = [
     "NVCF_URL",
@@ -91,7 +91,7 @@ def origin(url: str) -> tuple[str, str, int | None]:
 _FUNCTION_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Endpoints:
     """The URLs of the service for one model."""
 

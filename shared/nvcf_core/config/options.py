@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import Request
+from nvcf_core.values import value_class
 
 from .auth import Auth
 from .settings import CallSettings, Settings
@@ -16,7 +17,7 @@ from .settings import CallSettings, Settings
 __all__ = ["RequestOptions", "request_options", "validate_headers"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class RequestOptions:
     """The options for the requests of one call."""
 

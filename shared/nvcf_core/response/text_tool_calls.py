@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from nvcf_core.models.spec import TextToolCalls
+from nvcf_core.values import value_class
 from nvcf_core.wire import get_text
 
 from .filters import possible_start
@@ -17,7 +17,7 @@ from .json_text import find_json, partial_json
 __all__ = ["TextToolCall", "TextToolCallFilter"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TextToolCall:
     """One call that stood in the text."""
 
@@ -61,7 +61,7 @@ def _arguments(call: Mapping[str, Any]) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Form:
     """How one family of models writes its calls."""
 
