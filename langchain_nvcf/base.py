@@ -1,4 +1,4 @@
-"""What `ChatNVCF` and `NVCFLLM` share: crossed errors, tracing, serialisation, token counts."""
+"""What `ChatNVCF` and `NVCFLLM` share: translated errors, tracing, serialisation, token counts."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
     @classmethod
     @override
     def is_lc_serializable(cls) -> bool:
-        """Whether langchain-core's `dumpd` and `load` work. They leave the key out."""
+        """Return whether langchain-core's `dumpd` and `load` work. They leave the key out."""
         return True
 
     @property
@@ -126,7 +126,7 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
         return params
 
     def _asks_for_several(self, given: Mapping[str, Any]) -> bool:
-        """Whether a call with these keywords asks for more than one answer (`n`)."""
+        """Return whether a call with these keywords asks for more than one answer (`n`)."""
         count = given.get("n")
         if count is None:
             count = (self.call_keywords or {}).get("n")

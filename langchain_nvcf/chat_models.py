@@ -51,7 +51,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     """
 
     @model_validator(mode="after")
-    def _forget_that_streaming_is_off(self) -> Self:
+    def _unset_streaming_false(self) -> Self:
         # langchain-core takes a False that was given for a ban on streams, and `configurable_fields` gives every
         # field. Off is the default, and no ban; that is `disable_streaming`.
         if not self.streaming:
@@ -84,7 +84,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with translating_errors:
-            call = self._call(messages, stop, kwargs, stream=False)
+            call = self._build_chat_request(messages, stop, kwargs, stream=False)
             return to_chat_result(self._client.complete(call), call.include_headers)
 
     @override
@@ -96,7 +96,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with translating_errors:
-            call = self._call(messages, stop, kwargs, stream=False)
+            call = self._build_chat_request(messages, stop, kwargs, stream=False)
             return to_chat_result(await self._client.acomplete(call), call.include_headers)
 
     @override
@@ -114,7 +114,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with translating_errors:
-            call = self._call(messages, stop, kwargs, stream=True)
+            call = self._build_chat_request(messages, stop, kwargs, stream=True)
             pieces = ChunkConverter(call.include_headers)
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
@@ -129,7 +129,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translating_errors:
-            call = self._call(messages, stop, kwargs, stream=True)
+            call = self._build_chat_request(messages, stop, kwargs, stream=True)
             pieces = ChunkConverter(call.include_headers)
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
@@ -145,7 +145,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> Iterator[Event]:
         """What `stream_events(version="v3")` is made of; langchain-core looks for it by name."""
         with translating_errors:
-            call = self._call(messages, stop, kwargs, stream=True)
+            call = self._build_chat_request(messages, stop, kwargs, stream=True)
             events = EventConverter(call.spec.id, _message_id(run_manager), call.include_headers)
             last = Chunk()
             with closing(self._client.stream(call)) as chunks:
@@ -166,7 +166,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     ) -> AsyncIterator[Event]:
         """As `_stream_chat_model_events`."""
         with translating_errors:
-            call = self._call(messages, stop, kwargs, stream=True)
+            call = self._build_chat_request(messages, stop, kwargs, stream=True)
             events = EventConverter(call.spec.id, _message_id(run_manager), call.include_headers)
             last = Chunk()
             async with aclosing(self._client.astream(call)) as chunks:
@@ -179,7 +179,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             for event in events.convert(last):
                 yield event
 
-    def _call(
+    def _build_chat_request(
         self,
         messages: Sequence[BaseMessage],
         stop: list[str] | None,
@@ -195,7 +195,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             given["tools"] = openai_tools(tools)
         if (wanted := given.get("response_format")) is not None:
             given["response_format"] = openai_response_format(wanted)
-        return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)
+        return self._build_request(to_core_messages(messages, self.warn_once), given, stream=stream)
 
     @override
     def bind_tools(

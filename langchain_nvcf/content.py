@@ -150,7 +150,7 @@ def reasoning_of(block: Block) -> str | None:
 
 
 def is_encrypted(block: Block) -> bool:
-    """Whether a block is reasoning that its maker alone can read."""
+    """Return whether a block is reasoning that its maker alone can read."""
     return type_of(block) == "redacted_thinking" or bool(block.get("encrypted_content"))
 
 

@@ -72,7 +72,7 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         with translating_errors:
-            call = self._call(prompt, stop, kwargs, stream=True)
+            call = self._build_chat_request(prompt, stop, kwargs, stream=True)
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
                     piece = _piece(chunk, call.include_headers)
@@ -89,7 +89,7 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         with translating_errors:
-            call = self._call(prompt, stop, kwargs, stream=True)
+            call = self._build_chat_request(prompt, stop, kwargs, stream=True)
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
                     piece = _piece(chunk, call.include_headers)
@@ -108,7 +108,7 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
         if self._is_streaming(kwargs):
             return [_sum(list(self._stream(prompt, stop, run, **kwargs)))]
         with translating_errors:
-            call = self._call(prompt, stop, kwargs, stream=False)
+            call = self._build_chat_request(prompt, stop, kwargs, stream=False)
             return _generations(self._client.complete(call), call.include_headers)
 
     async def _aanswer(
@@ -121,7 +121,7 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
         if self._is_streaming(kwargs):
             return [_sum([piece async for piece in self._astream(prompt, stop, run, **kwargs)])]
         with translating_errors:
-            call = self._call(prompt, stop, kwargs, stream=False)
+            call = self._build_chat_request(prompt, stop, kwargs, stream=False)
             return _generations(await self._client.acomplete(call), call.include_headers)
 
     def _is_streaming(self, kwargs: Mapping[str, Any]) -> bool:
@@ -130,7 +130,7 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
         given = kwargs.get("streaming")
         return self.streaming if given is None else bool(given)
 
-    def _call(
+    def _build_chat_request(
         self, prompt: str, stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool
     ) -> ChatRequest:
         given = {key: value for key, value in kwargs.items() if key != "stream"}

@@ -82,7 +82,7 @@ def _text_only(message: BaseMessage, number: int) -> Message | None:
     role = _TEXT_ONLY_ROLES.get(type(message))
     if role is None or type(text := message.content) is not str or not text:
         return None
-    if isinstance(message, AIMessage) and (
+    if type(message) is AIMessage and (
         message.tool_calls or message.invalid_tool_calls or message.additional_kwargs
     ):
         return None

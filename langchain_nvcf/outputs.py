@@ -189,7 +189,7 @@ class ChunkConverter:
         half of its arguments. With these ends it cannot.
         """
         return [
-            tool_call_chunk(args=_spoiler(read.call.arguments), index=read.call.index)
+            tool_call_chunk(args=_invalidating_suffix(read.call.arguments), index=read.call.index)
             for read in parse_tool_calls(self._calls.tool_calls, finish_reason)
             if read.arguments is None and _would_be_completed(read.call.arguments)
         ]
@@ -269,7 +269,7 @@ def _piece(chunk: Chunk) -> AIMessageChunk:
 
 
 def _may_be_object(fragment: ToolCall) -> bool:
-    """Whether langchain-core may make a call of a fragment alone: it is empty, or begins as an object."""
+    """Return whether langchain-core may make a call of a fragment alone: it is empty, or begins as an object."""
     return fragment.arguments.lstrip()[:1] in ("", "{")
 
 
@@ -294,7 +294,7 @@ def _fragments(chunk: Chunk) -> list[ToolCallChunk]:
 
 
 def _would_be_completed(arguments: str) -> bool:
-    """Whether langchain-core would make an object of this text."""
+    """Return whether langchain-core would make an object of this text."""
     if not arguments:
         return True
     try:
@@ -303,6 +303,6 @@ def _would_be_completed(arguments: str) -> bool:
         return False
 
 
-def _spoiler(arguments: str) -> str:
+def _invalidating_suffix(arguments: str) -> str:
     """An end that leaves the text without a meaning: a bracket that closes what is not open, outside any string."""
     return next(end for end in _SPOILERS if not _would_be_completed(arguments + end))

@@ -14,7 +14,7 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.request.structured import (
-    forced_tool,
+    required_tool_fields,
     response_format,
     structured_method,
     value_model,
@@ -110,7 +110,7 @@ class StructuredOutput:
         beside = {"tools": tools} if tools else {}
         if self.method == "function_calling":
             [tool] = openai_tools([self.schema], self.strict)
-            return forced_tool(tool, tools), tool["function"]["name"]
+            return required_tool_fields(tool, tools), tool["function"]["name"]
         wanted: Mapping[str, Any] = {"type": "json_object"}
         if self.method == "json_schema":
             wanted = openai_response_format(self.schema, self.strict)

@@ -111,7 +111,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
     def __getstate__(self) -> dict[Any, Any]:
         # The framework deletes what it cannot pickle from the very object: it gets a copy.
-        key = self._key_that_travels()
+        key = self._picklable_api_key()
         copied = self.model_copy(update={"api_key": key})
         copied._opened_client = None
         copied._key_left_behind = key is None and (self.api_key is not None or self.key_left_behind)
@@ -219,26 +219,26 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         return [ChatMessage(role=MessageRole.USER, content=prompt)]
 
     def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
-        call = self._build_chat(messages, given, stream=False)
+        call = self._build_chat_request(messages, given, stream=False)
         return chat_response(self._client.complete(call), call.include_headers)
 
     async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
-        call = await self._abuild_chat(messages, given, stream=False)
+        call = await self._abuild_chat_request(messages, given, stream=False)
         return chat_response(await self._client.acomplete(call), call.include_headers)
 
     def _stream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseGen:
-        call = self._build_chat(messages, given, stream=True)
+        call = self._build_chat_request(messages, given, stream=True)
         return chat_responses(self._client.stream(call), call.include_headers)
 
     async def _astream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseAsyncGen:
-        call = await self._abuild_chat(messages, given, stream=True)
+        call = await self._abuild_chat_request(messages, given, stream=True)
         return achat_responses(self._client.astream(call), call.include_headers)
 
-    def _build_chat(
+    def _build_chat_request(
         self, messages: Sequence[ChatMessage], given: dict[str, Any], *, stream: bool
     ) -> ChatRequest:
         tools = given.get("tools")
@@ -246,15 +246,15 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
             tools = (self.call_keywords or {}).get("tools")
         if tools is not None:
             given = {**given, "tools": specifications(tools)}
-        return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)
+        return self._build_request(to_core_messages(messages, self.warn_once), given, stream=stream)
 
-    async def _abuild_chat(
+    async def _abuild_chat_request(
         self, messages: Sequence[ChatMessage], given: dict[str, Any], *, stream: bool
     ) -> ChatRequest:
-        """As `_build_chat`, in a thread where a file has to be read for it."""
+        """As `_build_chat_request`, in a thread where a file has to be read for it."""
         if reads_files(messages):
-            return await asyncio.to_thread(self._build_chat, messages, given, stream=stream)
-        return self._build_chat(messages, given, stream=stream)
+            return await asyncio.to_thread(self._build_chat_request, messages, given, stream=stream)
+        return self._build_chat_request(messages, given, stream=stream)
 
     # Tools
 

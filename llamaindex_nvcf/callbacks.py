@@ -80,7 +80,8 @@ def with_astream_callbacks(callback: Callback) -> Callable[[Method], Method]:
 
 
 def _has_listener() -> bool:
-    """Whether an event handler hears of a stream's responses, here or at a parent of the framework's dispatcher."""
+    """Return whether an event handler hears of a stream's responses, here or at a parent of the framework's
+    dispatcher."""
     current: Any = dispatcher
     while current:
         if any(type(handler) is not NullEventHandler for handler in current.event_handlers):

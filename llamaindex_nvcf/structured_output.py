@@ -7,7 +7,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Generic, get_origin
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    MessageRole,
+    ThinkingBlock,
+    ToolCallBlock,
+)
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model, PydanticProgramMode
 from pydantic import BaseModel, ValidationError
@@ -22,10 +28,11 @@ from nvcf_core.request.structured import (
     value_model,
     with_given,
 )
+from nvcf_core.response.finish_reason import cut_reason
 from nvcf_core.response.json_text import find_answer, find_value, partial_answer
-from nvcf_core.response.tool_arguments import cut_reason, shorten
+from nvcf_core.response.tool_arguments import shorten
 
-from .tools import in_own_words, specifications
+from .tools import normalize_tool_kwargs, specifications
 
 
 class StructuredRequest(Generic[Model]):
@@ -62,7 +69,7 @@ class StructuredRequest(Generic[Model]):
         self._beside_tools = bool(tools)
         method = self._method(spec, calls_tools, beside_tools=bool(tools))
         answer = AnswerSchema(self._name, self._schema)
-        return with_given(structured_fields(method, answer, tools), in_own_words(given))
+        return with_given(structured_fields(method, answer, tools), normalize_tool_kwargs(given))
 
     @property
     def _name(self) -> str:
@@ -125,7 +132,11 @@ class StructuredRequest(Generic[Model]):
             request_id = response.additional_kwargs.get("request_id")
             raise RefusalError(refusal, request_id=request_id)
         call = self.call_in(response.message)
-        cut = cut_reason(response.additional_kwargs.get("finish_reason"))
+        reasoned = any(isinstance(block, ThinkingBlock) for block in response.message.blocks)
+        cut = cut_reason(
+            response.additional_kwargs.get("finish_reason"),
+            only_reasoning=reasoned and not (call or response.message.content),
+        )
         if call is not None and cut:
             raise self._unusable(response, cut)
         if call is not None and self._beside_tools and call.tool_name != self._name:

@@ -11,8 +11,9 @@ from llama_index.core.tools.types import BaseTool
 
 from nvcf_core import ToolCall
 from nvcf_core.request.tools import tool_choice as chosen_tool
+from nvcf_core.response.finish_reason import cut_reason
 from nvcf_core.response.json_text import partial_json
-from nvcf_core.response.tool_arguments import cut_reason, parse_tool_calls, shorten
+from nvcf_core.response.tool_arguments import parse_tool_calls, shorten
 
 from .messages import tool_calls_of
 from .responses import PARTIAL
@@ -58,7 +59,7 @@ def specifications(tools: object) -> Any:
     return [_specification(tool) if isinstance(tool, BaseTool) else tool for tool in tools]
 
 
-def in_own_words(given: Mapping[str, Any]) -> dict[str, Any]:
+def normalize_tool_kwargs(given: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords of a call, with what LlamaIndex calls otherwise (`tool_required`, …) as the service does."""
     own = dict(given)
     if own.pop("tool_required", None) and own.get("tools"):

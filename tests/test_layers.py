@@ -50,6 +50,7 @@ ORDER = (
     "request",
     "response.sse",
     "response.error_body",
+    "response.finish_reason",
     "response.filters",
     "response.options",
     "response.tool_calls",
@@ -91,6 +92,7 @@ ORDER = (
     "transport.tls",
     "transport.direct.urls",
     "transport.direct.addresses",
+    "transport.direct.receiver",
     "transport.direct.network",
     "transport.direct.http1",
     "transport.direct.idle_connections",
@@ -153,6 +155,7 @@ CORE_FOR_ADAPTERS = {
     "request.structured",
     "request.tools",
     "response.accumulator",
+    "response.finish_reason",
     "response.json_text",
     "response.prototype",
     "response.tool_arguments",
@@ -339,7 +342,7 @@ def test_few_files_sleep() -> None:
     assert sleeping == {
         "transport/backends.py",
         "transport/limits/file_limiter.py",
-        "transport/direct/network.py",
+        "transport/direct/receiver.py",
     }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["Check", "Status"]
+__all__ = ["CheckResult", "Status"]
 
 Status: TypeAlias = Literal["ok", "note", "failed", "skipped"]
 """`note`: nothing is broken, but worth knowing. `skipped`: what it needs has failed already."""
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckResult:
     """What was looked at, and how it is."""
 
     name: str

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from nvcf_core import ModelSpec
 
-from .exchange import Connection, Observation
+from .exchange import Connection, ProbeObservation
 from .outcomes import details_of
 from .probes import Probe
 
@@ -92,7 +92,7 @@ def compare(
                 return
 
 
-def _result(spec: ModelSpec, probe: Probe, emulator: str, observed: Observation) -> Result:
+def _result(spec: ModelSpec, probe: Probe, emulator: str, observed: ProbeObservation) -> Result:
     outcome = probe.outcome(observed)
     wanted = emulator if probe.documented is None else probe.documented
     return Result(

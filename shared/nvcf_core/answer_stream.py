@@ -26,7 +26,7 @@ from .response.json_body import LONGEST_ANSWER
 from .response.options import DecodeOptions, options_for
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
 from .transport.bodies import pause_too_long
-from .transport.driver import Conversation, OpenResponse
+from .transport.driver import FlowRunner, OpenResponse
 from .transport.redaction import clear_locals
 
 __all__ = ["AnswerStream", "AsyncAnswerStream", "decode_options"]
@@ -104,28 +104,30 @@ class _AnswerReader:
         """Take note of the first bytes. More of a whole answer has to come as soon as a chunk of a stream would."""
         if self._arriving is not None and (self._whole or self.decoder.at_end):
             self._expect_pieces()
-            self._arriving.limits.shorten()
+            self._arriving.limits.cap_next_chunk()
 
     def _expect_pieces(self) -> None:
         if self._arriving is not None:
             pause = self.call.options.chunk_timeout
-            self._arriving.limits.piece_by_piece(pause, "stream_chunk_timeout")
+            self._arriving.limits.limit_between_chunks(pause, "stream_chunk_timeout")
 
     def _without_a_chunk(self, data: bytes) -> None:
         """Take what completes no piece of the answer: part of one, a comment, or white space around a JSON text."""
-        if self._arriving is not None and not self._is_sign_of_life(data):
-            self._arriving.limits.go_on()
+        if self._arriving is not None and not self._resets_read_timeout(data):
+            self._arriving.limits.keep_running_timer()
         if self.decoder.at_end and not data.isspace():
             self._looked = False
             self._heard = time.monotonic()
-        elif self._is_whole():
+        if self._is_whole(data):
             self._finish()
         else:
             self._check_silence()
 
-    def _is_sign_of_life(self, data: bytes) -> bool:
-        """Whether the wait for the next piece begins anew. Who waits for a whole answer is kept by events alone, and
-        until the answer begins the time for the response runs, whatever comes."""
+    def _resets_read_timeout(self, data: bytes) -> bool:
+        """Return whether these bytes, which complete no chunk, reset the read timeout.
+
+        Before the answer begins, and in a JSON body, none do. For a non-streaming caller only events do, not comments.
+        """
         if not self._begun or self.decoder.at_end:
             return False
         lines = data.splitlines(keepends=True)
@@ -133,11 +135,16 @@ class _AnswerReader:
             return any(line[:5] == b"data:" and line[5:].strip() for line in lines)
         return any(line[-1:] in (b"\n", b"\r") for line in lines)
 
-    def _is_whole(self) -> bool:
-        """Whether the answer is whole although its body has not ended. A JSON text is parsed for that: once behind each
-        piece, as long as all of that costs no more than a few readings of the body."""
+    def _is_whole(self, data: bytes) -> bool:
+        """Return whether the answer is complete although its body has not ended.
+
+        A JSON text is parsed for that where it may be over, as long as all of that costs no more than a few readings of
+        the body.
+        """
         if not self.decoder.at_end or self._looked or self._parsed > _MOST_PARSED * self._length:
             return self.decoder.done
+        if not (data.isspace() or data.rstrip().endswith(b"}")):
+            return False
         self._looked = True
         self._parsed += self._length
         return self.decoder.can_end
@@ -158,14 +165,14 @@ class _AnswerReader:
             raise pause_too_long(limit, name)
 
     def body_ends_by_itself(self) -> bool:
-        """Whether a body is framed, so that reading on after the answer frees the connection for the next."""
+        """Return whether a body is framed, so that reading on after the answer frees the connection for the next."""
         headers = self.response.headers
         return (
             "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
         )
 
     def done(self) -> bool:
-        """Whether the rest of the body is of no interest."""
+        """Return whether the rest of the body is of no interest."""
         decoder = self.decoder
         return (
             decoder.stopped
@@ -182,7 +189,7 @@ class _AnswerReader:
         return self.interrupted(error)
 
     def _is_polled_too_long(self) -> bool:
-        """Whether the time of the polls is over before the answer begins, and that of all of the call is not."""
+        """Return whether the time of the polls is over before the answer begins, and that of all of the call is not."""
         arriving, now = self._arriving, time.monotonic()
         if arriving is None or arriving.polls_end is None or self._begun:
             return False
@@ -229,9 +236,9 @@ class _Attempts:
             self._handed_out = True
             self.observation.first_chunk()
 
-    def reader(self, conversation: Conversation, response: Response) -> _AnswerReader:
+    def reader(self, runner: FlowRunner, response: Response) -> _AnswerReader:
         """What reads the answer of a try."""
-        self._reader = _AnswerReader(self.call, response, conversation.answer, self._whole)
+        self._reader = _AnswerReader(self.call, response, runner.answer, self._whole)
         self.observation.reading(self._reader.decoder.snapshot)
         return self._reader
 
@@ -241,17 +248,17 @@ class _Attempts:
             raise RuntimeError("the answer was not read yet")
         return self._reader.decoder.snapshot()
 
-    def try_again(self, error: NVCFError, conversation: Conversation) -> bool:
-        """Whether there is another try after a failure, from whose text the key is taken.
+    def try_again(self, error: NVCFError, runner: FlowRunner) -> bool:
+        """Return whether there is another try after a failure, from whose text the key is taken.
 
         Raises:
             NVCFError: the call's time is over.
         """
-        conversation.redact(error)
+        runner.redact(error)
         clear_locals(error)
         if self._handed_out and not self._whole:
             return False
-        if conversation.is_over():
+        if runner.is_over():
             return False
         return self._retries.after(error)
 
@@ -283,14 +290,14 @@ class AnswerStream(_Attempts):
         call, observation = self.call, self.observation
         with observation:
             call.deliveries.hash_uploads()
-            conversation = Conversation(self._backend, call.options, observation)
+            runner = FlowRunner(self._backend, call.options, observation)
             while True:
                 with observation.sending():
-                    response = run_sync(conversation.run(self.begin()))
+                    response = run_sync(runner.run(self.begin()))
                 try:
-                    reader = self.reader(conversation, response)
+                    reader = self.reader(runner, response)
                     try:
-                        for data in _pieces(conversation, response):
+                        for data in _pieces(runner, response):
                             if chunks := reader.feed(data):
                                 self.hand_out()
                                 yield from chunks
@@ -304,10 +311,10 @@ class AnswerStream(_Attempts):
                         yield chunk
                     return
                 except NVCFError as error:
-                    if not self.try_again(error, conversation):
+                    if not self.try_again(error, runner):
                         raise
                 finally:
-                    run_sync(conversation.leave())
+                    run_sync(runner.leave())
 
 
 class AsyncAnswerStream(_Attempts):
@@ -334,14 +341,14 @@ class AsyncAnswerStream(_Attempts):
         with observation:
             if call.deliveries.uploads():
                 await asyncio.to_thread(call.deliveries.hash_uploads)
-            conversation = Conversation(self._backend, call.options, observation)
+            runner = FlowRunner(self._backend, call.options, observation)
             while True:
                 with observation.sending():
-                    response = await conversation.run(self.begin())
+                    response = await runner.run(self.begin())
                 try:
-                    reader = self.reader(conversation, response)
+                    reader = self.reader(runner, response)
                     try:
-                        async with aclosing(_apieces(conversation, response)) as pieces:
+                        async with aclosing(_apieces(runner, response)) as pieces:
                             async for data in pieces:
                                 if chunks := reader.feed(data):
                                     self.hand_out()
@@ -357,21 +364,21 @@ class AsyncAnswerStream(_Attempts):
                         yield chunk
                     return
                 except NVCFError as error:
-                    if not self.try_again(error, conversation):
+                    if not self.try_again(error, runner):
                         raise
                 finally:
-                    await conversation.leave()
+                    await runner.leave()
 
 
-def _pieces(conversation: Conversation, response: Response) -> Iterable[bytes]:
+def _pieces(runner: FlowRunner, response: Response) -> Iterable[bytes]:
     """The body of an answer: as it arrives, or what has been read already."""
-    answer = conversation.answer
+    answer = runner.answer
     return (response.body,) if answer is None else answer.response.iter_bytes()
 
 
-def _apieces(conversation: Conversation, response: Response) -> AsyncGenerator[bytes]:
+def _apieces(runner: FlowRunner, response: Response) -> AsyncGenerator[bytes]:
     """As `_pieces`."""
-    answer = conversation.answer
+    answer = runner.answer
     return _once(response.body) if answer is None else answer.response.aiter_bytes()
 
 

@@ -48,7 +48,7 @@ class BaseNVCF(Settings):
     def __init__(self, **data: Any) -> None:
         super().__init__(**self.constructor_keywords(data))
         # Here and not in a validator: pydantic would wrap the error.
-        check_settings(self, Validator(self._spec(), self.validation, self.warn))
+        check_settings(self, Validator(self._spec(), self.validation, self.warn_once))
         for name in ("base_url", "nvcf_url"):
             if getattr(self, name) is not None:
                 checked_root(getattr(self, name), name)
@@ -64,11 +64,11 @@ class BaseNVCF(Settings):
         Raises:
             NVCFError: the service could not be asked.
         """
-        return self._client.run(*self._listing())
+        return self._client.run_flow(*self._listing())
 
     async def aavailable_models(self) -> list[str]:
         """As `available_models`."""
-        return await self._client.arun(*self._listing())
+        return await self._client.arun_flow(*self._listing())
 
     def close(self) -> None:
         """Delete the assets that this object uploaded, and close its connections. It can be used again."""
@@ -146,9 +146,9 @@ class BaseNVCF(Settings):
         progress: Callable[[int, int], None] | None,
     ) -> Media:
         """Upload a file as an asset, and return the medium that refers to it."""
-        media, uploading = self._uploading(source, mime_type, progress)
+        media, upload = self._upload_flow(source, mime_type, progress)
         return replace(
-            media, source=None, asset_id=self._client.run(uploading, self._own_options()).id
+            media, source=None, asset_id=self._client.run_flow(upload, self._own_options()).id
         )
 
     async def _aupload_media(
@@ -159,11 +159,11 @@ class BaseNVCF(Settings):
     ) -> Media:
         """As `_upload_media`."""
         # In a thread: the file is opened, and its beginning read.
-        media, uploading = await asyncio.to_thread(self._uploading, source, mime_type, progress)
-        asset = await self._client.arun(uploading, self._own_options())
+        media, upload = await asyncio.to_thread(self._upload_flow, source, mime_type, progress)
+        asset = await self._client.arun_flow(upload, self._own_options())
         return replace(media, source=None, asset_id=asset.id)
 
-    def _uploading(
+    def _upload_flow(
         self,
         file: str | os.PathLike[str] | BinaryIO,
         mime_type: str | None,
@@ -179,7 +179,7 @@ class BaseNVCF(Settings):
         kind, mime = detect_media_type(source, mime_type, field="path_or_file")
         media = Media(kind=kind, source=source, mime_type=mime)
         retry = RetryPolicy(max_retries=self.max_retries)
-        return media, self._client.uploading(Upload(source, mime), root, retry, progress)
+        return media, self._client.upload_flow(Upload(source, mime), root, retry, progress)
 
     def _endpoints(self) -> Endpoints:
         return endpoints_of(self, self.model)[1]
@@ -223,7 +223,7 @@ class BaseNVCF(Settings):
                 "a model whose verify is an SSLContext cannot be pickled", field="verify"
             )
         state = dict(super().__getstate__())
-        key = self._key_that_travels()
+        key = self._picklable_api_key()
         state["__dict__"] = {**state["__dict__"], "api_key": key}
         private = state.get("__pydantic_private__") or {}
         state["__pydantic_private__"] = {
@@ -233,8 +233,8 @@ class BaseNVCF(Settings):
         }
         return state
 
-    def _key_that_travels(self) -> Callable[[], Any] | None:
-        """A function that the other side can import. A key that is text stays here."""
+    def _picklable_api_key(self) -> Callable[[], Any] | None:
+        """`api_key` if it is a picklable callable, else None. String keys are never pickled."""
         if self.api_key is None or isinstance(self.api_key, (str, SecretStr)):
             return None
         try:

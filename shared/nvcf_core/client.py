@@ -1,4 +1,4 @@
-"""A client: flows, how they are held, and the assets it uploaded, behind plain calls."""
+"""The client: runs the protocol's flows and tracks uploaded assets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .protocol.retry import Retries, RetryPolicy
 from .protocol.upload_cache import Asset, UploadCache
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
 from .transport.clients import ClientConfig
-from .transport.driver import Conversation
+from .transport.driver import FlowRunner
 
 __all__ = ["Client", "PendingCleanup"]
 
@@ -58,7 +58,7 @@ class PendingCleanup:
                 flow = _delete_all(assets, cache)
                 try:
                     _warn_of_left(
-                        run_sync(Conversation(backend, replace(options, timeout=seconds)).run(flow))
+                        run_sync(FlowRunner(backend, replace(options, timeout=seconds)).run(flow))
                     )
                 finally:
                     backend.pool.close()
@@ -120,19 +120,19 @@ class Client:
         begin = self._beginning(call)
         return AsyncAnswerStream(self._async_backend, call, begin, whole=False).chunks()
 
-    def run(self, flow: Flow[T], options: RequestOptions) -> T:
-        """Hold any other conversation.
+    def run_flow(self, flow: Flow[T], options: RequestOptions) -> T:
+        """Run any other flow (model list, upload).
 
         Raises:
-            NVCFError: what the conversation raises.
+            NVCFError: the flow failed.
         """
-        return run_sync(Conversation(self._backend, options).run(flow))
+        return run_sync(FlowRunner(self._backend, options).run(flow))
 
-    async def arun(self, flow: Flow[T], options: RequestOptions) -> T:
-        """As `run`."""
-        return await Conversation(self._async_backend, options).run(flow)
+    async def arun_flow(self, flow: Flow[T], options: RequestOptions) -> T:
+        """As `run_flow`."""
+        return await FlowRunner(self._async_backend, options).run(flow)
 
-    def uploading(
+    def upload_flow(
         self,
         upload: Upload,
         root: str,
@@ -141,14 +141,14 @@ class Client:
     ) -> Flow[Asset]:
         """The upload of a file of any size, to be run. The asset is deleted when the client is closed."""
         api = AssetApi(root, retry, self._uploads)
-        return self._remembering(api.upload(upload.source, upload.mime_type, progress))
+        return self._track_uploads(api.upload(upload.source, upload.mime_type, progress))
 
     def close(self) -> None:
         """Delete the assets that this client uploaded, and close its pools. It can be used again."""
         assets = self._uploads.pop_all()
         try:
             if assets:
-                _warn_of_left(self.run(_delete_all(assets, self._uploads), self._options))
+                _warn_of_left(self.run_flow(_delete_all(assets, self._uploads), self._options))
         finally:
             self._remember()
             self._backend.pool.close()
@@ -159,13 +159,15 @@ class Client:
         assets = self._uploads.pop_all()
         try:
             if assets:
-                _warn_of_left(await self.arun(_delete_all(assets, self._uploads), self._options))
+                _warn_of_left(
+                    await self.arun_flow(_delete_all(assets, self._uploads), self._options)
+                )
         finally:
             self._remember()
             await self._async_backend.pools.aclose()
             self._backend.pool.close()
 
-    def _remembering(self, flow: Flow[T]) -> Flow[T]:
+    def _track_uploads(self, flow: Flow[T]) -> Flow[T]:
         """A conversation that may upload: what it leaves is remembered until it is deleted, or the process ends."""
         self._cleanup.add(self._uploads, self._config, self._options)
         try:
@@ -185,7 +187,7 @@ class Client:
 
         def begin(retries: Retries) -> Flow[Response]:
             flow = chat(call, self._uploads, time.monotonic(), retries)
-            return self._remembering(flow) if call.deliveries.uploads() else flow
+            return self._track_uploads(flow) if call.deliveries.uploads() else flow
 
         return begin
 
@@ -203,5 +205,7 @@ def _warn_of_left(reasons: Sequence[object]) -> None:
     if reasons:
         said = "; ".join(str(reason) for reason in reasons)
         warnings.warn(
-            f"assets were left behind for their 24 hours: {said}", NVCFWarning, stacklevel=3
+            f"could not delete uploaded assets; the service deletes them after 24 hours: {said}",
+            NVCFWarning,
+            stacklevel=3,
         )

@@ -71,7 +71,9 @@ class ToolCall:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Nobody changes a message. It is not frozen, because making it would take three times as long: nearly all that
+# translating a long conversation costs, at every turn.
+@dataclass(slots=True, kw_only=True)
 class Message:
     """One message of a conversation."""
 

@@ -88,7 +88,7 @@ def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) 
     as_stream = call.streaming or (bool(call.stop) and not spec.documents("stop"))
     streaming = stream or (as_stream and extra.get("n", 1) == 1)
     return CallContext(
-        validator=Validator(spec, call.validation, settings.warn),
+        validator=Validator(spec, call.validation, settings.warn_once),
         endpoints=endpoints,
         options=request_options(settings, call, endpoints.roots),
         settings=call,
@@ -106,7 +106,7 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
     validator, settings, endpoints = context.validator, context.settings, context.endpoints
     spec = validator.spec
     extra = tools_in_one_form(context.extra, settings.extra_body)
-    messages, extra = take_schema_in_prompt(numbered(messages), extra)
+    messages, extra = take_schema_in_prompt(messages, extra)
     asked = body_fields(settings, extra, validator, stream=context.stream)
     normalized = normalize(
         _with_tags(messages, context), validator, tools_as_text=settings.tools_as_text
@@ -147,7 +147,7 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
 def _with_tags(messages: Sequence[Message], context: CallContext) -> Sequence[Message]:
     """The messages with media tags parsed, where the user wants that."""
     if context.settings.media_tags == "parse":
-        return parse_media_tags(messages)
+        return parse_media_tags(numbered(messages))
     warn_unparsed_tags(messages, context.validator)
     return messages
 

@@ -29,6 +29,7 @@ from nvcf_batch.cluster_limiter import STATE_FILE
 from nvcf_cli import samples
 from nvcf_core import RequestLimiter
 from nvcf_core.errors import InvalidRequestError
+from nvcf_core.transport.limits.sliding_window import SlidingWindow
 
 pytestmark = [
     pytest.mark.slow,
@@ -305,6 +306,24 @@ def test_a_limiter_that_is_made_anew_counts_what_was_noted(cluster: None, tmp_pa
 
     with pytest.raises(TimeoutError):
         asyncio.run(fourth())
+
+
+def test_a_request_that_goes_out_late_counts_from_then_on_for_the_cluster(
+    cluster: None, tmp_path: Path
+) -> None:
+    limiter = nvcf_batch.ClusterLimiter(2, state=str(tmp_path))
+    permit = limiter.acquire()
+    other = pickle.loads(pickle.dumps(limiter))
+    other.sent(time.monotonic())
+    other.sent(permit - 30.0)
+
+    async def second() -> None:
+        await asyncio.wait_for(other.acquire_async(), 2.0)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(second())
+    noted = SlidingWindow.load((tmp_path / STATE_FILE).read_text(), 60.0)
+    assert sum(count for _, count in noted.used) == 2
 
 
 def test_without_ray_it_says_so() -> None:

@@ -79,7 +79,7 @@ def _cells() -> Iterator[Any]:
             # The fast lane has each cell in one way; what is read to a limit of 32 MiB takes its time.
             fast = turn == 2 * (number % 6) and fault != "endless-line"
             yield pytest.param(
-                stage, fault, face, colour, mode, marks=() if fast else pytest.mark.slow,
+                stage, fault, face, colour, mode, marks=() if fast else pytest.mark.wide,
                 id=f"{stage}-{fault}-{face}-{colour}-{mode}",
             )  # fmt: skip
 

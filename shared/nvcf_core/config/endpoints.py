@@ -15,14 +15,14 @@ __all__ = [
     "Endpoints",
     "checked_root",
     "is_loopback",
-    "is_nvidia",
+    "is_nvidia_https_url",
     "is_safe_redirect",
     "origin",
 ]
 
 
 def is_safe_redirect(url: str, root: str) -> bool:
-    """Whether an url that the service named may be used: never one less protected than the service itself."""
+    """Return whether an url that the service named may be used: never one less protected than the service itself."""
     try:
         parts = urlsplit(url)
         scheme, host, _ = parts.scheme, parts.hostname, parts.port  # Reading a bad port raises.
@@ -36,8 +36,8 @@ NVCF_URL = "https://api.nvcf.nvidia.com/v2/nvcf"
 
 
 @functools.lru_cache(maxsize=256)
-def is_nvidia(url: str) -> bool:
-    """Whether a url leads to a host of NVIDIA's, over TLS."""
+def is_nvidia_https_url(url: str) -> bool:
+    """Return whether a url leads to a host of NVIDIA's, over TLS."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     return parts.scheme == "https" and (host == "nvidia.com" or host.endswith(".nvidia.com"))
@@ -45,7 +45,7 @@ def is_nvidia(url: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def is_loopback(url: str) -> bool:
-    """Whether a url leads to this machine."""
+    """Return whether a url leads to this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -116,7 +116,7 @@ class Endpoints:
         root = checked_root(base_url, "base_url") if base_url else documented
         if nvcf_url:
             return cls(root, checked_root(nvcf_url, "nvcf_url"))
-        return cls(root, NVCF_URL if is_nvidia(root) else None)
+        return cls(root, NVCF_URL if is_nvidia_https_url(root) else None)
 
     @property
     def roots(self) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def request_options(settings: Settings, call: CallSettings, roots: Sequence[str]
     left_behind = settings.api_key is None and settings.key_left_behind
     auth = Auth(settings.api_key, tuple(roots), left_behind)
     if settings.api_key is not None and (plain := auth.insecure_root()):
-        settings.warn(
+        settings.warn_once(
             "http",
             f"the API key goes to {plain} without TLS, where anyone on the way can read it",
         )

@@ -58,8 +58,8 @@ class CallSettings(BaseModel):
     )
 
     keeps_raw: ClassVar[bool] = True
-    """Whether the pieces of a stream have the events that they came in. Where nobody reads them, the events are four
-    containers less for each piece, which the garbage collector would go through again and again."""
+    """Whether stream chunks keep their raw event. Off saves four objects per chunk that the garbage collector would
+    track."""
 
     model: str = Field(description='The model id, e.g. "moonshotai/kimi-k2.6". Any id is accepted.')
     function_id: str | None = Field(
@@ -202,8 +202,8 @@ class Settings(CallSettings):
     proxy: str | None = Field(
         default=None,
         repr=False,
-        description="As httpx's: the url of a proxy for all that this object asks. Default: the environment's. "
-        "With a password in it, it is in no dump.",
+        description="Proxy URL for all requests, as in httpx. Default: from the environment. "
+        "A URL with a password is left out of serialized output.",
     )
     call_keywords: dict[str, Any] | None = Field(
         default=None,
@@ -250,7 +250,7 @@ class Settings(CallSettings):
 
     @field_serializer("proxy")
     def shown_proxy(self, proxy: str | None) -> str | None:
-        """What a dump may show of a proxy: nothing, where its url holds a password."""
+        """Return the proxy for serialized output: None if its URL has a password."""
         return None if proxy is not None and "@" in proxy else proxy
 
     _warned: set[str] = PrivateAttr(default_factory=set)
@@ -261,7 +261,7 @@ class Settings(CallSettings):
         """Whether the object was pickled with a key that did not travel, and has none here."""
         return self._key_left_behind
 
-    def warn(self, reason: str, message: str) -> None:
+    def warn_once(self, reason: str, message: str) -> None:
         """Warn once for each object and reason."""
         if reason not in self._warned:
             self._warned.add(reason)
@@ -303,7 +303,7 @@ class Settings(CallSettings):
 
 
 _FRAMEWORK_WORDS = frozenset(("stream",))
-"""What frameworks say to each call, and what `streaming` is not a correction of."""
+"""Keywords that frameworks pass on every call; never reported as misspellings of `streaming`."""
 
 _PER_CALL = frozenset(CallSettings.model_fields)
 

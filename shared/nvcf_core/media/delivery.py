@@ -135,7 +135,9 @@ def plan_delivery(
         InvalidRequestError: the model takes no such media, or not so many, or not in this format.
     """
     deliveries = [
-        replace(_deliver(part, part.place, validator), index=part.index, returned=part.returned)
+        replace(
+            _initial_delivery(part, part.place, validator), index=part.index, returned=part.returned
+        )
         for message in messages
         for part in message.parts
         if isinstance(part, Media)
@@ -208,7 +210,7 @@ def _line(delivery: Delivery, validator: Validator) -> str:
     return line
 
 
-def _deliver(media: Media, field: str, validator: Validator) -> Delivery:
+def _initial_delivery(media: Media, field: str, validator: Validator) -> Delivery:
     if media.kind not in validator.spec.media:
         taken = ", ".join(validator.spec.media) or "no media"
         sent = "; it is sent all the same" if validator.validation == "warn" else ""
@@ -216,7 +218,7 @@ def _deliver(media: Media, field: str, validator: Validator) -> Delivery:
     if media.detail is not None and validator.spec.documented:
         validator.warn(
             "detail",
-            f"the model's documentation of {validator.spec.id} has no `detail` for images: it is not sent",
+            f"the documentation of {validator.spec.id} has no `detail` for images: it is not sent",
         )
     if media.url is not None:
         if not validator.spec.remote_urls:
@@ -260,7 +262,7 @@ def _checked_mime_type(media: Media, source: ByteSource, field: str, validator: 
         what = found or "of no known format"
         validator.reject(
             field,
-            f"{field}: the {media.kind} is {what}, by its bytes; the model's documentation takes {formats}",
+            f"{field}: the {media.kind} is {what}, by its bytes; the model's documentation allows {formats}",
         )
     if found is None:
         if media.mime_type is None or kind_of_mime_type(media.mime_type) is None:

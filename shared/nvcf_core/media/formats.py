@@ -84,7 +84,7 @@ def format_of(media: Media) -> str | None:
 
 
 def has_known_kind(media: Media) -> bool:
-    """Whether the bytes of a medium, where it has any, are of the kind that it is said to be."""
+    """Return whether the bytes of a medium, where it has any, are of the kind that it is said to be."""
     if media.source is None:
         return True
     found = format_of(media)
@@ -92,7 +92,7 @@ def has_known_kind(media: Media) -> bool:
 
 
 def may_be(kind: MediaKind, found: str) -> bool:
-    """Whether a format may hold a kind of media."""
+    """Return whether a format may hold a kind of media."""
     if found in AMBIGUOUS_FORMATS:
         return kind != "image"
     return kind_of_mime_type(MIME_TYPES[found]) == kind

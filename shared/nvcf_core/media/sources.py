@@ -123,7 +123,8 @@ class Base64Source:
         return source
 
     def _has_only_base64(self) -> bool:
-        """Whether there are no letters but base64's, and padding at the end alone: found faster than by decoding."""
+        """Return whether there are no letters but base64's, and padding at the end alone: found faster than by
+        decoding."""
         if not self.text.isascii():
             return False
         others = b"".join(piece.translate(None, _ALPHABET) for piece in self.base64())

@@ -47,7 +47,7 @@ def parse_tags(text: str, *, field: str) -> Iterator[Part]:
 
 
 def contains_tag(text: str) -> bool:
-    """Whether the service might read a tag out of the text."""
+    """Return whether the service might read a tag out of the text."""
     return "<" in text and _TAG_START.search(text) is not None
 
 

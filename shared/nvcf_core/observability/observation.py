@@ -57,4 +57,4 @@ class Observation:
 
 
 UNOBSERVED = Observation()
-"""Of a call that nobody asked to be told of."""
+"""No-op observation, used when no observer is set."""

@@ -53,14 +53,14 @@ _SETTINGS = {
     "presence_penalty": "gen_ai.request.presence_penalty",
     "n": "gen_ai.request.choice.count",
 }
-"""Fields of the body that are numbers, and the attributes that they are."""
+"""Numeric request fields and their span attributes."""
 
 _Attribute = str | bool | int | float | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Instruments:
-    """What spans are started and values recorded with, and what is wanted of them."""
+    """Tracer, histograms and options."""
 
     tracer: trace.Tracer
     duration: metrics.Histogram
@@ -316,7 +316,8 @@ def _usage(answer: Chunk) -> dict[str, int]:
 
 
 def _counts_tokens(span: trace.Span) -> bool:
-    """Whether the span around a call stands for a model's answer itself, as that of a framework's tracer does."""
+    """Return whether the span around a call stands for a model's answer itself, as that of a framework's tracer
+    does."""
     attributes = getattr(span, "attributes", None) or {}
     # OpenInference's tracer of LlamaIndex says of what kind a span is when it ends. It makes one for every answer.
     scope = getattr(getattr(span, "instrumentation_scope", None), "name", "")

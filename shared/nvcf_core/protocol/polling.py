@@ -42,7 +42,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
     _report_progress(call.on_progress, accepted)
     request_id = accepted.headers.get("nvcf-reqid", "")
     if not _REQUEST_ID.fullmatch(request_id):
-        raise InvalidResponseError("the service outcome 202 without a usable request id", body=b"")
+        raise InvalidResponseError("the service answered 202 without a usable request id", body=b"")
     accept = "text/event-stream" if call.stream else "application/json"
     url = f"{call.poll_url}/{request_id}"
     response, at, pause, failures = accepted, accepted.received_at, 0.0, 0
@@ -72,7 +72,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
         except NVCFError as error:
             if isinstance(error, APITimeoutError) and error.failed_at >= deadline:
                 raise polled_too_long(call, request_id) from error
-            delay = call.retry.delay(failures, error)
+            delay = call.retry.next_delay(failures, error)
             if delay is None or error is failure:  # Raised again: the process can afford no retry.
                 raise
             at, pause = _error_time(error, at + pause), delay

@@ -42,7 +42,7 @@ class UploadCache:
         self._pid = os.getpid()
 
     def claim(self, key: _Key, now: float) -> Asset | Future[None] | None:
-        """The asset with these bytes; or what to wait for; or None: the caller is to upload it."""
+        """The cached asset; a Future of an upload in progress; or None if the caller must upload it."""
         with self._lock:
             self._forget_after_fork()
             known = self._known.get(key)

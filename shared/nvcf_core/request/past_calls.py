@@ -9,7 +9,6 @@ from typing import Any, NoReturn, TypeAlias
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message, Part, ToolCall
-from nvcf_core.models.spec import ModelSpec
 from nvcf_core.models.validator import Validator
 from nvcf_core.tools.arguments import decode_arguments
 
@@ -194,7 +193,7 @@ def with_call_reasoning(
         validator: the model's row, and how to warn.
     """
     words = validator.spec.past_call_reasoning
-    if words is None or _thinking_is_off(validator.spec, body):
+    if words is None or validator.spec.thinking_is_off(body):
         return messages
     lacking = [message for message in messages if message.tool_calls and not message.reasoning]
     if not lacking:
@@ -210,17 +209,3 @@ def with_call_reasoning(
         else message
         for message in messages
     )
-
-
-def _thinking_is_off(spec: ModelSpec, body: Mapping[str, Any]) -> bool:
-    """Whether a body says what switches the model's thinking off."""
-    off = (spec.reasoning_efforts or {}).get("none")
-    return off is None or _contains(body, off)
-
-
-def _contains(value: Any, wanted: Any) -> bool:
-    if isinstance(wanted, Mapping):
-        return isinstance(value, Mapping) and all(
-            _contains(value.get(name), inner) for name, inner in wanted.items()
-        )
-    return bool(value == wanted)

@@ -46,7 +46,7 @@ def _why_not_sent(media: Media, message: Message, validator: Validator) -> str |
 
 
 def _can_be_sent(media: Media) -> bool:
-    """Whether a medium can be part of a request: its bytes, or else what is declared, say what it is."""
+    """Return whether a medium can be part of a request: its bytes, or else what is declared, say what it is."""
     if media.source is None:
         return True
     declared = kind_of_mime_type(media.mime_type) is not None

@@ -116,8 +116,10 @@ def without_thinking(
     A caller who asked for thinking, by setting or by a word in the system message, keeps it, and is warned.
     """
     spec = validator.spec
+    if not (spec.no_think_media and spec.reasoning_efforts) or spec.no_think_token is None:
+        return messages, body
     kinds = {part.kind for message in messages for part in message.parts if isinstance(part, Media)}
-    if not kinds & spec.no_think_media or not spec.reasoning_efforts or spec.no_think_token is None:
+    if not kinds & spec.no_think_media:
         return messages, body
     off = spec.reasoning_efforts["none"]["chat_template_kwargs"]
     template = body.get("chat_template_kwargs", {})

@@ -16,13 +16,14 @@ from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tools.names import safe_name
 
+from .normalize import numbered
 from .tools import named_tool
 
 __all__ = [
     "SCHEMA_IN_PROMPT",
     "AnswerSchema",
     "StructuredMethod",
-    "forced_tool",
+    "required_tool_fields",
     "response_format",
     "schema_prompt",
     "structured_fields",
@@ -67,7 +68,7 @@ def value_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _is_plain_root(annotation: type) -> bool:
-    """Whether it is a pydantic class around a value that is not an object."""
+    """Return whether it is a pydantic class around a value that is not an object."""
     if not issubclass(annotation, RootModel):
         return False
     schema = annotation.model_json_schema()
@@ -114,7 +115,7 @@ def structured_fields(
         tools: what the model may call instead.
     """
     if method == "tool":
-        return forced_tool(_schema_tool(answer), tools)
+        return required_tool_fields(_schema_tool(answer), tools)
     beside = {"tools": list(tools)} if tools else {}
     if method == "response_format":
         return {"response_format": _json_schema_format(answer), **beside}
@@ -169,7 +170,7 @@ def response_format(spec: ModelSpec, wanted: Mapping[str, Any] | AnswerSchema) -
     return {SCHEMA_IN_PROMPT: wanted.get("json_schema", {}).get("schema", {})}
 
 
-def forced_tool(tool: Mapping[str, Any], others: Sequence[Any] = ()) -> dict[str, Any]:
+def required_tool_fields(tool: Mapping[str, Any], others: Sequence[Any] = ()) -> dict[str, Any]:
     """The keywords of a call that is to be answered with one call of this tool, or with calls of the others."""
     if others:
         return {"tools": [*others, tool], "tool_choice": "required"}
@@ -228,4 +229,5 @@ def take_schema_in_prompt(
     if messages[0].role == "system":
         first = replace(messages[0], parts=(*messages[0].parts, text))
         return [first, *messages[1:]], rest
-    return [Message(role="system", parts=(text,)), *messages], rest
+    # The others keep the places that they have in the caller's own list.
+    return [Message(role="system", parts=(text,)), *numbered(messages)], rest

@@ -117,7 +117,8 @@ def tool_choice(choice: object, names: Sequence[str]) -> str | dict[str, Any] | 
 
 
 def _is_of_another_type(choice: Mapping[str, Any]) -> bool:
-    """Whether it is such as `{"type": "allowed_tools", "allowed_tools": {…}}`, which the service is to understand."""
+    """Return whether it is such as `{"type": "allowed_tools", "allowed_tools": {…}}`, which the service is to
+    understand."""
     kind = choice.get("type")
     return kind != "function" and isinstance(kind, str) and isinstance(choice.get(kind), Mapping)
 

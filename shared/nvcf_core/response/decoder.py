@@ -46,7 +46,7 @@ class Decoder(Protocol):
 
     @property
     def has_failure(self) -> bool:
-        """Whether `end` will raise: what came before the failure has been returned."""
+        """Whether `flush` will raise; the chunks before the failure have been returned."""
         ...
 
     def feed(self, data: bytes) -> list[Chunk]:

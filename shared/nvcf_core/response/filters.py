@@ -40,11 +40,11 @@ class ThinkFilter:
         text = self._held + text
         self._held = ""
         if self._state == "start":
-            text = self._opening(text)
+            text = self._parse_opening_tag(text)
         if self._state == "thinking":
             return self._thinking(text)
         if self._state == "gap":
-            return "", self._gap(text)
+            return "", self._strip_newlines_after_think(text)
         return "", text
 
     def flush(self) -> tuple[str, str]:
@@ -52,7 +52,7 @@ class ThinkFilter:
         held, self._held = self._held, ""
         return (held, "") if self._state == "thinking" else ("", held)
 
-    def _opening(self, text: str) -> str:
+    def _parse_opening_tag(self, text: str) -> str:
         """Decide whether the text begins with the tag; while that is open, hold all of it."""
         begin = text.lstrip()
         if begin.startswith(_OPEN):
@@ -68,12 +68,12 @@ class ThinkFilter:
         reasoning, closed, answer = text.partition(_CLOSE)
         if closed:
             self._state = "gap"
-            return reasoning, self._gap(answer)
+            return reasoning, self._strip_newlines_after_think(answer)
         cut = len(text) - possible_start(text, _CLOSE)
         self._held = text[cut:]
         return text[:cut], ""
 
-    def _gap(self, text: str) -> str:
+    def _strip_newlines_after_think(self, text: str) -> str:
         text = text.lstrip("\r\n")
         if text:
             self._state = "answer"
@@ -81,7 +81,7 @@ class ThinkFilter:
 
 
 def split_unopened_think(text: str) -> tuple[str, str]:
-    """Reasoning and answer of a whole text in which only the closing tag stands: the prompt ended with the other.
+    """Split a complete text that has only `</think>`, because the chat template put `<think>` into the prompt.
 
     Where the text has no closing tag, or an opening one before it, or the tag stands in a string of JSON, all of it is
     the answer.

@@ -119,7 +119,7 @@ class ToolCallAssembler:
         return tuple(ToolCall(index, arguments=rest) for index, rest in rests if rest)
 
     def has_id(self, call_id: str) -> bool:
-        """Whether a call has this id on the wire."""
+        """Return whether a call has this id on the wire."""
         return call_id in self._by_wire_id
 
     def set_answer_id(self, answer_id: str) -> None:
@@ -127,7 +127,8 @@ class ToolCallAssembler:
         self._answer_id = self._answer_id or answer_id
 
     def _is_sent_twice(self, pieces: Sequence[Any]) -> bool:
-        """Whether a delta is the one before it once more. A server that repeats how a call begins repeats all of it.
+        """Return whether a delta is the one before it once more. A server that repeats how a call begins repeats all of
+        it.
 
         One that says id and name with every piece may well send the same piece of the arguments twice.
         """
@@ -233,18 +234,18 @@ def _read(piece: Mapping[str, Any]) -> tuple[_Place, str]:
 
 
 def _names_a_call(piece: object) -> bool:
-    """Whether a fragment has a name, and an index or an id by which to tell it from another call's."""
+    """Return whether a fragment has a name, and an index or an id by which to tell it from another call's."""
     is_placed = get_int(piece, "index") is not None or get_text(piece, "id")
     return bool(is_placed and get_text(get_object(piece, "function"), "name"))
 
 
 def _is_copy(growing: _PartialCall, place: _Place, arguments: str) -> bool:
-    """Whether a fragment is a whole call once more."""
+    """Return whether a fragment is a whole call once more."""
     return place.name == growing.wire_name and growing.arguments.is_copy(arguments)
 
 
 def _begins_another(growing: _PartialCall, place: _Place, arguments: str) -> bool:
-    """Whether a fragment under the index of a call begins another one: a server may number every call 0."""
+    """Return whether a fragment under the index of a call begins another one: a server may number every call 0."""
     if not place.name or not growing.wire_name:
         return False
     if place.id and growing.wire_id:

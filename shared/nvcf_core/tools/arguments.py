@@ -73,7 +73,7 @@ class ArgumentsDecoder:
         return self._state == "start" and not self._held
 
     def is_copy(self, text: str) -> bool:
-        """Whether the object that has arrived is the same text."""
+        """Return whether the object that has arrived is the same text."""
         return self.complete and "".join(self._first).strip() == text.strip()
 
     def feed(self, text: str) -> str:
@@ -108,7 +108,7 @@ class ArgumentsDecoder:
         return ""
 
     def _goes_on_with_string(self, text: str) -> bool:
-        """Whether a piece is the middle of a string that is being passed on, as most pieces are."""
+        """Return whether a piece is the middle of a string that is being passed on, as most pieces are."""
         open_string = self._levels and self._levels[-1].in_string and not self._unfinished
         return bool(open_string) and '"' not in text and "\\" not in text
 
@@ -160,7 +160,7 @@ class ArgumentsDecoder:
         return place + 1
 
     def _repeats(self, held: str) -> bool:
-        """Whether nothing but copies of the object stand behind it."""
+        """Return whether nothing but copies of the object stand behind it."""
         rest = held.lstrip()
         if not rest:
             return False
@@ -228,7 +228,8 @@ class _Level:
         return end
 
     def waits_for_string(self) -> bool:
-        """Whether the next string is passed on only when it is whole: it is a key, or may become another value."""
+        """Return whether the next string is passed on only when it is whole: it is a key, or may become another
+        value."""
         return self._expects_key or bool(self._wanted_types())
 
     def converted(self, token: str) -> str:

@@ -24,7 +24,7 @@ from nvcf_core.errors import InvalidRequestError
 
 from .bodies import BoundedBody, LengthGuard
 from .clients import ClientConfig
-from .interface import Content, HTTPClient, HTTPResponse, PreparedRequest
+from .interface import HTTPClient, HTTPResponse, Pieces, SendableRequest
 from .limits.rate_limiter import RequestLimiter
 from .pools import AsyncPools, SyncPool
 
@@ -45,19 +45,19 @@ class Backend(Protocol):
         """The API key of the next request."""
         ...
 
-    async def acquire(self, limiter: RequestLimiter) -> None:
-        """Wait for the user's own limiter."""
+    async def acquire(self, limiter: RequestLimiter) -> object:
+        """Wait for the user's own limiter, and return what it gave."""
         ...
 
     async def open(self) -> HTTPClient:
         """The HTTP client to send with."""
         ...
 
-    def content(self, pieces: Generator[bytes], guard: LengthGuard) -> Content:
+    def content(self, pieces: Generator[bytes], guard: LengthGuard) -> Pieces:
         """A body as the HTTP client takes it, its length guarded."""
         ...
 
-    async def send(self, prepared: PreparedRequest) -> HTTPResponse:
+    async def send(self, prepared: SendableRequest) -> HTTPResponse:
         """Send a request, and wait for the head of the response."""
         ...
 
@@ -66,7 +66,7 @@ class Backend(Protocol):
         ...
 
     async def close_response(self, response: HTTPResponse) -> None:
-        """Be done with a response."""
+        """Close the response."""
         ...
 
     async def wait(self, future: Future[Any]) -> None:
@@ -113,9 +113,9 @@ class SyncBackend:
         """The API key of the next request."""
         return auth.resolve_key()
 
-    async def acquire(self, limiter: RequestLimiter) -> None:
-        """Wait for the user's own limiter."""
-        limiter.acquire()
+    async def acquire(self, limiter: RequestLimiter) -> object:
+        """Wait for the user's own limiter, and return what it gave."""
+        return limiter.acquire()
 
     async def open(self) -> HTTPClient:
         """The HTTP client to send with."""
@@ -129,7 +129,7 @@ class SyncBackend:
                 guard.report_progress()
         guard.end()
 
-    async def send(self, prepared: PreparedRequest) -> HTTPResponse:
+    async def send(self, prepared: SendableRequest) -> HTTPResponse:
         """Send a request, and wait for the head of the response."""
         return prepared.send()
 
@@ -140,7 +140,7 @@ class SyncBackend:
                 break
 
     async def close_response(self, response: HTTPResponse) -> None:
-        """Be done with a response."""
+        """Close the response."""
         response.close()
 
     async def wait(self, future: Future[Any]) -> None:
@@ -177,9 +177,9 @@ class AsyncBackend:
         """The API key of the next request."""
         return await auth.aresolve_key()
 
-    async def acquire(self, limiter: RequestLimiter) -> None:
-        """Wait for the user's own limiter."""
-        await limiter.acquire_async()
+    async def acquire(self, limiter: RequestLimiter) -> object:
+        """Wait for the user's own limiter, and return what it gave."""
+        return await limiter.acquire_async()
 
     async def open(self) -> HTTPClient:
         """The HTTP client to send with."""
@@ -197,7 +197,7 @@ class AsyncBackend:
                 raise
         guard.end()
 
-    async def send(self, prepared: PreparedRequest) -> HTTPResponse:
+    async def send(self, prepared: SendableRequest) -> HTTPResponse:
         """Send a request, and wait for the head of the response."""
         return await prepared.asend()
 
@@ -209,7 +209,7 @@ class AsyncBackend:
                     break
 
     async def close_response(self, response: HTTPResponse) -> None:
-        """Be done with a response."""
+        """Close the response."""
         await response.aclose()
 
     async def wait(self, future: Future[Any]) -> None:

@@ -49,7 +49,7 @@ class BoundedBody:
         self._pieces.append(data)
         self._length += len(data)
         if self._limits is not None and self._length // _MIB == before // _MIB:
-            self._limits.go_on()
+            self._limits.keep_running_timer()
         if self._length > self._limit and not self._may_cut:
             raise InvalidResponseError(
                 f"the response is longer than {self._limit} bytes", body=self._pieces[0]

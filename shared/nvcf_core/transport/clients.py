@@ -20,7 +20,7 @@ from nvcf_core.exchange import Request
 from nvcf_core.locks import Lock
 
 from .direct.client import AsyncDirectClient, DirectClient
-from .interface import Content, HTTPClient, PreparedRequest
+from .interface import Content, HTTPClient, SendableRequest
 from .tls import Verify, aload_context, load_context
 
 __all__ = ["ClientConfig", "Proxies", "Proxy"]
@@ -46,7 +46,7 @@ class Proxies:
         self._found = {} if given else urllib.request.getproxies()
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Return whether there is any."""
         return self._given is not None or any(name != "no" for name in self._found)
 
     def for_url(self, url: str) -> Proxy | None:
@@ -141,7 +141,7 @@ class _RoutingClient:
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> PreparedRequest:
+    ) -> SendableRequest:
         """A request that is ready to be sent. See `HTTPClient`."""
         return self._client_for(request.url).prepare(request, content, key, options)
 

@@ -27,13 +27,13 @@ from nvcf_core.wire import retry_after
 
 from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
-from .interface import Content, HTTPResponse, PreparedRequest
-from .limits.rate_limiter import RateLimiter, Reservation, shared_rate_limiter
+from .interface import Content, HTTPResponse, SendableRequest
+from .limits.rate_limiter import RateLimiter, Reservation, TimedLimiter, shared_rate_limiter
 from .limits.retry_budget import RetryBudget, shared_retry_budget
 from .redaction import clear_locals, guard_logs, redact, redact_response, redact_text
 from .time_limits import TimeLimits
 
-__all__ = ["Conversation", "OpenResponse"]
+__all__ = ["FlowRunner", "OpenResponse"]
 
 T = TypeVar("T")
 
@@ -54,8 +54,8 @@ class OpenResponse:
     """When the time of the polls is over, by `time.monotonic`. None: it did not come to a poll."""
 
 
-class Conversation:
-    """One call, being held: its flow, and what that left open.
+class FlowRunner:
+    """Runs the flow of one call and keeps the response it left open for streaming.
 
     Args:
         backend: sends and waits, sync or async.
@@ -85,7 +85,7 @@ class Conversation:
             NVCFError: what the flow raises.
         """
         try:
-            return await self._hold(flow)
+            return await self._drive(flow)
         except BaseException as error:
             if isinstance(error, NVCFError):
                 self.redact(error)
@@ -95,7 +95,7 @@ class Conversation:
         finally:
             flow.close()
 
-    async def _hold(self, flow: Flow[T]) -> T:
+    async def _drive(self, flow: Flow[T]) -> T:
         resume: Callable[[Any], Step] = flow.send
         value: Any = None
         while True:
@@ -105,7 +105,7 @@ class Conversation:
                 result: T = stop.value
                 return result
             try:
-                value, resume = await self._take(step), flow.send
+                value, resume = await self._perform(step), flow.send
             except NVCFError as error:
                 self.check_deadline(error)
                 value, resume = error, flow.throw
@@ -132,7 +132,7 @@ class Conversation:
             ) from error
 
     def is_over(self) -> bool:
-        """Whether the call's time has passed."""
+        """Return whether the call's time has passed."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def redact(self, error: NVCFError) -> None:
@@ -140,29 +140,31 @@ class Conversation:
         if self.key is not None:
             redact(error, self.key)
 
-    async def _take(self, step: Step) -> Any:
+    async def _perform(self, step: Step) -> Any:
         if isinstance(step, Request):
-            return await _Sending(self, step).response()
+            return await _RequestSender(self, step).response()
         if isinstance(step, Future):
             return await self.backend.wait(step)
-        return await self.backend.gather(self._try, step)
+        return await self.backend.gather(self._perform_or_error, step)
 
-    async def _try(self, step: Step) -> Any:
+    async def _perform_or_error(self, step: Step) -> Any:
         try:
-            return await self._take(step)
+            return await self._perform(step)
         except NVCFError as error:
             return error
 
 
-class _Sending:
+class _RequestSender:
     """One request under way."""
 
-    def __init__(self, conversation: Conversation, request: Request) -> None:
-        self._conversation, self._request = conversation, request
-        self._backend, self._options = conversation.backend, conversation.options
+    def __init__(self, runner: FlowRunner, request: Request) -> None:
+        self._runner, self._request = runner, request
+        self._backend, self._options = runner.backend, runner.options
         self._key: SecretStr | None = None
         self._limiter: RateLimiter | None = None
         self._place: Reservation | None = None
+        self._permit: object = None
+        """What the user's own limiter gave."""
         self._kept_open = False
 
     async def response(self) -> Response:
@@ -171,7 +173,7 @@ class _Sending:
         Raises:
             NVCFError: there is no response. The API key is in none of them, whatever the service echoed.
         """
-        prepared: PreparedRequest | None = None
+        prepared: SendableRequest | None = None
         response: HTTPResponse | None = None
         try:
             await self._wait_turn()
@@ -182,7 +184,7 @@ class _Sending:
             response = await self._backend.send(prepared)
             return await self._received(response, prepared.limits)
         except NVCFError as error:
-            self._conversation.redact(error)
+            self._runner.redact(error)
             raise
         finally:
             if self._limiter is not None and self._place is not None:
@@ -194,7 +196,7 @@ class _Sending:
 
     def _deadline(self) -> float | None:
         """When the response has to be there: within the call's time, and within the request's own."""
-        deadline, own = self._conversation.deadline, self._request.read_timeout
+        deadline, own = self._runner.deadline, self._request.read_timeout
         if own is None:
             return deadline
         until = time.monotonic() + own
@@ -209,14 +211,14 @@ class _Sending:
             self._note_retry(request, request.failure)
         await self._sleep(request.delay)
         if auth.applies_to(request):
-            self._key = self._conversation.key = await self._backend.resolve_key(auth)
+            self._key = self._runner.key = await self._backend.resolve_key(auth)
             if self._key is not None:
-                self._conversation.observation.redact_with(partial(redact_text, key=self._key))
+                self._runner.observation.redact_with(partial(redact_text, key=self._key))
                 guard_logs(self._key)
         if request.stage == "ask" and self._options.request_limiter is not None:
             began = time.monotonic()
-            await self._backend.acquire(self._options.request_limiter)
-            self._conversation.observation.waited(time.monotonic() - began)
+            self._permit = await self._backend.acquire(self._options.request_limiter)
+            self._runner.observation.waited(time.monotonic() - began)
         per_minute = self._options.requests_per_minute
         if per_minute is not None and request.stage == "ask":
             self._limiter = shared_rate_limiter(key_fingerprint(self._key), origin(request.url)[1])
@@ -228,12 +230,12 @@ class _Sending:
         wait = limiter.wait(place)
         if wait <= 0:
             return
-        _log.debug("a place under requests_per_minute is free in %.2f s, as it looks now", wait)
+        _log.debug("waiting about %.2f s for requests_per_minute", wait)
         began = time.monotonic()
         while wait > 0:
             await self._sleep(min(wait, max(1.0, wait / 10)))
             wait = limiter.wait(place)
-        self._conversation.observation.waited(time.monotonic() - began)
+        self._runner.observation.waited(time.monotonic() - began)
 
     def _note_retry(self, request: Request, failure: Exception) -> None:
         status = getattr(failure, "status", "no response")
@@ -243,35 +245,40 @@ class _Sending:
             "%s failed: %s (%s); retry %d of %d in %.2f s",
             what, name, status, number, most, request.delay,
         )  # fmt: skip
-        self._conversation.observation.retrying(request)
+        self._runner.observation.retrying(request)
 
     def _note_sending(self) -> None:
         if self._limiter is not None and self._place is not None:
             self._limiter.sent(self._place)
+        if self._permit is not None:
+            limiter = self._options.request_limiter
+            if isinstance(limiter, TimedLimiter):
+                limiter.sent(self._permit)
 
     async def _sleep(self, seconds: float) -> None:
         """Let time pass, but not more than the call has left."""
-        deadline = self._conversation.deadline
+        deadline = self._runner.deadline
         if deadline is not None:
-            self._conversation.check_deadline()
+            self._runner.check_deadline()
             seconds = min(seconds, deadline - time.monotonic())
         if seconds > 0:
             await self._backend.sleep(seconds)
-        self._conversation.check_deadline()
+        self._runner.check_deadline()
 
     def _can_retry(self, failure: Exception) -> bool:
         return not self._options.retry_budget or self._budget().take(failure)
 
     def _budget(self) -> RetryBudget:
         # Before a retry the key is that of the try before; a callable is asked only when the request is sent.
-        key = self._key or self._conversation.key
+        key = self._key or self._runner.key
         return shared_retry_budget(key_fingerprint(key), origin(self._request.url))
 
     def _content(self) -> Content:
         body = self._request.body
         if body is None or isinstance(body, bytes):
             return body
-        return self._backend.content(body.chunks(), LengthGuard(self._request, body.length))
+        request, backend = self._request, self._backend
+        return lambda: backend.content(body.chunks(), LengthGuard(request, body.length))
 
     async def _received(self, response: HTTPResponse, limits: TimeLimits) -> Response:
         request, status = self._request, response.status_code
@@ -286,9 +293,9 @@ class _Sending:
             self._keep_open(response, limits)
             return self._as_response(response, b"")
         if request.stage == "fetch" and status < 300:
-            limits.piece_by_piece(None, "timeout")  # It may be large.
+            limits.limit_between_chunks(None, "timeout")  # It may be large.
         else:
-            limits.as_a_whole()
+            limits.limit_total()
         body = BoundedBody(status, request.stage, limits)
         try:
             await self._backend.read_into(body, response)
@@ -304,10 +311,10 @@ class _Sending:
         """Leave the body to be read by the caller, as long as its pieces keep coming."""
         self._kept_open = True
         polls_end = None if self._request.read_timeout is None else limits.deadline
-        limits.deadline = self._conversation.deadline
+        limits.deadline = self._runner.deadline
         if polls_end is not None:
-            limits.at_least(_FOR_AN_ANSWER_IN_TIME)
-        self._conversation.answer = OpenResponse(response, limits, polls_end)
+            limits.extend_to(_FOR_AN_ANSWER_IN_TIME)
+        self._runner.answer = OpenResponse(response, limits, polls_end)
 
     def _as_response(self, response: HTTPResponse, body: bytes) -> Response:
         result = Response(
@@ -319,5 +326,5 @@ class _Sending:
             self._request.on_response(result)
         if self._request.stage != "ask":
             _log.debug("%s was answered with %d", self._request.stage, result.status)
-        self._conversation.observation.responded(self._request, result)
+        self._runner.observation.responded(self._request, result)
         return result

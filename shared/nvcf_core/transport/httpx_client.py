@@ -125,7 +125,7 @@ class _NativeResponse(Protocol):
     async def aclose(self) -> None: ...
 
 
-class _Exchange:
+class _RequestInFlight:
     """A request of httpx's, the client to send it, and our names for what goes wrong with it."""
 
     __slots__ = ("_auth", "_http", "_native", "_request", "limits")
@@ -171,7 +171,7 @@ class _Exchange:
 
     def limit_body(self) -> None:
         """Tell httpx how long the body may stand still: it reads that when the body begins."""
-        self.limits.next_piece()  # It cannot be told of a limit that changes at the first piece.
+        self.limits.chunk_arrived()  # It cannot be told of a limit that changes at the first piece.
         self.limits.phases["read"] = self.limits.body_limit[0]
         self._limit_call()
 
@@ -229,15 +229,15 @@ class _Exchange:
 class _Response:
     """A response of httpx's, its body decoded within bounds."""
 
-    __slots__ = ("_exchange", "_native", "headers", "status_code")
+    __slots__ = ("_in_flight", "_native", "headers", "status_code")
 
-    def __init__(self, native: _NativeResponse, exchange: _Exchange) -> None:
-        self._native, self._exchange = native, exchange
+    def __init__(self, native: _NativeResponse, in_flight: _RequestInFlight) -> None:
+        self._native, self._in_flight = native, in_flight
         self.status_code, self.headers = native.status_code, native.headers
 
     def iter_bytes(self) -> Iterator[bytes]:
         """The decoded body, in the pieces in which it arrives."""
-        self._exchange.limit_body()
+        self._in_flight.limit_body()
         decompressor = decompressor_for(self.headers)
         native = self._native
         try:
@@ -246,12 +246,12 @@ class _Response:
             else:
                 for data in native.iter_raw():
                     yield from decompressor.feed(data)
-        except self._exchange.errors as error:
-            raise self._exchange.body_failure(error) from error
+        except self._in_flight.errors as error:
+            raise self._in_flight.body_failure(error) from error
 
     async def aiter_bytes(self) -> AsyncGenerator[bytes]:
         """As `iter_bytes`, of an asynchronous client."""
-        self._exchange.limit_body()
+        self._in_flight.limit_body()
         decompressor = decompressor_for(self.headers)
         native = self._native
         plain = decompressor is None or native.is_stream_consumed
@@ -263,11 +263,11 @@ class _Response:
                     else:
                         for piece in decompressor.feed(data):
                             yield piece
-        except self._exchange.errors as error:
-            raise self._exchange.body_failure(error) from error
+        except self._in_flight.errors as error:
+            raise self._in_flight.body_failure(error) from error
 
     def close(self) -> None:
-        """Be done with it."""
+        """Close the response."""
         self._native.close()
 
     async def aclose(self) -> None:
@@ -289,34 +289,35 @@ class HTTPXClient:
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> _Exchange:
+    ) -> _RequestInFlight:
         """httpx's request. To a foreign host none of the client's own headers and cookies go along."""
         limits = self._limits(request, options)
         headers = options.headers_for(request)
+        body = content() if callable(content) else content
         if request.authorized:
             headers.setdefault("accept-encoding", "identity")
         try:
             if not request.authorized:
                 built = self.library.Request(
-                    request.method, request.url, headers=headers, content=content
+                    request.method, request.url, headers=headers, content=body
                 )
                 built.extensions["timeout"] = (limits or self.client.timeout).as_dict()
-                return _Exchange(self, request, built, None)
+                return _RequestInFlight(self, request, built, None)
             default = self.library.USE_CLIENT_DEFAULT
             built = self.client.build_request(
                 request.method,
                 request.url,
                 headers=headers,
-                content=content,
+                content=body,
                 timeout=default if limits is None else limits,
             )
         except (self.library.InvalidURL, UnicodeError) as error:
             raise unusable_url(request, error) from None
         # No credentials but the key: not the client's, nor a netrc's. Without a key, the client's own.
         if key is None:
-            return _Exchange(self, request, built, default)
+            return _RequestInFlight(self, request, built, default)
         built.headers["authorization"] = f"Bearer {key.get_secret_value()}"
-        return _Exchange(self, request, built, None)
+        return _RequestInFlight(self, request, built, None)
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from typing import Protocol, TypeAlias
 
 from pydantic import SecretStr
@@ -12,13 +12,16 @@ from nvcf_core.exchange import Request
 
 from .time_limits import TimeLimits
 
-__all__ = ["Content", "HTTPClient", "HTTPResponse", "PreparedRequest"]
+__all__ = ["Content", "HTTPClient", "HTTPResponse", "Pieces", "SendableRequest"]
 
-Content: TypeAlias = "bytes | Iterator[bytes] | AsyncIterator[bytes] | None"
-"""The body of a request, as a client sends it."""
+Pieces: TypeAlias = "Iterator[bytes] | AsyncIterator[bytes]"
+"""A body in pieces, of which each is made when it is sent."""
+
+Content: TypeAlias = "bytes | Callable[[], Pieces] | None"
+"""The body of a request, as a client sends it. Pieces are called for at each sending: they begin anew then."""
 
 
-class PreparedRequest(Protocol):
+class SendableRequest(Protocol):
     """A request that is ready to be sent, under its limits."""
 
     @property
@@ -70,7 +73,7 @@ class HTTPResponse(Protocol):
         ...
 
     def close(self) -> None:
-        """Be done with it: a body that was not read to its end is given up, and its connection with it."""
+        """Close the response, and its connection too unless the body was read to its end."""
         ...
 
     async def aclose(self) -> None:
@@ -88,7 +91,7 @@ class HTTPClient(Protocol):
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> PreparedRequest:
+    ) -> SendableRequest:
         """Make a request ready.
 
         Args:

@@ -11,7 +11,7 @@ from nvcf_core.config.endpoints import (
     Endpoints,
     checked_root,
     is_loopback,
-    is_nvidia,
+    is_nvidia_https_url,
 )
 from nvcf_core.errors import InvalidRequestError
 
@@ -34,7 +34,7 @@ LOCAL = "http://127.0.0.1:1/v1"
     ],
 )
 def test_which_hosts_are_nvidias(url: str, nvidia: bool) -> None:
-    assert is_nvidia(url) is nvidia
+    assert is_nvidia_https_url(url) is nvidia
 
 
 @pytest.mark.parametrize(

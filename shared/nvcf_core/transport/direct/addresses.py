@@ -50,7 +50,7 @@ def look_up(host: str, port: int) -> Future[list[Address]]:
 
 
 def _is_numeric(host: str) -> bool:
-    """Whether a host is an address already, so that nobody has to be asked."""
+    """Return whether a host is an address already, so that nobody has to be asked."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 
 import h11
 
-__all__ = ["HTTP1", "ProtocolError", "Response"]
+__all__ = ["HTTP1", "Disconnected", "ProtocolError", "Response"]
 
 ProtocolError = h11.ProtocolError
 """What came is not HTTP/1.1, or what is to be sent is not."""
+
+Disconnected = h11.RemoteProtocolError
+"""What came is not HTTP/1.1, or the other side has ended instead."""
 
 Response = h11.Response
 """The head of a response. The names of its headers are in lower case."""
@@ -25,13 +28,15 @@ _LONGEST_HEAD = 100 * 1024
 class HTTP1:
     """One connection's side of the conversation: a request and its response, then perhaps others."""
 
-    __slots__ = ("_connection", "_failure", "ended")
+    __slots__ = ("_connection", "_failure", "ended", "heard")
 
     def __init__(self) -> None:
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
         self._failure: ProtocolError | None = None
         self.ended = False
         """Whether the response has been read to its end."""
+        self.heard = False
+        """Whether anything has come since the request began."""
 
     def begin(self, method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """The head of a request.
@@ -39,7 +44,7 @@ class HTTP1:
         Raises:
             ProtocolError: it is not one.
         """
-        self.ended = False
+        self.ended = self.heard = False
         request = h11.Request(method=method, target=target, headers=list(headers))
         return self._connection.send(request) or b""
 
@@ -67,6 +72,7 @@ class HTTP1:
         """
         if not data and self._connection.their_state is h11.SEND_RESPONSE:
             raise h11.RemoteProtocolError("Server disconnected without sending a response.")
+        self.heard = self.heard or bool(data)
         self._connection.receive_data(data)
 
     def response(self) -> Response | None:
@@ -106,9 +112,13 @@ class HTTP1:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def is_reusable(self) -> bool:
-        """Whether another request may follow: both sides are done with this one, and mean to go on."""
+        """Return whether another request may follow: both sides are done with this one, and mean to go on."""
         connection = self._connection
         if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
+            return False
+        if connection.trailing_data[
+            0
+        ]:  # It came unasked: as the beginning of the next response it would be wrong.
             return False
         connection.start_next_cycle()
         return True

@@ -6,13 +6,20 @@ import time
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from nvcf_core.locks import Lock
 
 from .registry import Registry
 
-__all__ = ["WINDOW", "RateLimiter", "RequestLimiter", "Reservation", "shared_rate_limiter"]
+__all__ = [
+    "WINDOW",
+    "RateLimiter",
+    "RequestLimiter",
+    "Reservation",
+    "TimedLimiter",
+    "shared_rate_limiter",
+]
 
 WINDOW = 60.05
 """Seconds in which a limit holds. A little over a minute, for what the network adds."""
@@ -32,6 +39,15 @@ class RequestLimiter(Protocol):
 
     def feedback(self, status: int, retry_after: float | None) -> object:
         """Learn the status of the response, and the seconds that the service asked to wait, where it gave a number."""
+        ...
+
+
+@runtime_checkable
+class TimedLimiter(RequestLimiter, Protocol):
+    """A limiter that also wants to know when a request goes out: a connection may have to be made before."""
+
+    def sent(self, permit: Any) -> object:
+        """The request goes out now that was let through with what `acquire` or `acquire_async` returned."""
         ...
 
 
