@@ -74,14 +74,14 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
         """The ids of the models that the service lists, sorted. Listed does not mean entitled.
 
         Raises:
-            NVCFError: the service could not be asked.
+            NVCFError: the request failed.
         """
         with translating_errors:
             return super().available_models()
 
     @override
     async def aavailable_models(self) -> list[str]:
-        """As `available_models`."""
+        """Async version of `available_models`."""
         with translating_errors:
             return await super().aavailable_models()
 
@@ -105,8 +105,12 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
     @property
     @override
     def lc_attributes(self) -> dict[str, Any]:
-        """What langchain-core's dumps show in place of the attribute itself."""
-        return {"proxy": self.shown_proxy(self.proxy)}
+        """Attributes as langchain-core's dumps show them: without a password, and as plain values."""
+        return {
+            "proxy": self.shown_proxy(self.proxy),
+            "timeout": self.shown_timeout(self.timeout),
+            "verify": self.shown_verify(self.verify),
+        }
 
     @property
     @override
@@ -125,7 +129,7 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
         params["ls_provider"] = PROVIDER
         return params
 
-    def _asks_for_several(self, given: Mapping[str, Any]) -> bool:
+    def _requests_several_answers(self, given: Mapping[str, Any]) -> bool:
         """Return whether a call with these keywords asks for more than one answer (`n`)."""
         count = given.get("n")
         if count is None:
@@ -145,7 +149,7 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
 
     @override
     def get_num_tokens(self, text: str) -> int:
-        """How many tokens a text has: by `custom_get_token_ids` if given, else estimated."""
+        """Count the tokens of a text: with `custom_get_token_ids` if given, else estimated."""
         return (
             count_text(text)
             if self.custom_get_token_ids is None

@@ -116,7 +116,7 @@ class ServerError(APIStatusError, core.ServerError, lc.ModelAPIError):
 
 
 class RefusalError(NVCFError, core.RefusalError, _ModelRefusal):
-    """The model declined to give the structured answer that it was asked for; `.refusal` is what it said."""
+    """The model declined to give the requested structured answer; `.refusal` is its explanation."""
 
     def __init__(self, refusal: str, *, request_id: str | None = None) -> None:
         core.RefusalError.__init__(self, refusal, request_id=request_id)

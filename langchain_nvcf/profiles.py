@@ -1,4 +1,4 @@
-"""What LangChain wants to know of each model, read off its row."""
+"""LangChain's model profiles, made from the model specs."""
 
 from __future__ import annotations
 

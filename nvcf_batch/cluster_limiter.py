@@ -83,7 +83,7 @@ class ClusterLimiter:
         return asked + float(waited)
 
     async def acquire_async(self) -> float:
-        """As `acquire`, without blocking the event loop."""
+        """Async version of `acquire`."""
         loop = asyncio.get_running_loop()
         if loop not in self._queues:
             self._queues[loop] = _Queue(self._take)
@@ -152,7 +152,7 @@ class _Queue:
                     self._waiting.popleft().set_result(permit)
 
     def _drop_those_who_left(self) -> int:
-        """How many still wait."""
+        """Return how many still wait."""
         while self._waiting and self._waiting[0].done():
             self._waiting.popleft()
         return len(self._waiting)

@@ -10,7 +10,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from pydantic import SecretStr
 
-from nvcf_core.config.endpoints import checked_root
+from nvcf_core.config.endpoints import validate_root_url
 from nvcf_core.errors import InvalidRequestError
 
 from .check import CheckResult
@@ -87,7 +87,7 @@ def check_packages(version_of: VersionOf = installed_version) -> Iterator[CheckR
 
 
 def _requirements() -> dict[str, Requirement]:
-    """What the installed project declares, the extras included, by name."""
+    """Return the requirements of the installed project by name, extras included."""
     try:
         declared = metadata.requires(DISTRIBUTION) or ()
     except metadata.PackageNotFoundError:
@@ -154,7 +154,7 @@ def check_address(name: str, url: str, *, suffix: str = "") -> CheckResult:
         suffix: how its path has to end, such as `/v1`.
     """
     try:
-        root = checked_root(url, name)
+        root = validate_root_url(url, name)
     except InvalidRequestError as error:
         return CheckResult(
             name, "failed", str(error), f"set {name} to a url such as https://host{suffix}"

@@ -112,6 +112,7 @@ def test_a_stream_with_nothing_in_it_is_interrupted_and_may_be_tried_again(
         ({"error": {"message": "slow down", "status": 503}}, ServerError),
         ({"error": "slow down", "status": 500}, ServerError),
         ({"object": "error", "message": "slow down", "code": 503}, ServerError),
+        ({"message": "slow down", "code": 429}, RateLimitError),
     ],
 )
 def test_an_error_before_anything_else_is_the_status_it_names(

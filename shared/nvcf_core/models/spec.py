@@ -13,7 +13,7 @@ __all__ = ["NEAREST_EFFORT", "ModelSpec", "Range", "ReasoningEffort", "TextToolC
 ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high"]
 
 NEAREST_EFFORT: Mapping[str, ReasoningEffort] = {"minimal": "low", "medium": "high"}
-"""What a model that documents fewer efforts is asked for instead."""
+"""The effort that is sent to a model that does not document these."""
 
 
 TextToolCalls: TypeAlias = Literal["kimi", "nemotron"]
@@ -107,7 +107,7 @@ class ModelSpec:
     """The form of its tool calls that its server may leave in the answer's text, None where that is not known."""
 
     def for_own_server(self) -> ModelSpec:
-        """The row as it holds at a server of the user's own, which the documentation of NVIDIA's does not describe.
+        """Return the model spec for a server of the user's own, which NVIDIA's documentation does not describe.
 
         The rules for messages stay, and what switches reasoning: both belong to the weights. Bounds, formats and what
         the documentation lacks are the server's to judge.

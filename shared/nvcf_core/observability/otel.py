@@ -31,7 +31,7 @@ except ImportError as error:
 __all__ = ["CAPTURE_CONTENT", "instrument", "uninstrument"]
 
 CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-"""The environment variable with which an application asks for the content of messages."""
+"""The environment variable that switches the recording of message content on."""
 
 # Both spellings, as opentelemetry-instrumentation has it; and that of tracers of a layer above, which count already.
 _SUPPRESSED_BY = (
@@ -70,7 +70,7 @@ class _Instruments:
     count_tokens: bool
 
     def observe(self, call: ChatRequest) -> Observation:
-        """The observation of a call: none, where whoever calls has asked for that."""
+        """Return the observation of a call: a no-op where the caller has suppressed instrumentation."""
         if any(context.get_value(key) for key in _SUPPRESSED_BY):
             return UNOBSERVED
         return _CallSpan(self, call)
@@ -227,7 +227,7 @@ class _CallSpan(Observation):
             return
         if isinstance(failed, APIStatusError):
             self._span.set_attribute("http.response.status_code", failed.status)
-        # The text of an error may repeat what was asked.
+        # The text of an error may repeat the prompt.
         said = self._redact(str(failed)) if self._instruments.capture_content else None
         self._span.set_status(trace.StatusCode.ERROR, said)
 
@@ -262,7 +262,7 @@ class _CallSpan(Observation):
 
 
 def _common(call: ChatRequest) -> dict[str, _Attribute]:
-    """What spans and metrics have in common, known from the start."""
+    """Return the attributes that spans and metrics share, known from the start."""
     url = urlsplit(call.url)
     port = url.port or (443 if url.scheme == "https" else 80)
     return {
@@ -293,7 +293,7 @@ def _request(call: ChatRequest) -> dict[str, _Attribute]:
 
 
 def _answer(answer: Chunk) -> dict[str, _Attribute]:
-    """What is said of an answer, as far as it has arrived."""
+    """Return the attributes of an answer, as far as it has arrived."""
     said = {"gen_ai.response.id": answer.id, "nvcf.request_id": answer.request_id}
     found: dict[str, _Attribute] = {name: value for name, value in said.items() if value}
     if answer.finish_reason:

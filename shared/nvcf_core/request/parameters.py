@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nvcf_core.config.settings import CallSettings, Settings
+from nvcf_core.config.settings import PHASES, CallSettings, Settings
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.models.validator import Validator, check_number
 
@@ -36,7 +36,7 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 """Default values: sending one equals omitting the field. Omitted if the model does not document the field."""
 
-_PHASES = ("connect", "read", "write", "pool")
+_TEMPLATE = "chat_template_kwargs"
 
 
 @dataclass(slots=True)
@@ -105,10 +105,18 @@ def body_fields(
         _add_extra(extra, validator, result, stream=stream)
     if settings.stream_usage and validator.spec.documents("stream_options"):
         result.body.setdefault("stream_options", {"include_usage": True})
-    result.body.update(settings.extra_body or {})
+    result.body.update(_beside_the_template(settings.extra_body or {}, result.body))
     if not stream:
         result.body.pop("stream_options", None)  # Services refuse it there.
     return result
+
+
+def _beside_the_template(extra_body: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an `extra_body`; what it gives the chat template stands beside what the settings give it."""
+    ours, given = body.get(_TEMPLATE), extra_body.get(_TEMPLATE)
+    if isinstance(ours, Mapping) and isinstance(given, Mapping):
+        return {**extra_body, _TEMPLATE: {**ours, **given}}
+    return dict(extra_body)
 
 
 def _check_times(settings: CallSettings, validator: Validator) -> None:
@@ -130,7 +138,7 @@ def _is_time(value: object) -> bool:
     """Return whether it is a number of seconds that a thread can wait, or an httpx.Timeout."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return 0 <= value <= threading.TIMEOUT_MAX
-    return all(hasattr(value, phase) for phase in _PHASES)
+    return all(hasattr(value, phase) for phase in PHASES)
 
 
 def _stops(stop: Any, validator: Validator) -> list[str]:

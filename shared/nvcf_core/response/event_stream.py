@@ -101,7 +101,7 @@ class EventStreamDecoder:
             yield self._last_chunk()
 
     def snapshot(self) -> Chunk:
-        """All that has arrived, as one chunk."""
+        """Return all that has arrived, as one chunk."""
         whole = self._choice.snapshot()
         if self._last is None:
             whole.id, whole.request_id = self._id, self._request_id
@@ -178,9 +178,9 @@ class EventStreamDecoder:
         raise self._interrupted(f"an event of the stream is not a JSON object: {data[:200]!r}")
 
     def _raise_if_error(self, name: bytes, body: dict[str, Any]) -> None:
-        """Raise what an event says that is not an ordinary piece of an answer."""
+        """Raise the error that an event reports, if it does."""
         problem = body.get("object") == "error" or (
-            ("title" in body or "detail" in body) and "choices" not in body
+            "choices" not in body and any(name in body for name in ("title", "detail", "message"))
         )
         if name == b"error" or body.get("error") or problem:
             status = named_status(body)
@@ -219,7 +219,7 @@ class EventStreamDecoder:
         return chunk
 
     def _interrupted(self, reason: str) -> StreamInterruptedError:
-        """The error for an answer that broke off. As long as nothing has arrived, it may be asked for again."""
+        """The error for an answer that broke off. As long as nothing has arrived, it is retryable."""
         error = StreamInterruptedError(reason, partial=self.snapshot(), request_id=self._request_id)
         error.retryable = self._choice.empty
         return error

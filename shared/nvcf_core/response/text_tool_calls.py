@@ -87,7 +87,7 @@ _START_OF_MARKS = "<"
 
 
 class TextToolCallFilter:
-    """Takes the sections of tool calls out of a text, wherever its pieces are cut."""
+    """Takes the sections of tool calls out of a text, wherever it is cut into chunks."""
 
     __slots__ = ("_end", "_form", "_held", "_sections")
 
@@ -99,7 +99,7 @@ class TextToolCallFilter:
         self._sections: list[list[str]] = []
 
     def feed(self, text: str) -> str:
-        """Take the next piece; return what is certain not to be of a call."""
+        """Take the next chunk; return what certainly belongs to no call."""
         if not (self._held or self._end) and _START_OF_MARKS not in text:
             return text
         text, passed = self._held + text, []

@@ -1,4 +1,4 @@
-"""Content encodings undone in pieces of bounded size: a small body can stand for any amount of bytes."""
+"""Decompression in chunks of limited size: a small compressed body can expand to any number of bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Decompressor:
         """Whether raw deflate, without zlib's header, may come instead: some servers send that."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Decode the next bytes, in pieces.
+        """Decode the next bytes, in chunks.
 
         Raises:
             InvalidResponseError: they are not of this encoding.
@@ -70,10 +70,10 @@ _KNOWN: dict[str, Callable[[], Decompressor]] = {
 
 
 def decompressor_for(headers: _Headers) -> Decompressor | None:
-    """What undoes the encoding that a response names. None: it is not encoded.
+    """Return the decompressor for the content encoding of a response. None: it is not encoded.
 
     Raises:
-        InvalidResponseError: nothing here does. Encodings are not asked for, and never one within another.
+        InvalidResponseError: the encoding is unknown, or there are several. The client requests none.
     """
     encoding = headers.get("content-encoding", "").strip().lower()
     if encoding in ("", "identity"):
@@ -81,6 +81,6 @@ def decompressor_for(headers: _Headers) -> Decompressor | None:
     known = _KNOWN.get(encoding)
     if known is None:
         raise InvalidResponseError(
-            f"the response's content-encoding, {encoding[:100]!r}, was not asked for", body=b""
+            f"the response's content-encoding, {encoding[:100]!r}, was not requested", body=b""
         )
     return known()

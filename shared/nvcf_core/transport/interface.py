@@ -26,7 +26,7 @@ class SendableRequest(Protocol):
 
     @property
     def limits(self) -> TimeLimits:
-        """How long each phase may take. To be set before it is sent, and again before its body is read."""
+        """The time limits of its phases. They are set before it is sent, and again before its body is read."""
         ...
 
     def send(self) -> HTTPResponse:
@@ -38,7 +38,7 @@ class SendableRequest(Protocol):
         ...
 
     async def asend(self) -> HTTPResponse:
-        """As `send`, over an async client."""
+        """Async version of `send`."""
         ...
 
     def forget_key(self) -> None:
@@ -60,16 +60,16 @@ class HTTPResponse(Protocol):
         ...
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """The decoded body, in the pieces in which it arrives.
+        """Yield the decoded body in chunks, as it arrives.
 
         Raises:
-            APIConnectionError: it broke off, or stood still for too long.
-            InvalidResponseError: it is encoded in a way that was not asked for.
+            APIConnectionError: it broke off, or stalled for too long.
+            InvalidResponseError: it has a content encoding that was not requested.
         """
         ...
 
     def aiter_bytes(self) -> AsyncGenerator[bytes]:
-        """As `iter_bytes`, of an asynchronous client."""
+        """Async version of `iter_bytes`."""
         ...
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class HTTPResponse(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """As `close`, of an asynchronous client."""
+        """Async version of `close`."""
         ...
 
 
@@ -110,7 +110,7 @@ class HTTPClient(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         ...
 
     def drop(self) -> None:

@@ -28,7 +28,7 @@ from .network import (
     SyncLink,
     WriteError,
 )
-from .prepared_request import PreparedRequest, prepared_request
+from .prepared_request import PreparedRequest, prepare_request
 
 __all__ = ["AsyncDirectClient", "DirectClient"]
 
@@ -49,13 +49,13 @@ is no retry.
 
 
 class _RequestInFlight:
-    """One request, its limits, and our names for what goes wrong with it."""
+    """One request, its limits, and the errors that it may raise."""
 
     def __init__(self, request: Request, sent: PreparedRequest, limits: TimeLimits) -> None:
         self.request, self.sent, self.limits = request, sent, limits
 
     def head(self, http: HTTP1) -> bytes:
-        """What is sent first: the head, and a body that is small."""
+        """Return what is sent first: the head, and a small body."""
         sent = self.sent
         head = http.begin(sent.method, sent.url.target, sent.headers)
         if sent.content is None:
@@ -77,21 +77,21 @@ class _RequestInFlight:
         headers[:] = [header for header in headers if header[0] != b"authorization"]
 
     def failure(self, error: Exception) -> NVCFError:
-        """What went wrong before there was a response."""
+        """Return the error for a request without a response."""
         where = f"{self.request.stage} ({self.sent.url.host.decode()})"
         if isinstance(error, NetworkTimeout):
             return self.limits.response_too_late(where)
         return connection_failure(where, error)
 
     def body_failure(self, error: Exception) -> NVCFError:
-        """What went wrong while the body arrived."""
+        """Return the error for a body that failed to arrive."""
         if isinstance(error, NetworkTimeout):
             return self.limits.body_too_late()
         return body_failure(error)
 
 
 class _Response(Generic[L]):
-    """What the driver reads of a response, sync or async."""
+    """The response that the driver reads, sync or async."""
 
     def __init__(
         self, head: Response, in_flight: _RequestInFlight, connection: Connection[L]
@@ -113,7 +113,7 @@ class _Response(Generic[L]):
 
 
 class _Connections(Generic[L]):
-    """What both clients do with their connections."""
+    """The connections of a client, sync or async."""
 
     owned = True
 
@@ -126,11 +126,11 @@ class _Connections(Generic[L]):
         self._idle.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         self._idle.close()
 
     def drop(self) -> None:
-        """As `close`: the sockets are ours, and nothing has to be waited for."""
+        """Close every connection, like `close`: that waits for nothing."""
         self._idle.close()
 
     def give_back(self, connection: Connection[L] | None, *, reusable: bool) -> None:
@@ -161,9 +161,7 @@ class DirectClient(_Connections[SyncLink]):
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
     ) -> _SyncRequestInFlight:
         """A request that is ready to be sent. See `HTTPClient`."""
-        return _SyncRequestInFlight(
-            self, request, *prepared_request(request, content, key, options)
-        )
+        return _SyncRequestInFlight(self, request, *prepare_request(request, content, key, options))
 
     def send(self, in_flight: _SyncRequestInFlight) -> _SyncResponse:
         """Send a request over a connection that waits for one, or a new one."""
@@ -234,7 +232,7 @@ class _SyncRequestInFlight(_RequestInFlight):
             raise self.failure(error) from error
 
     async def asend(self) -> HTTPResponse:
-        """Not of this client."""
+        """Raise TypeError: this client has no such method."""
         raise TypeError("this client is synchronous")
 
 
@@ -246,7 +244,7 @@ class _SyncResponse(_Response[SyncLink]):
         self._client = in_flight.client
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """The decoded body, in the pieces in which it arrives."""
+        """Yield the decoded body in chunks, as it arrives."""
         decompressor = decompressor_for(self.headers)
         link, http, limits = self._connection.link, self._connection.http, self._in_flight.limits
         try:
@@ -265,7 +263,7 @@ class _SyncResponse(_Response[SyncLink]):
         self._ended = True
 
     def aiter_bytes(self) -> AsyncGenerator[bytes]:
-        """Not of this client."""
+        """Raise TypeError: this client has no such method."""
         raise TypeError("this client is synchronous")
 
     def close(self) -> None:
@@ -276,7 +274,7 @@ class _SyncResponse(_Response[SyncLink]):
         self._client.give_back(self._connection, reusable=self._reusable)
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         self.close()
 
 
@@ -301,7 +299,7 @@ class AsyncDirectClient(_Connections[AsyncLink]):
     ) -> _AsyncRequestInFlight:
         """A request that is ready to be sent. See `HTTPClient`."""
         return _AsyncRequestInFlight(
-            self, request, *prepared_request(request, content, key, options)
+            self, request, *prepare_request(request, content, key, options)
         )
 
     async def send(self, in_flight: _AsyncRequestInFlight) -> _AsyncResponse:
@@ -386,7 +384,7 @@ class _AsyncRequestInFlight(_RequestInFlight):
         self.client = client
 
     def send(self) -> HTTPResponse:
-        """Not of this client."""
+        """Raise TypeError: this client has no such method."""
         raise TypeError("this client is asynchronous")
 
     async def asend(self) -> HTTPResponse:
@@ -405,11 +403,11 @@ class _AsyncResponse(_Response[AsyncLink]):
         self._client = in_flight.client
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """Not of this client."""
+        """Raise TypeError: this client has no such method."""
         raise TypeError("this client is asynchronous")
 
     async def aiter_bytes(self) -> AsyncGenerator[bytes]:
-        """The decoded body, in the pieces in which it arrives."""
+        """Yield the decoded body in chunks, as it arrives."""
         decompressor = decompressor_for(self.headers)
         link, http, limits = self._connection.link, self._connection.http, self._in_flight.limits
         try:

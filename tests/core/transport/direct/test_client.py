@@ -324,7 +324,7 @@ async def test_a_small_body_that_stands_for_a_large_one(asked: Any, raw: Any) ->
 async def test_encodings_that_are_refused(asked: Any, raw: Any, encoding: bytes) -> None:
     body = gzip.compress(gzip.compress(b"x"))
     raw.answer(raw.framed(body, b"200 OK", b"content-encoding: " + encoding))
-    with pytest.raises(InvalidResponseError, match="was not asked for"):
+    with pytest.raises(InvalidResponseError, match="was not requested"):
         await asked()()
 
 
