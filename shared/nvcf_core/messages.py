@@ -28,7 +28,7 @@ TAGS: Mapping[MediaKind, str] = {"image": "img", "audio": "audio", "video": "vid
 """The HTML-style tag that the models' documentation gives to each kind of media."""
 
 
-@value_class(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
     """An image, audio or video: its bytes, or the url or asset it is found at. Exactly one is set."""
 
@@ -105,7 +105,7 @@ def _place(index: int | None) -> str:
     return "messages" if index is None else f"messages[{index}]"
 
 
-@value_class
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens that a call used, as the service counted them. None: it did not say."""
 
