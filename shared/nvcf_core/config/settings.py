@@ -177,7 +177,7 @@ class CallSettings(BaseModel):
 
     @field_serializer("timeout")
     def shown_timeout(self, timeout: Any) -> Any:
-        """What a dump shows of a timeout: of an httpx.Timeout the seconds of its phases."""
+        """Return `timeout` for serialized output: for an httpx.Timeout the seconds of its phases."""
         if not all(hasattr(timeout, phase) for phase in PHASES):
             return timeout
         return {phase: getattr(timeout, phase) for phase in PHASES}
@@ -288,7 +288,7 @@ class Settings(CallSettings):
 
     @field_serializer("verify")
     def shown_verify(self, verify: object) -> bool | str | None:
-        """What a dump shows of `verify`; nothing of a context, which stays behind."""
+        """Return `verify` for serialized output: nothing for an SSLContext, which is not serialized."""
         if isinstance(verify, os.PathLike):
             return str(os.fspath(verify))
         return verify if isinstance(verify, (bool, str)) else None
