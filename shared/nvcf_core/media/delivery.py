@@ -61,7 +61,7 @@ class Upload:
         return self.sha256, self.mime_type
 
 
-@value_class(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery(Media):
     """A media item and how it is sent to the model. Its `mime_type` is detected from its bytes."""
 
