@@ -72,9 +72,8 @@ class Request:
     on_progress: Callable[[int, int], None] | None = field(default=None, repr=False)
     """Called with (bytes sent, total bytes) while the body is sent."""
     on_response: Callable[[Response], None] | None = field(default=None, repr=False)
-    """Called with the response as soon as it arrives, also if the flow is closed before it is resumed: for example
-    while
-    other requests of the same step are under way."""
+    """Called with the response as soon as it arrives, also if the flow is closed before it is resumed, while other
+    requests of the same step are under way."""
 
 
 @value_class
