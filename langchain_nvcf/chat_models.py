@@ -65,9 +65,8 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
 
     @override
     def _should_stream(self, *, async_api: bool, **kwargs: Any) -> bool:
-        # A stream of several answers (`n`) is refused where the caller wants a stream. Where only `streaming` is set,
-        # the
-        # call is made without one.
+        # A stream of several answers (`n`) is refused where the caller wants a stream. Where only `streaming` is
+        # set, the call is made without one.
         if not kwargs.get("stream") and self._requests_several_answers(kwargs):
             return False
         return super()._should_stream(async_api=async_api, **kwargs)
