@@ -100,6 +100,7 @@ ORDER = (
     "transport.direct.http1",
     "transport.direct.idle_connections",
     "transport.direct.prepared_request",
+    "transport.direct.slots",
     "transport.direct.client",
     "transport.direct",
     "transport.httpx_client",
