@@ -93,6 +93,7 @@ ORDER = (
     "transport.direct.addresses",
     "transport.direct.receiver",
     "transport.direct.network",
+    "transport.direct.heads",
     "transport.direct.chunk_reader",
     "transport.direct.http1",
     "transport.direct.idle_connections",
