@@ -96,6 +96,7 @@ ORDER = (
     "transport.direct.receiver",
     "transport.direct.connecting",
     "transport.direct.network",
+    "transport.direct.heads",
     "transport.direct.chunk_reader",
     "transport.direct.http1",
     "transport.direct.idle_connections",
