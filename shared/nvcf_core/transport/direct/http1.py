@@ -166,7 +166,7 @@ class HTTP1:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def is_reusable(self) -> bool:
-        """Return whether another request may follow: both sides are done with this one, mean to go on, and said no more."""
+        """Return whether another request may follow: both sides are done with this one, and mean to go on."""
         if not self.ended or self._to_send or self._arrived:
             return False
         if self._head is not None and not self._head.keeps_alive:
