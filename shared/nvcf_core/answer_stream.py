@@ -299,6 +299,8 @@ class AnswerStream(_Attempts):
                     reader = self.new_reader(runner, response)
                     try:
                         for data in _body_chunks(runner, response):
+                            # The caller may take its time over a chunk, while more has arrived already.
+                            runner.check_deadline()
                             if chunks := reader.feed(data):
                                 self.hand_out()
                                 yield from chunks
@@ -351,6 +353,7 @@ class AsyncAnswerStream(_Attempts):
                     try:
                         async with aclosing(_abody_chunks(runner, response)) as pieces:
                             async for data in pieces:
+                                runner.check_deadline()
                                 if chunks := reader.feed(data):
                                     self.hand_out()
                                 for chunk in chunks:

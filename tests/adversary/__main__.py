@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import faulthandler
 import gc
 import logging
 import math
@@ -26,12 +27,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from typing import NoReturn
 
 from .judge import KEY, LogWatch, ask, complaints, longest
 from .lag import LagWatch
 from .server import Adversary
 from .variations import variation
+
+NEVER = 300.0
+"""Seconds after which a call that is waited for will not come back any more, on any machine."""
 
 PORTION = 100
 """Calls between two lines that tell how far it has come."""
@@ -132,11 +136,23 @@ class Trial:
     def _ask_all(self, server: Adversary, lag: LagWatch, numbers: Sequence[int]) -> None:
         pool = ThreadPoolExecutor(self._workers)
         try:
-            for done, _ in enumerate(pool.map(partial(self._ask, server, lag), numbers), 1):
+            calls = [pool.submit(self._ask, server, lag, number) for number in numbers]
+            for done, (number, call) in enumerate(zip(numbers, calls, strict=True), 1):
+                try:
+                    call.result(NEVER)
+                except TimeoutError:
+                    self._give_up(number)
                 if done % PORTION == 0:
-                    print(f"up to {numbers[done - 1]}", file=sys.stderr, flush=True)
+                    print(f"up to {number}", file=sys.stderr, flush=True)
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _give_up(self, number: int) -> NoReturn:
+        """End the process: a thread that does not come back cannot be ended."""
+        self.report.wrong.append(f"{number} has not come back; this is where all threads are:")
+        print("\n".join(self.report.lines()), flush=True)
+        faulthandler.dump_traceback(sys.stdout)
+        os._exit(1)
 
     def _ask(self, server: Adversary, lag: LagWatch, number: int) -> None:
         drawn = variation(number, self._seed, KEY)

@@ -297,6 +297,26 @@ def test_a_429_slows_the_cluster_down(cluster: None) -> None:
     asyncio.run(asking())
 
 
+def test_who_waits_learns_that_the_cluster_is_slowed_down_and_tells_of_its_successes(
+    cluster: None,
+) -> None:
+    limiter = nvcf_batch.ClusterLimiter(4, window=60.0)
+    other = pickle.loads(pickle.dumps(limiter))
+
+    async def asking() -> None:
+        await other.acquire_async()
+        limiter.feedback(429, None)
+        await limiter.acquire_async()  # The second of the two that are left.
+        waiting = asyncio.ensure_future(other.acquire_async())
+        async with asyncio.timeout(40):
+            while not waiting.done():
+                await asyncio.sleep(0.05)
+                other.feedback(200, None)
+        await waiting
+
+    asyncio.run(asking())
+
+
 def test_a_limiter_that_is_made_anew_counts_what_was_noted(cluster: None, tmp_path: Path) -> None:
     first = nvcf_batch.ClusterLimiter(3, state=str(tmp_path))
     for _ in range(3):

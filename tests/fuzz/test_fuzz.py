@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,8 @@ GROWING = [
     ("tags", b"<img", b" "),
     ("tags", b"<img src=", b" "),
     ("tags", b'<img src="', b"x"),
+    ("encoding", b"", b"\x00"),
+    ("encoding", zlib.compress(b"x"), b"x"),
     ("zip", b"", b"PK\1\2"),
     ("zip", b"", b"PK\5\6"),
 ]

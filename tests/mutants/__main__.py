@@ -42,7 +42,6 @@ TESTS = {
     "response/prototype": ["response/test_decoder", "response/test_usual_events"],
     "transport/clients": ["transport/test_httpx_client", "transport/test_pools"],
     "transport/driver": ["transport/test_driver", "transport/test_backends", "transport/test_bodies"],
-    "transport/encodings": ["transport/direct/test_client", "transport/test_bodies"],
     "transport/failures": ["transport/direct/test_client", "transport/test_httpx_client"],
     "transport/interface": ["transport/direct/test_client", "transport/test_httpx_client"],
     "transport/direct/http1": ["transport/direct/test_client"],

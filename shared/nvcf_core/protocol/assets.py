@@ -197,21 +197,30 @@ def _failed(
 
 
 def gather(flows: list[Flow[T]]) -> Flow[list[T | NVCFError]]:
-    """Run flows concurrently, one step of all of them at a time. The result of a failed flow is its error."""
+    """Run flows concurrently, one step of all of them at a time. The result of a failed flow is its error.
+
+    When it is closed, so are they, at once: what they have to note is not left to the garbage collector.
+    """
     results: list[Any] = [None] * len(flows)
     waiting: list[tuple[int, Any]] = [(number, None) for number in range(len(flows))]
-    while waiting:
-        steps: dict[int, Step] = {}
-        for number, response in waiting:
-            flow = flows[number]
-            try:
-                steps[number] = (
-                    flow.throw(response) if isinstance(response, NVCFError) else flow.send(response)
-                )
-            except StopIteration as stop:
-                results[number] = stop.value
-            except NVCFError as error:
-                results[number] = error
-        responses = (yield tuple(steps.values())) if steps else ()
-        waiting = list(zip(steps, responses, strict=True))
+    try:
+        while waiting:
+            steps: dict[int, Step] = {}
+            for number, response in waiting:
+                try:
+                    steps[number] = _next_step(flows[number], response)
+                except StopIteration as stop:
+                    results[number] = stop.value
+                except NVCFError as error:
+                    results[number] = error
+            responses = (yield tuple(steps.values())) if steps else ()
+            waiting = list(zip(steps, responses, strict=True))
+    finally:
+        for flow in flows:
+            flow.close()
     return results
+
+
+def _next_step(flow: Flow[Any], response: Any) -> Step:
+    """Send the outcome of its last step into a flow."""
+    return flow.throw(response) if isinstance(response, NVCFError) else flow.send(response)

@@ -76,25 +76,26 @@ class UploadCache:
     def invalidate(self, asset_id: str) -> None:
         """Stop using an asset that the service does not find. It is still deleted in the end."""
         with self._lock:
-            for key, known in list(self._known.items()):
+            for key in list(self._known):
+                known = self._known.get(key)
                 if isinstance(known, Asset) and known.id == asset_id:
-                    del self._known[key]
+                    self._known.pop(key, None)
 
     def ids_in(self, text: str) -> list[str]:
         """Return the ids of this client's assets that a text contains."""
         with self._lock:
-            return [asset_id for asset_id in self._created if asset_id in text]
+            return [asset_id for asset_id in list(self._created) if asset_id in text]
 
     def pop_all(self) -> list[Asset]:
         """Return and forget every asset that is still there, to be deleted now."""
         with self._lock:
             self._forget_after_fork()
-            assets = list(self._created.values())
-            self._created.clear()
-            self._known = {
-                key: known for key, known in self._known.items() if isinstance(known, Future)
-            }
-            return assets
+            # What a dropped call notes meanwhile is in the one dict or in the other.
+            created, self._created = self._created, {}
+            for key in list(self._known):
+                if not isinstance(self._known.get(key), Future):
+                    self._known.pop(key, None)
+            return list(created.values())
 
     @property
     def empty(self) -> bool:

@@ -10,8 +10,11 @@ from nvcf_core.errors import InvalidResponseError
 
 __all__ = ["Decompressor", "decompressor_for"]
 
-_PIECE = 1 << 20
-"""Bytes that are decoded at a time."""
+_PIECE = 1 << 16
+"""Bytes that are decoded at a time: as many as are read at a time, for a small body can be a long answer."""
+
+_HEADER = 2
+"""Bytes of zlib's header."""
 
 
 class Decompressor:
@@ -27,15 +30,22 @@ class Decompressor:
         self._inner = zlib.decompressobj(window)
         self._raw = window == zlib.MAX_WBITS
         """Whether raw deflate, without zlib's header, may come instead: some servers send that."""
+        self._start = b""
+        """What came before the two bytes that tell."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Decode the next bytes, in chunks.
+        """Decode the next bytes, in chunks. What follows the end of the encoded body is ignored.
 
         Raises:
             InvalidResponseError: they are not of this encoding.
         """
+        if self._raw:
+            data = self._start + data
+            if len(data) < _HEADER:
+                self._start = data
+                return
         try:
-            while data:
+            while data and not self._inner.eof:
                 piece = self._decoded(data)
                 data = self._inner.unconsumed_tail
                 if piece:

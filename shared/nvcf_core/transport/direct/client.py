@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Generic, cast
 
@@ -29,6 +28,7 @@ from .network import (
     WriteError,
 )
 from .prepared_request import PreparedRequest, prepare_request
+from .slots import Slots
 
 __all__ = ["AsyncDirectClient", "DirectClient"]
 
@@ -117,7 +117,7 @@ class _Connections(Generic[L]):
 
     owned = True
 
-    def __init__(self, slots: threading.Semaphore | asyncio.Semaphore | None) -> None:
+    def __init__(self, slots: Slots | asyncio.Semaphore | None) -> None:
         self._idle: IdleConnections[L] = IdleConnections()
         self._release = None if slots is None else slots.release
 
@@ -154,7 +154,7 @@ class DirectClient(_Connections[SyncLink]):
 
     def __init__(self, verify: Verify = True, max_connections: int | None = None) -> None:
         self._verify = verify
-        self._slots = threading.Semaphore(max_connections) if max_connections else None
+        self._slots = Slots(max_connections) if max_connections else None
         super().__init__(self._slots)
 
     def prepare(
@@ -168,7 +168,7 @@ class DirectClient(_Connections[SyncLink]):
         if self._slots is not None:
             in_flight.limits.begin("pool")
             left = in_flight.limits.left()
-            if not self._slots.acquire(timeout=left if left is None else max(left, 0)):
+            if not self._slots.acquire(left if left is None else max(left, 0)):
                 raise PoolTimeout
         connection, url = None, in_flight.sent.url
         try:
