@@ -64,6 +64,13 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         return "chat-nvcf"
 
     @override
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # What langchain-core serialised at the first call would be the key of caches for ever, in copies with other
+        # settings, too.
+        self.__dict__.pop("_serialized", None)
+        return super()._get_llm_string(stop=stop, **kwargs)
+
+    @override
     def _should_stream(self, *, async_api: bool, **kwargs: Any) -> bool:
         # Asked for in so many words, a stream of several answers is refused; that whole calls go through a stream is
         # given up for them.
