@@ -54,15 +54,15 @@ _CALL_BLOCKS = _WHOLE_CALLS | {"tool_call_chunk", "invalid_tool_call", "input_js
 
 
 def _silent(_reason: str, _message: str) -> None:
-    """Where nothing is sent, such as when tokens are counted, nobody is warned."""
+    """Ignore a warning: nothing is sent, for example when tokens are counted."""
 
 
 def to_core_messages(messages: Sequence[BaseMessage], warn: Warn = _silent) -> list[Message]:
-    """The conversation in the core's vocabulary.
+    """Convert the conversation to the core's messages.
 
     Args:
         messages: the conversation.
-        warn: told of what is left out, or replaced by a line of text.
+        warn: called for what is left out, or replaced by a line of text.
 
     Raises:
         InvalidRequestError: a message or a block of it cannot be sent. The error names its place and type.
@@ -89,7 +89,7 @@ def _text_only(message: BaseMessage, number: int) -> Message | None:
     role = _TEXT_ONLY_ROLES.get(type(message))
     if role is None or type(text := message.content) is not str or not text:
         return None
-    if isinstance(message, AIMessage) and (
+    if type(message) is AIMessage and (
         message.tool_calls or message.invalid_tool_calls or message.additional_kwargs
     ):
         return None

@@ -15,6 +15,7 @@ CORE = ROOT / "shared" / "nvcf_core"
 EMULATOR = ROOT / "shared" / "nvcf_emulator"
 
 ORDER = (
+    "values",
     "exchange",
     "messages",
     "errors",
@@ -50,6 +51,7 @@ ORDER = (
     "request",
     "response.sse",
     "response.error_body",
+    "response.finish_reason",
     "response.filters",
     "response.options",
     "response.tool_calls",
@@ -91,10 +93,15 @@ ORDER = (
     "transport.tls",
     "transport.direct.urls",
     "transport.direct.addresses",
+    "transport.direct.receiver",
+    "transport.direct.connecting",
     "transport.direct.network",
+    "transport.direct.heads",
+    "transport.direct.chunk_reader",
     "transport.direct.http1",
     "transport.direct.idle_connections",
     "transport.direct.prepared_request",
+    "transport.direct.slots",
     "transport.direct.client",
     "transport.direct",
     "transport.httpx_client",
@@ -153,6 +160,7 @@ CORE_FOR_ADAPTERS = {
     "request.structured",
     "request.tools",
     "response.accumulator",
+    "response.finish_reason",
     "response.json_text",
     "response.prototype",
     "response.tool_arguments",
@@ -339,7 +347,7 @@ def test_few_files_sleep() -> None:
     assert sleeping == {
         "transport/backends.py",
         "transport/limits/file_limiter.py",
-        "transport/direct/network.py",
+        "transport/direct/receiver.py",
     }
 
 

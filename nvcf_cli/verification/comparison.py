@@ -8,7 +8,7 @@ from typing import Protocol
 
 from nvcf_core import ModelSpec
 
-from .exchange import Connection, Observation
+from .exchange import Connection, ProbeObservation
 from .outcomes import details_of
 from .probes import Probe
 
@@ -18,7 +18,7 @@ _PROMPT_TOKENS = 120
 """About what the question of a probe costs, media included."""
 
 _STOPPING = (401, 402, 403, 404, 410)
-"""Statuses of the first probe after which no other can tell anything."""
+"""Statuses of the first probe after which the other probes are pointless."""
 
 
 class Reference(Protocol):
@@ -92,7 +92,7 @@ def compare(
                 return
 
 
-def _result(spec: ModelSpec, probe: Probe, emulator: str, observed: Observation) -> Result:
+def _result(spec: ModelSpec, probe: Probe, emulator: str, observed: ProbeObservation) -> Result:
     outcome = probe.outcome(observed)
     wanted = emulator if probe.documented is None else probe.documented
     return Result(

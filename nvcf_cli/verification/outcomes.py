@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .exchange import JSONObject, Observation
+from .exchange import JSONObject, ProbeObservation
 
 __all__ = [
     "ANSWERED",
@@ -48,7 +48,7 @@ _NOT_JUDGED = (401, 402, 403, 408, 429)
 _LONGEST = 200
 
 
-def failure(observed: Observation) -> str | None:
+def failure(observed: ProbeObservation) -> str | None:
     """The outcome of a request that has no answer, None where it has one."""
     if observed.problem:
         return "no response"
@@ -59,8 +59,8 @@ def failure(observed: Observation) -> str | None:
     return f"HTTP {observed.status}"
 
 
-def answered(observed: Observation) -> str:
-    """Whether there is an answer with text."""
+def answered(observed: ProbeObservation) -> str:
+    """Return whether there is an answer with text."""
     if (failed := failure(observed)) is not None:
         return failed
     if observed.content.strip():
@@ -68,13 +68,13 @@ def answered(observed: Observation) -> str:
     return "reasoning, no text" if observed.reasoning else "an empty answer"
 
 
-def refused(observed: Observation) -> str:
-    """Whether a request was refused; where it was not, that there is an answer, whatever it holds."""
+def refused(observed: ProbeObservation) -> str:
+    """Return whether a request was refused; where it was not, that there is an answer, whatever it holds."""
     return failure(observed) or "accepted"
 
 
-def streamed(observed: Observation) -> str:
-    """Whether a stream has events with text and the end that is documented."""
+def streamed(observed: ProbeObservation) -> str:
+    """Return whether a stream has events with text and the end that is documented."""
     if (failed := failure(observed)) is not None:
         return failed
     if not observed.events:
@@ -84,8 +84,8 @@ def streamed(observed: Observation) -> str:
     return STREAMED if observed.done else "text, no [DONE]"
 
 
-def usage_told(observed: Observation) -> str:
-    """Whether the tokens used are told, and add up."""
+def usage_told(observed: ProbeObservation) -> str:
+    """Return whether the tokens used are told, and add up."""
     if (failed := failure(observed)) is not None:
         return failed
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -96,8 +96,8 @@ def usage_told(observed: Observation) -> str:
     return USAGE if total == prompt + completion else "usage that does not add up"
 
 
-def reasoned(observed: Observation) -> str:
-    """Whether there is reasoning."""
+def reasoned(observed: ProbeObservation) -> str:
+    """Return whether there is reasoning."""
     if (failed := failure(observed)) is not None:
         return failed
     if observed.reasoning.strip() or "<think>" in observed.content:
@@ -105,16 +105,16 @@ def reasoned(observed: Observation) -> str:
     return UNREASONED if observed.content.strip() else "an empty answer"
 
 
-def within_budget(observed: Observation) -> str:
-    """Whether reasoning stays within the budget. A word has one token or more."""
+def within_budget(observed: ProbeObservation) -> str:
+    """Return whether reasoning stays within the budget. A word has one token or more."""
     if (outcome := reasoned(observed)) != REASONED:
         return outcome
     words = len(observed.reasoning.split())
     return WITHIN_BUDGET if words <= BUDGET else "beyond the budget"
 
 
-def called(observed: Observation) -> str:
-    """Whether the tool that was offered is called, with arguments that fit it."""
+def called(observed: ProbeObservation) -> str:
+    """Return whether the tool that was offered is called, with arguments that fit it."""
     if (failed := failure(observed)) is not None:
         return failed
     calls = observed.message.get("tool_calls")
@@ -137,7 +137,7 @@ def _judged(call: JSONObject) -> str:
     return CALLED if fits else "a call with arguments against the schema"
 
 
-def details_of(observed: Observation) -> str:
+def details_of(observed: ProbeObservation) -> str:
     """What a person wants to know besides the outcome: the error's words, or that the answer was polled for."""
     if observed.problem:
         return observed.problem

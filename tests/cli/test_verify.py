@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from nvcf_cli.verification import outcomes
-from nvcf_cli.verification.exchange import Connection, Observation
+from nvcf_cli.verification.exchange import Connection, ProbeObservation
 from nvcf_cli.verification.probes import probes_for
 from nvcf_core.models.catalog import known_models, spec_for
 from nvcf_emulator import Emulator
@@ -467,7 +467,7 @@ def test_a_recording_can_be_replayed(
         body = next(chat.body for chat in service.chats if chat.body["stream"])
         again = httpx.post(f"{replayed.base_url}/chat/completions", json=body)
     assert again.status_code == 200
-    assert Observation(text=again.text).text.endswith("data: [DONE]\n\n")
+    assert ProbeObservation(text=again.text).text.endswith("data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -495,11 +495,11 @@ def test_models_of_two_hosts_are_recorded_apart(nvcf: Any, tmp_path: Path) -> No
 
 
 def test_every_outcome_of_a_response() -> None:
-    assert outcomes.answered(Observation(problem="ConnectError: refused")) == "no response"
-    assert outcomes.answered(Observation(status=500)) == "HTTP 500"
-    assert outcomes.answered(Observation(status=403)) == "HTTP 403"
-    assert outcomes.answered(Observation(status=422)) == "refused"
-    assert outcomes.answered(Observation(status=200)) == "an empty answer"
+    assert outcomes.answered(ProbeObservation(problem="ConnectError: refused")) == "no response"
+    assert outcomes.answered(ProbeObservation(status=500)) == "HTTP 500"
+    assert outcomes.answered(ProbeObservation(status=403)) == "HTTP 403"
+    assert outcomes.answered(ProbeObservation(status=422)) == "refused"
+    assert outcomes.answered(ProbeObservation(status=200)) == "an empty answer"
     message = {"content": None, "reasoning_content": "Hm."}
-    thought = Observation(status=200, body={"choices": [{"message": message}]})
+    thought = ProbeObservation(status=200, body={"choices": [{"message": message}]})
     assert outcomes.answered(thought) == "reasoning, no text"

@@ -588,6 +588,6 @@ def test_a_response_format_of_another_server(
         chat(UNKNOWN).bind(response_format=tags).invoke("go")
     assert nvcf_emulator.chats[0].body["response_format"] == tags
     with pytest.raises(
-        InvalidRequestError, match="'structural_tag' cannot be asked for in the prompt"
+        InvalidRequestError, match="'structural_tag' cannot be requested in the prompt"
     ):
         chat(KIMI).bind_tools([], response_format=tags)

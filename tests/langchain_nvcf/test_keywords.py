@@ -126,7 +126,7 @@ def test_one_warning_where_a_known_model_lacks_it(chat: Callable[..., ChatNVCF])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
-            model._call(_messages(model), None, {}, stream=False)
+            model._build_chat_request(_messages(model), None, {}, stream=False)
     assert [str(warning.message)[:13] for warning in caught] == ["top_k is sent"]
     assert {warning.category for warning in caught} == {NVCFWarning}
 
@@ -268,7 +268,9 @@ def test_another_name_of_the_weights_is_the_name_that_is_sent(
 ) -> None:
     model = chat("moonshotai/Kimi-K2.6")
     assert model.profile == {**(chat(KIMI).profile or {}), "name": "moonshotai/Kimi-K2.6"}
-    call = model._call(_messages(model), None, {"reasoning_effort": "none"}, stream=True)
+    call = model._build_chat_request(
+        _messages(model), None, {"reasoning_effort": "none"}, stream=True
+    )
     assert call.fields["model"] == "moonshotai/Kimi-K2.6"
     assert call.fields["chat_template_kwargs"] == {"thinking": False}
 

@@ -24,7 +24,7 @@ from pydantic import (
 from nvcf_core.errors import InvalidRequestError, NVCFWarning
 
 from .endpoints import NVCF_URL
-from .keywords import check_spelling, without_aliases
+from .keywords import check_spelling, resolve_aliases
 
 __all__ = [
     "PHASES",
@@ -76,8 +76,8 @@ class CallSettings(BaseModel):
     )
 
     keeps_raw: ClassVar[bool] = True
-    """Whether the pieces of a stream have the events that they came in. Where nobody reads them, the events are four
-    containers less for each piece, which the garbage collector would go through again and again."""
+    """Whether stream chunks keep their raw event. Off saves four objects per chunk that the garbage collector would
+    track."""
 
     model: str = Field(description='The model id, e.g. "moonshotai/kimi-k2.6". Any id is accepted.')
     function_id: str | None = Field(
@@ -130,11 +130,12 @@ class CallSettings(BaseModel):
     )
     call_timeout: float | None = Field(
         default=None,
-        description="Seconds for all of a call: uploads, tries, waits, polls and the answer. None: no limit.",
+        description="Seconds for all of a call: uploads, attempts, waits, polls and the answer. None: no limit.",
     )
     poll_timeout: float = Field(default=900.0, description="Seconds a call may stay at 202 in all.")
     max_retries: int = Field(
-        default=2, description="Tries after the first, before the answer's first byte."
+        default=2,
+        description="Attempts after the first, until the first chunk of the answer is handed out.",
     )
     default_headers: dict[str, str] | None = Field(
         default=None,
@@ -164,7 +165,7 @@ class CallSettings(BaseModel):
         default=None,
         exclude=True,
         repr=False,
-        description="Told the percentage done while the service still works on a request (202), where it says so.",
+        description="Called with the percentage done while the service works on a request (202), if it reports that.",
     )
 
     @field_validator("timeout", mode="before")
@@ -176,7 +177,7 @@ class CallSettings(BaseModel):
 
     @field_serializer("timeout")
     def shown_timeout(self, timeout: Any) -> Any:
-        """What a dump shows of a timeout: of an httpx.Timeout the seconds of its phases."""
+        """Return `timeout` for serialized output: for an httpx.Timeout the seconds of its phases."""
         if not all(hasattr(timeout, phase) for phase in PHASES):
             return timeout
         return {phase: getattr(timeout, phase) for phase in PHASES}
@@ -199,7 +200,7 @@ class Settings(CallSettings):
         default_factory=key_from_env,
         exclude=True,
         repr=False,
-        description="A key, or a callable (sync or async) asked at each request. "
+        description="A key, or a callable (sync or async) that is called for each request. "
         "Default: the environment's NVIDIA_API_KEY.",
     )
     base_url: str | None = Field(
@@ -227,14 +228,14 @@ class Settings(CallSettings):
         default=None,
         exclude=True,
         repr=False,
-        description="Anything with `acquire()`, `acquire_async()` and `feedback(status, retry_after)`, which is asked "
-        "before each request to the model.",
+        description="Anything with `acquire()`, `acquire_async()` and `feedback(status, retry_after)`, called "
+        "before and after each request to the model.",
     )
     proxy: str | None = Field(
         default=None,
         repr=False,
-        description="As httpx's: the url of a proxy for all that this object asks. Default: the environment's. "
-        "With a password in it, it is in no dump.",
+        description="Proxy URL for all requests, as in httpx. Default: from the environment. "
+        "A URL with a password is left out of serialized output.",
     )
     call_keywords: dict[str, Any] | None = Field(
         default=None,
@@ -253,17 +254,18 @@ class Settings(CallSettings):
 
     @classmethod
     def constructor_keywords(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the constructor was given, each under the name of its field.
+        """Return the constructor's keywords under the names of their fields.
 
         Args:
-            given: by name, in any of its names. None is "not set"; what is not a field goes to `call_keywords`.
+            given: the keywords, under any of their names. None is "not set"; what is not a field goes to
+                `call_keywords`.
 
         Raises:
             InvalidRequestError: a keyword is misspelt, or given under two names with two values.
         """
         fields: dict[str, Any] = {}
         others: dict[str, Any] = {}
-        for name, value in without_aliases(given).items():
+        for name, value in resolve_aliases(given).items():
             if name in cls.model_fields:
                 fields[name] = value
             else:
@@ -281,12 +283,12 @@ class Settings(CallSettings):
 
     @field_serializer("proxy")
     def shown_proxy(self, proxy: str | None) -> str | None:
-        """What a dump may show of a proxy: nothing, where its url holds a password."""
+        """Return the proxy for serialized output: None if its URL has a password."""
         return None if proxy is not None and "@" in proxy else proxy
 
     @field_serializer("verify")
     def shown_verify(self, verify: object) -> bool | str | None:
-        """What a dump shows of `verify`; nothing of a context, which stays behind."""
+        """Return `verify` for serialized output: nothing for an SSLContext, which is not serialized."""
         if isinstance(verify, os.PathLike):
             return str(os.fspath(verify))
         return verify if isinstance(verify, (bool, str)) else None
@@ -299,7 +301,7 @@ class Settings(CallSettings):
         """Whether the object was pickled with a key that did not travel, and has none here."""
         return self._key_left_behind
 
-    def warn(self, reason: str, message: str) -> None:
+    def warn_once(self, reason: str, message: str) -> None:
         """Warn once for each object and reason."""
         if reason not in self._warned:
             self._warned.add(reason)
@@ -319,7 +321,7 @@ class Settings(CallSettings):
         """
         changed: dict[str, Any] = {}
         extra = dict(self.call_keywords or {})
-        given = without_aliases(given)
+        given = resolve_aliases(given)
         own = self.extra_body or {}
         if not own.keys().isdisjoint(given):
             # Else the value that the object was made with would be sent in place of the call's.
@@ -350,7 +352,7 @@ class Settings(CallSettings):
 
 
 _FRAMEWORK_WORDS = frozenset(("stream",))
-"""What frameworks say to each call, and what `streaming` is not a correction of."""
+"""Keywords that frameworks pass on every call; never reported as misspellings of `streaming`."""
 
 _PER_CALL = frozenset(CallSettings.model_fields)
 

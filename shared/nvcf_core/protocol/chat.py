@@ -1,4 +1,4 @@
-"""One chat call, from messages to the response that answers them: upload, ask, and wait while the service works."""
+"""The flow of one chat call: upload, send the request, poll while the service works."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ REFERENCES = "nvcf-input-asset-references"
 def chat(
     call: ChatRequest, cache: UploadCache, now: float, retries: Retries | None = None
 ) -> Flow[Response]:
-    """Upload what is too large to go inline, ask, and wait while the service is still working.
+    """Upload what is too large to go inline, send the request, and poll while the service is still working.
 
     Args:
-        call: what to ask.
+        call: the request.
         cache: what the client has uploaded so far.
         now: the time, by the same steady clock as `Response.received_at`.
-        retries: the tries that are left. None: all that the call may have.
+        retries: the retries that are left. None: all that the call may have.
 
     Raises:
-        NVCFError: whatever goes wrong.
+        NVCFError: the call failed.
     """
     try:
-        return (yield from _converse(call, cache, now, retries or Retries(call.retry)))
+        return (yield from _post_and_poll(call, cache, now, retries or Retries(call.retry)))
     except AuthenticationError as error:
         if hint := call.options.auth.hint:
             error.add_hint(hint)
         raise
 
 
-def _converse(
+def _post_and_poll(
     call: ChatRequest, cache: UploadCache, now: float, retries: Retries
 ) -> Flow[Response]:
     uploaded = yield from _upload(call, cache, now)
     try:
-        response: Response = yield from _send(call, uploaded, retries)
+        response: Response = yield from _post_chat(call, uploaded, retries)
     except NotFoundError as error:
         lost = cache.ids_in(error.response.text)
         if not lost:
@@ -59,7 +59,7 @@ def _converse(
         for asset_id in lost:
             cache.invalidate(asset_id)
         uploaded = yield from _upload(call, cache, now)
-        response = yield from _send(call, uploaded, retries)
+        response = yield from _post_chat(call, uploaded, retries)
     if response.status == 202:
         response = yield from poll_until_done(call, response)
     if response.status == 302:
@@ -74,11 +74,11 @@ def _upload(call: ChatRequest, cache: UploadCache, now: float) -> Flow[dict[Cont
     return (yield from AssetApi(call.nvcf_url, call.retry, cache).upload_all(uploads, now))
 
 
-def _send(
+def _post_chat(
     call: ChatRequest, uploaded: Mapping[ContentKey, str], retries: Retries
 ) -> Flow[Response]:
     try:
-        return (yield from send_with_retries(_ask(call, uploaded), retries))
+        return (yield from send_with_retries(_build_http_request(call, uploaded), retries))
     except NotFoundError as error:
         error.add_hint(_not_found_hint(call, error.response.text))
         raise
@@ -99,7 +99,7 @@ def _not_found_hint(call: ChatRequest, text: str) -> str:
     )
 
 
-def _ask(call: ChatRequest, uploaded: Mapping[ContentKey, str]) -> Request:
+def _build_http_request(call: ChatRequest, uploaded: Mapping[ContentKey, str]) -> Request:
     body = MessageEncoder(call.spec, call.names, uploaded).body(call.messages, call.fields)
     length = len(body) if isinstance(body, bytes) else body.length
     headers = {**call.headers, "content-length": str(length)}

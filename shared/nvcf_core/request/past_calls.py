@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message, Part, ToolCall
-from nvcf_core.models.spec import ModelSpec
 from nvcf_core.models.validator import Validator
 from nvcf_core.tools.arguments import decode_arguments, parse_arguments
 from nvcf_core.wire import without_half_characters
@@ -155,7 +154,7 @@ def with_result_ids(messages: Sequence[Message]) -> list[Message]:
 
 
 def _end_of_results(messages: Sequence[Message], start: int) -> int:
-    """Where the tool results that begin at a place end."""
+    """Return the index after the last of the tool results that begin at `start`."""
     while start < len(messages) and messages[start].role == "tool":
         start += 1
     return start
@@ -196,15 +195,16 @@ def _as_text(message: Message, tool: str) -> Message:
 def with_call_reasoning(
     messages: tuple[Message, ...], body: Mapping[str, Any], validator: Validator
 ) -> tuple[Message, ...]:
-    """The messages, with words in place of reasoning that an earlier call lacks and a thinking model asks for.
+    """Return the messages, with placeholder reasoning for earlier calls that lack it, if the model wants reasoning
+    there.
 
     Args:
         messages: as they will be sent.
         body: the body's other fields, which may switch thinking off.
-        validator: the model's row, and how to warn.
+        validator: has the model spec, and warns.
     """
     words = validator.spec.past_call_reasoning
-    if words is None or _thinking_is_off(validator.spec, body):
+    if words is None or validator.spec.thinking_is_off(body):
         return messages
     lacking = [message for message in messages if message.tool_calls and not message.reasoning]
     if not lacking:
@@ -220,17 +220,3 @@ def with_call_reasoning(
         else message
         for message in messages
     )
-
-
-def _thinking_is_off(spec: ModelSpec, body: Mapping[str, Any]) -> bool:
-    """Whether a body says what switches the model's thinking off."""
-    off = (spec.reasoning_efforts or {}).get("none")
-    return off is None or _contains(body, off)
-
-
-def _contains(value: Any, wanted: Any) -> bool:
-    if isinstance(wanted, Mapping):
-        return isinstance(value, Mapping) and all(
-            _contains(value.get(name), inner) for name, inner in wanted.items()
-        )
-    return bool(value == wanted)

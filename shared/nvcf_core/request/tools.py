@@ -12,9 +12,9 @@ from nvcf_core.tools.names import ToolNames
 __all__ = [
     "function_tool",
     "named_tool",
+    "normalize_tools",
     "tool_choice",
     "tool_names_of",
-    "tools_in_one_form",
     "with_wire_names",
 ]
 
@@ -73,7 +73,7 @@ def _is_plain_object(schema: Mapping[str, Any]) -> bool:
     return schema.get("type", "object") == "object" and _ELSEWHERE.isdisjoint(schema)
 
 
-def tools_in_one_form(
+def normalize_tools(
     given: Mapping[str, Any], extra_body: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
     """The keywords of a call, with its tools and the choice among them as OpenAI's chat API has them.
@@ -137,13 +137,15 @@ def tool_choice(choice: object, names: Sequence[str]) -> str | dict[str, Any] | 
 
 
 def _is_of_another_type(choice: Mapping[str, Any]) -> bool:
-    """Whether it is such as `{"type": "allowed_tools", "allowed_tools": {…}}`, which the service is to understand."""
+    """Return whether it is such as `{"type": "allowed_tools", "allowed_tools": {…}}`, which the service is to
+    understand."""
     kind = choice.get("type")
     return kind != "function" and isinstance(kind, str) and isinstance(choice.get(kind), Mapping)
 
 
 def _name_or_word(choice: object) -> str:
-    """What a choice says: `{"function": {"name": …}}` of OpenAI, `{"type": "tool", "name": …}` of Anthropic, …"""
+    """Return the name or word in a choice: OpenAI's `{"function": {"name": …}}`, Anthropic's `{"type": "tool", …}`,
+    …"""
     if choice is True:
         return "required"
     if isinstance(choice, str):

@@ -250,8 +250,8 @@ def test_warnings_are_said_once_for_each_object_and_reason() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for model in (first, first, second):
-            model.warn("a", "about a")
-        first.warn("b", "about b")
+            model.warn_once("a", "about a")
+        first.warn_once("b", "about b")
     assert [str(warning.message) for warning in caught] == ["about a", "about a", "about b"]
     assert {warning.category for warning in caught} == {NVCFWarning}
 
