@@ -58,7 +58,7 @@ _ENDINGS: Mapping[str, str] = {
     "baseurl": "base_url",
     "headers": "default_headers",
 }
-"""How keywords of other clients end (`openai_api_key`, `extra_headers`) that say what no body has. In one, a key would be
+"""How keywords of other clients end (`openai_api_key`, `extra_headers`) that say what no body has. There, a key would be
 sent in the clear, and shown by every dump."""
 
 _SHORT = 6
