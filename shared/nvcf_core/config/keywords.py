@@ -58,8 +58,8 @@ _ENDINGS: Mapping[str, str] = {
     "baseurl": "base_url",
     "headers": "default_headers",
 }
-"""How keywords of other clients end (`openai_api_key`, `extra_headers`) that say what no body has. There, a key would be
-sent in the clear, and shown by every dump."""
+"""How keywords of other clients end (`openai_api_key`, `extra_headers`) that say what no body has: a key in one would
+be sent, and shown by every dump."""
 
 _SHORT = 6
 """Letters below which one changed letter makes another word: `top_k` is not a misspelt `top_p`."""
