@@ -7,7 +7,7 @@ import inspect
 import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -38,6 +38,9 @@ from .transport.limits.rate_limiter import RequestLimiter
 __all__ = ["BaseNVCF"]
 
 _opening = Lock()
+
+_OF_THE_CLIENT = frozenset(field.name for field in fields(ClientConfig))
+"""The keywords that a client is made with."""
 
 
 class BaseNVCF(Settings):
@@ -101,6 +104,13 @@ class BaseNVCF(Settings):
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's. A copy that reaches the service in another way has connections of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        if update and not _OF_THE_CLIENT.isdisjoint(update):
+            copied._opened_client = None
+        return copied
 
     @property
     def _client(self) -> Client:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumpd, dumps, load
 from langchain_core.runnables import ConfigurableField
 
@@ -182,6 +183,27 @@ def test_caches_tell_such_models_apart() -> None:
         for more in ({}, {"top_k": 5}, {"top_k": 6}, {"tools_as_text": True})
     }
     assert len(keys) == 4
+
+
+def test_the_cache_of_a_copy_is_asked_by_the_copys_settings(
+    chat: Callable[..., ChatNVCF], colour: Any, nvcf_emulator: Emulator
+) -> None:
+    for text in ("first", "second", "third"):
+        nvcf_emulator.reply(text=text)
+    model = chat(cache=InMemoryCache())
+    warmer = model.model_copy(update={"temperature": 0.7})
+    assert [colour.invoke(model, "hello").text, colour.invoke(model, "hello").text] == [
+        "first",
+        "first",
+    ]
+    assert colour.invoke(warmer, "hello").text == "second"
+    copied = model.model_copy(update={"temperature": 0.9})
+    assert [colour.invoke(copied, "hello").text, colour.invoke(model, "hello").text] == [
+        "third",
+        "first",
+    ]
+    copied.temperature = 0.7
+    assert colour.invoke(copied, "hello").text == "second"
 
 
 @pytest.mark.parametrize("cls", [ChatNVCF, NVCFLLM])
