@@ -90,6 +90,7 @@ ORDER = (
     "transport.failures",
     "transport.interface",
     "transport.tls",
+    "transport.no_proxy",
     "transport.direct.urls",
     "transport.direct.addresses",
     "transport.direct.connecting",
