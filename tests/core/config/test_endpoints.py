@@ -106,7 +106,7 @@ def test_roots_that_are_not_urls(field: str, roots: Any) -> None:
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "127.0.0.1:8000", "api.example.org/v1"])
 def test_a_root_without_its_scheme(url: str) -> None:
     with pytest.raises(InvalidRequestError, match="It begins with http:// or https://"):
-        checked_root(url, "base_url")
+        validate_root_url(url, "base_url")
 
 
 @pytest.mark.parametrize("end", ["?key=nvapi-secret", "#nvapi-secret", "?a#nvapi-secret"])
@@ -114,5 +114,5 @@ def test_what_follows_a_root_is_not_repeated(end: str) -> None:
     with pytest.raises(
         InvalidRequestError, match=r"without the query.*'http://x\.org/v1'"
     ) as caught:
-        checked_root(f"http://x.org/v1{end}", "base_url")
+        validate_root_url(f"http://x.org/v1{end}", "base_url")
     assert "nvapi-secret" not in str(caught.value)
