@@ -41,9 +41,6 @@ __all__ = ["BaseNVCF"]
 
 _opening = Lock()
 
-_OF_THE_CLIENT = frozenset(field.name for field in fields(ClientConfig))
-"""The keywords that a client is made with."""
-
 
 class BaseNVCF(Settings):
     """The base of `ChatNVCF`, `NVCFLLM` and `NVCF`, beside that of their framework."""
@@ -111,7 +108,8 @@ class BaseNVCF(Settings):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's. A copy that reaches the service in another way has connections of its own."""
         copied = super().model_copy(update=update, deep=deep)
-        if update and not _OF_THE_CLIENT.isdisjoint(update):
+        _, config_class = _client_classes()
+        if update and not update.keys().isdisjoint(field.name for field in fields(config_class)):
             copied._opened_client = None
         return copied
 
