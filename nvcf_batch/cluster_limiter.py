@@ -78,8 +78,10 @@ class ClusterLimiter:
         """
         import ray
 
-        asked = time.monotonic()
-        _, waited, self._slowed = ray.get(self._actor.take.remote(1))
+        granted = 0
+        while not granted:
+            asked = time.monotonic()
+            granted, waited, self._slowed = ray.get(self._actor.take.remote(1, self._slowed))
         return asked + float(waited)
 
     async def acquire_async(self) -> float:
@@ -111,9 +113,9 @@ class ClusterLimiter:
             self._actor.feedback.remote(status, retry_after)
 
     async def _take(self, wanted: int) -> tuple[int, float]:
-        """Permits, and when they were handed out."""
+        """Permits, if any, and when they were handed out."""
         asked = time.monotonic()
-        granted, waited, self._slowed = await self._actor.take.remote(wanted)
+        granted, waited, self._slowed = await self._actor.take.remote(wanted, self._slowed)
         return int(granted), asked + float(waited)
 
 
@@ -176,8 +178,13 @@ class _Permits:
             # What was handed out before is not known: none of it may be within one window with what comes.
             self._window.used = [(time.time(), per_minute)]
 
-    async def take(self, wanted: int) -> tuple[int, float, bool]:
+    async def take(self, wanted: int, slowed: bool) -> tuple[int, float, bool]:
         """Wait until there are permits, up to as many as wanted.
+
+        Args:
+            wanted: permits, 1 or more.
+            slowed: whether the caller knows that the limit is lowered, and tells of successes. One that does not
+                learns it at once, without permits.
 
         Returns:
             How many, after how many seconds, and whether the limit is lowered at present.
@@ -186,10 +193,11 @@ class _Permits:
         async with self._turn:
             while True:
                 granted, wait = self._window.grant(time.time(), wanted, self._per_minute)
+                waited, lowered = time.monotonic() - began, self._window.share < 1
                 if granted:
-                    waited = time.monotonic() - began
                     await self._note()
-                    return granted, waited, self._window.share < 1
+                if granted or (lowered and not slowed):
+                    return granted, waited, lowered
                 self._changed.clear()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), wait)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+from .values import value_class
 
 __all__ = ["Body", "ByteSource", "Flow", "Request", "Response", "Stage", "Step"]
 
@@ -46,7 +48,7 @@ class Body(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Request:
     """One HTTP request that a flow yields."""
 
@@ -70,12 +72,11 @@ class Request:
     on_progress: Callable[[int, int], None] | None = field(default=None, repr=False)
     """Called with (bytes sent, total bytes) while the body is sent."""
     on_response: Callable[[Response], None] | None = field(default=None, repr=False)
-    """Called with the response as soon as it arrives, also if the flow is closed before it is resumed: for example
-    while
-    other requests of the same step are under way."""
+    """Called with the response as soon as it arrives, also if the flow is closed before it is resumed, while other
+    requests of the same step are under way."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Response:
     """The response to a request."""
 

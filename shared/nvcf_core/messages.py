@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from .exchange import ByteSource
+from .values import value_class
 
 __all__ = [
     "TAGS",
@@ -71,9 +72,7 @@ class ToolCall:
         )
 
 
-# Nobody changes a message. It is not frozen, because making it would take three times as long: nearly all that
-# translating a long conversation costs, at every turn.
-@dataclass(slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Message:
     """One message of a conversation."""
 

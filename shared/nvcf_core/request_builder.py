@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .config.endpoints import Endpoints
@@ -25,6 +24,7 @@ from .request.past_calls import with_call_reasoning
 from .request.reasoning import without_thinking, without_thinking_for_forced_tool
 from .request.structured import move_schema_into_prompt
 from .request.tools import normalize_tools, tool_names_of, with_wire_names
+from .values import value_class
 
 __all__ = ["CallContext", "build_chat_request", "call_context", "endpoints_of"]
 
@@ -32,7 +32,7 @@ _HOLD_SECONDS = 60
 """Seconds that the service may hold a request at most. Its own limit is 300."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class CallContext:
     """What one call depends on, besides its messages."""
 

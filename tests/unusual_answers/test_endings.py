@@ -186,6 +186,24 @@ def test_content_and_calls_leave_the_reasoning_alone(
 
 
 @pytest.mark.parametrize(
+    "thought",
+    [
+        {"type": "thinking", "thinking": "Italy?"},
+        {"type": "thinking", "thinking": [{"type": "text", "text": "Italy?"}]},
+        {"type": "reasoning", "reasoning": "Italy?"},
+        {"type": "reasoning", "text": "Italy?"},
+    ],
+)
+def test_content_in_parts_has_its_reasoning_apart(
+    thought: dict[str, Any], way: Any, server: Emulator, answer: Answer
+) -> None:
+    message = {"content": [thought, {"type": "text", "text": "Rome."}]}
+    answer([*events(message), DONE], body(message))
+    said = way.ask(server)
+    assert (said.text, said.reasoning) == ("Rome.", "Italy?")
+
+
+@pytest.mark.parametrize(
     "way", [way for way in WAYS if way.way == "whole"], indirect=True, ids=name_of
 )
 def test_a_closing_tag_that_nothing_opened_ends_the_reasoning_of_a_whole_answer(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 from pydantic import SecretStr
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import Request
+from nvcf_core.values import value_class
 
 from .endpoints import is_loopback, is_nvidia_https_url, origin
 
@@ -26,7 +27,7 @@ _LEFT_BEHIND = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Auth:
     """The API key, and the hosts it may be sent to."""
 

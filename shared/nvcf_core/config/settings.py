@@ -71,8 +71,12 @@ class CallSettings(BaseModel):
     """The keywords that a call may repeat, where None leaves the constructor's value standing."""
 
     # A validation error shows the value it refuses, which might be a key.
+    # The validators, of sixty fields for each class, are built with the first object, and so for one class of six.
     model_config = ConfigDict(
-        arbitrary_types_allowed=True, hide_input_in_errors=True, protected_namespaces=()
+        arbitrary_types_allowed=True,
+        defer_build=True,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
     )
 
     keeps_raw: ClassVar[bool] = True
@@ -177,7 +181,7 @@ class CallSettings(BaseModel):
 
     @field_serializer("timeout")
     def shown_timeout(self, timeout: Any) -> Any:
-        """What a dump shows of a timeout: of an httpx.Timeout the seconds of its phases."""
+        """Return `timeout` for serialized output: for an httpx.Timeout the seconds of its phases."""
         if not all(hasattr(timeout, phase) for phase in PHASES):
             return timeout
         return {phase: getattr(timeout, phase) for phase in PHASES}
@@ -288,7 +292,7 @@ class Settings(CallSettings):
 
     @field_serializer("verify")
     def shown_verify(self, verify: object) -> bool | str | None:
-        """What a dump shows of `verify`; nothing of a context, which stays behind."""
+        """Return `verify` for serialized output: nothing for an SSLContext, which is not serialized."""
         if isinstance(verify, os.PathLike):
             return str(os.fspath(verify))
         return verify if isinstance(verify, (bool, str)) else None

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from nvcf_core.exchange import ByteSource
 from nvcf_core.messages import Media, Message
 from nvcf_core.models.validator import Validator
+from nvcf_core.values import value_class
 
 from .formats import (
     describe,
@@ -71,7 +72,7 @@ class Delivery(Media):
     """What is to be uploaded, where `method` is "upload"."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Deliveries:
     """The media of one request, in the order of its messages."""
 

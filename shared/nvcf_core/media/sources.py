@@ -9,11 +9,12 @@ import os
 import stat
 import string
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import BinaryIO
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import ByteSource
+from nvcf_core.values import value_class
 
 __all__ = [
     "PIECE",
@@ -71,7 +72,7 @@ def _pieces(file: BinaryIO) -> Generator[bytes]:
         yield piece
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class BytesSource:
     """Bytes that are in memory already."""
 
@@ -92,7 +93,7 @@ class BytesSource:
         return _encoded(self.chunks())
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Base64Source:
     """Bytes that were given as base64 text. The text is kept as it is; the bytes never exist all at once."""
 
@@ -146,7 +147,7 @@ class Base64Source:
             yield self.text[start : start + PIECE].encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PathSource:
     """A file on disk, opened anew for every reading."""
 
@@ -193,7 +194,7 @@ class PathSource:
         return _encoded(self.chunks())
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FileSource:
     """A binary file that the user has open. It is read from where it stands, and never closed."""
 

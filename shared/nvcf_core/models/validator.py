@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from nvcf_core.errors import InvalidRequestError
+from nvcf_core.values import value_class
 
 from .spec import ModelSpec, Range
 
@@ -38,7 +38,7 @@ def check_number(name: str, value: Any, validator: Validator) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Validator:
     """Checks one call against a model spec."""
 

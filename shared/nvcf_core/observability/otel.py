@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from nvcf_core.errors import APIStatusError, StreamInterruptedError
 from nvcf_core.exchange import Request, Response
 from nvcf_core.messages import Chunk, Media, Message, ToolCall
 from nvcf_core.protocol.chat_request import ChatRequest
+from nvcf_core.values import value_class
 from nvcf_core.wire import parse_json
 
 from .observation import UNOBSERVED, Observation
@@ -58,7 +58,7 @@ _SETTINGS = {
 _Attribute = str | bool | int | float | Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Instruments:
     """Tracer, histograms and options."""
 

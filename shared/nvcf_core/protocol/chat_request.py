@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from nvcf_core.config.options import RequestOptions
@@ -12,13 +12,14 @@ from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.response.options import ignore_warning
 from nvcf_core.tools.names import ToolNames
+from nvcf_core.values import value_class
 
 from .retry import RetryPolicy
 
 __all__ = ["ChatRequest"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class ChatRequest:
     """Everything that decides one answer."""
 

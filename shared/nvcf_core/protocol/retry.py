@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from nvcf_core.errors import APIStatusError, NVCFError, StreamInterruptedError
 from nvcf_core.exchange import Request, Response
 from nvcf_core.response.error_body import status_error
+from nvcf_core.values import value_class
 
 __all__ = ["Retries", "RetryPolicy", "raise_for_status", "send_with_retries"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RetryPolicy:
     """A policy: how often, and with which pauses, in seconds."""
 

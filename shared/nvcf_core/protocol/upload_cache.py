@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from nvcf_core.locks import Lock
+from nvcf_core.values import value_class
 
 __all__ = ["ASSET_LIFETIME", "Asset", "UploadCache"]
 
@@ -14,7 +14,7 @@ ASSET_LIFETIME = 23 * 3600.0
 """Seconds that an uploaded asset is used again. The service keeps it for 24 hours."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Asset:
     """An asset that this client created."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nvcf_core.exchange import Body, ByteSource
@@ -15,6 +14,7 @@ from nvcf_core.media.tags import contains_tag, escape_media_tags
 from nvcf_core.messages import TAGS, Message, Part, ToolCall
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tools.names import ToolNames
+from nvcf_core.values import value_class
 from nvcf_core.wire import dump_json, dump_plain_json
 
 __all__ = ["JOINED_UP_TO", "Json", "MessageEncoder", "StreamedBody"]
@@ -28,7 +28,7 @@ _IN_MEMORY = (BytesSource, Base64Source)
 """Sources that can be read without blocking. Files are read where the body is sent, async in a thread."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StreamedBody:
     """A body whose inline media stay where they are: they are encoded in chunks while it is sent."""
 

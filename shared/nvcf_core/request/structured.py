@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from types import UnionType
 from typing import Any, Literal, TypeAlias, get_origin
@@ -15,6 +15,7 @@ from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tools.names import safe_name
+from nvcf_core.values import value_class
 
 from .normalize import number_messages
 from .tools import named_tool
@@ -75,7 +76,7 @@ def _is_plain_root(annotation: type) -> bool:
     return "properties" not in schema and schema.get("type") != "object" and "$ref" not in schema
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AnswerSchema:
     """The schema of an answer."""
 

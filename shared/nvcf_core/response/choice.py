@@ -16,10 +16,12 @@ from .options import DecodeOptions
 from .text_tool_calls import TextToolCall, TextToolCallFilter
 from .tool_calls import ToolCallAssembler
 
-__all__ = ["ChoiceAccumulator", "choices_of", "content_text", "parse_usage"]
+__all__ = ["ChoiceAccumulator", "choices_of", "content_of_parts", "parse_usage"]
 
 _NO_CALLS: tuple[ToolCall, ...] = ()
 _NOTHING_SAID: dict[str, Any] = {}
+_REASONING_PARTS = ("thinking", "reasoning")
+"""What parts of a content are called that are not the answer: Mistral's word, and that of others."""
 
 
 class ChoiceAccumulator:
@@ -65,9 +67,11 @@ class ChoiceAccumulator:
         said = choice.get("delta") or choice.get("message")
         said = said if isinstance(said, dict) else _NOTHING_SAID
         text = said.get("content")
-        text = text if isinstance(text, str) else content_text(text)
         reasoning = said.get("reasoning_content") or said.get("reasoning")
         reasoning = reasoning if isinstance(reasoning, str) else ""
+        if not isinstance(text, str):
+            thought, text = content_of_parts(text)
+            reasoning += thought
         if text:
             thought, text = self._think.feed(text)
             reasoning += thought
@@ -240,13 +244,17 @@ def parse_usage(usage: object) -> Usage | None:
     )
 
 
-def content_text(content: object) -> str:
-    """The text of a content, which is a string, or on some servers a list of parts."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    return "".join(get_text(part, "text") for part in content)
+def content_of_parts(content: object) -> tuple[str, str]:
+    """Reasoning and text of a content that is no string: on some servers it is a list of parts."""
+    reasoning, text = [], []
+    for part in content if isinstance(content, list) else ():
+        kind = get_text(part, "type")
+        if kind in _REASONING_PARTS:
+            thought = get_text(part, kind) or get_text(part, "text")
+            reasoning.append(thought or content_of_parts(get_list(part, kind))[1])
+        else:
+            text.append(get_text(part, "text"))
+    return "".join(reasoning), "".join(text)
 
 
 def choices_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:

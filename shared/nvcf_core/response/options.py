@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from nvcf_core.models.spec import ModelSpec, TextToolCalls
 from nvcf_core.tools.names import ToolNames
+from nvcf_core.values import value_class
 from nvcf_core.wire import get_list, get_object, get_text
 
 __all__ = ["DecodeOptions", "ignore_warning", "options_for"]
@@ -17,7 +18,7 @@ def ignore_warning(reason: str, message: str) -> None:
     """Warn of nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class DecodeOptions:
     """How one answer is to be read."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nvcf_core.messages import ToolCall
 from nvcf_core.tools.arguments import decode_arguments, parse_arguments
+from nvcf_core.values import value_class
 
 from .finish_reason import cut_reason
 
@@ -17,7 +17,7 @@ _LONGEST_SHOWN = 1_000
 """Characters of an answer that an error shows."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ParsedToolCall:
     """A tool call of an answer that has ended: its arguments, or why it must not be made."""
 

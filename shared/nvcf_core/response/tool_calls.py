@@ -6,11 +6,11 @@ import hashlib
 import json
 import uuid
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nvcf_core.messages import ToolCall
 from nvcf_core.tools.arguments import ArgumentsDecoder
+from nvcf_core.values import value_class
 from nvcf_core.wire import get_int, get_object, get_text
 
 from .options import DecodeOptions
@@ -215,7 +215,7 @@ class ToolCallAssembler:
         return f"call_{hashlib.sha256(seed.encode(errors='replace')).hexdigest()[:24]}"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Place:
     """By what a fragment says which call it belongs to."""
 

@@ -126,7 +126,7 @@ async def _connect(address: Address) -> socket.socket:
 
 
 async def aconnect_first(addresses: Sequence[Address]) -> socket.socket:
-    """As `connect_first`, for as long as one likes.
+    """Async version of `connect_first`, without a time limit.
 
     Raises:
         OSError: none could be connected to.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import h11
@@ -22,6 +23,7 @@ class Read:
     """What was read of a response."""
 
     status: int | None = None
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: bytes = b""
     ended: bool = False
     failed: bool = False
@@ -38,7 +40,7 @@ def by_h11(pieces: list[bytes]) -> Read:
             connection.receive_data(piece)
             while (event := connection.next_event()) is not h11.NEED_DATA:
                 if isinstance(event, h11.Response):
-                    read.status = event.status_code
+                    read.status, read.headers = event.status_code, list(event.headers)
                 elif isinstance(event, h11.Data):
                     read.body += event.data
                 elif isinstance(event, h11.EndOfMessage):
@@ -65,7 +67,7 @@ def by_us(pieces: list[bytes]) -> Read:
             if read.status is None:
                 if (head := http.response()) is None:
                     continue
-                read.status = head.status_code
+                read.status, read.headers = head.status_code, list(head.headers)
             read.body += http.body()
             if http.ended:
                 read.ended, read.reusable = True, http.is_reusable()
@@ -117,23 +119,66 @@ BODIES = st.builds(
     LAST,
     st.sampled_from([b"", b"", b"x", b"HTTP/1.1 200 OK\r\n\r\n"]),
 )
-HEADS = st.sampled_from(
+STATUS_LINES = st.sampled_from(
     [
-        HEAD,
-        HEAD.replace(b"\r\n", b"\n"),
-        HEAD.replace(b"chunked", b"Chunked"),
-        HEAD.replace(b"200", b"500"),
-        HEAD.replace(b"200", b"204"),
-        HEAD.replace(b"200", b"304"),
-        HEAD.replace(b"HTTP/1.1", b"HTTP/1.0"),
-        HEAD.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"),
-        HEAD.replace(b"chunked", b"gzip, chunked"),
-        HEAD.replace(b"transfer-encoding: chunked", b"content-length: 20"),
-        HEAD.replace(b"transfer-encoding: chunked", b"x: y"),
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + HEAD,
-        b"\r\n" + HEAD,
-        b"what is this\r\n\r\n",
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 500 Not at\tall",
+        b"HTTP/1.1 404 ",
+        b"HTTP/1.1 404",
+        b"HTTP/1.1 204 No Content",
+        b"HTTP/1.1 304 Not Modified",
+        b"HTTP/1.1 200 Tr\xe8s bien",
+        b"HTTP/1.1 600 What",
+        b"HTTP/1.1 99 What",
+        b"HTTP/1.1  200 OK",
+        b"HTTP/1.0 200 OK",
+        b"HTTP/2 200",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK",
+        b"HTTP/1.1 101 Switching Protocols",
+        b"\r\nHTTP/1.1 200 OK",
+        b"what is this",
+        b"\x16\x03\x01",
+        b"",
     ]
+)
+HEADER_LINES = st.sampled_from(
+    [
+        b"transfer-encoding: chunked",
+        b"Transfer-Encoding:Chunked",
+        b"transfer-encoding: gzip, chunked",
+        b"content-length: 20",
+        b"Content-Length:\t0 ",
+        b"content-length: 5, 5",
+        b"content-length: 5, 6",
+        b"content-length: -1",
+        b"content-length: +5",
+        b"content-length: 1_0",
+        b"content-length: 99999999999999999999",
+        b"content-length: 999999999999999999999",
+        b"content-length:",
+        b"connection: close",
+        b"Connection: Keep-Alive",
+        b"connection: close, te",
+        b"connection: keep-alive, close",
+        b"x: y",
+        b"x:",
+        b"X-Spaces:  a \t b  ",
+        b"x: \xe8",
+        b"x: a\x00b",
+        b"x: a\x0bb",
+        b"x: a\rb",
+        b"x : y",
+        b" folded",
+        b": y",
+        b"no colon",
+    ]
+)
+HEADS = st.builds(
+    lambda status, lines, end: end.join([status, *lines, b"", b""]),
+    STATUS_LINES,
+    st.lists(HEADER_LINES, max_size=4),
+    st.sampled_from([b"\r\n", b"\r\n", b"\n"]),
 )
 
 
@@ -153,6 +198,41 @@ def test_a_response_is_what_h11_reads_of_it(head: bytes, body: bytes, places: li
 def test_byte_by_byte(head: bytes, body: bytes) -> None:
     pieces = cut(head + body, list(range(1000)))
     assert by_us(pieces) == by_h11(pieces)
+
+
+@given(
+    st.sampled_from(["GET", "POST", "post", "P T"]),
+    st.sampled_from([b"/v1/models?limit=1", b"/v1/\xe8", b"/a b", b"/a\r\nx: y", b""]),
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"x", b"X-Name", b"x y", b"", b"x:", b"x\r\n", b"connection"]),
+            st.sampled_from([b"y", b"", b"a  b", b" y", b"y\r\nx: z", b"y\n", b"\xe8", b"\x00", b"close"]),
+        ),
+        max_size=3,
+    ),
+    st.sampled_from([None, b"0", b"5", b"five", b"-5", b"5, 5", b"05"]),
+)  # fmt: skip
+def test_a_request_is_what_h11_makes_of_it(
+    method: str, target: bytes, more: list[tuple[bytes, bytes]], length: bytes | None
+) -> None:
+    headers = [*HEADERS, *more, *([] if length is None else [(b"content-length", length)])]
+
+    def written(send: Callable[[], bytes]) -> bytes | None:
+        try:
+            return send()
+        except ProtocolError:
+            return None
+
+    def by_h11() -> bytes:
+        connection = h11.Connection(h11.CLIENT)
+        sent = [h11.Request(method=method, target=target, headers=headers), h11.Data(data=b"hello")]
+        return b"".join(connection.send(event) or b"" for event in (*sent, h11.EndOfMessage()))
+
+    def by_us() -> bytes:
+        http = HTTP1()
+        return http.begin(method, target, headers) + http.data(b"hello") + http.end()
+
+    assert written(by_us) == written(by_h11)
 
 
 def asked() -> HTTP1:
