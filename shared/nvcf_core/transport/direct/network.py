@@ -213,7 +213,10 @@ class AsyncLink(_Link):
         self.limits.begin("connect")
         try:
             async with asyncio.timeout(self.limits.left()):
-                addresses = await asyncio.wrap_future(look_up(host, port))
+                looked_up = look_up(host, port)
+                if not looked_up.done():
+                    await asyncio.wrap_future(looked_up)
+                addresses = looked_up.result()
                 self._connected = _prepared(await _connect_first(_alternating(addresses)))
                 self._receiver = Receiver(self._connected)
         except TimeoutError as error:
@@ -318,7 +321,7 @@ class AsyncLink(_Link):
     def _receive(self, max_bytes: int) -> Coroutine[Any, Any, bytes]:
         if self._receiver is None:
             raise ConnectError("there is no connection yet")
-        return self._receiver.receive(max_bytes, self.limits.left())
+        return self._receiver.receive(max_bytes, self.limits.until)
 
 
 def _alternating(addresses: Sequence[Address]) -> list[Address]:
