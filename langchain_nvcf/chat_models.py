@@ -31,7 +31,7 @@ from .structured_output import TRACED, Method, StructuredOutput, default_method
 from .tools import Tool, ToolChoice, names_of, openai_response_format, openai_tools
 
 Progress = Callable[[int, int], None]
-"""Told (bytes sent, bytes in all)."""
+"""Callback that is called with (bytes sent, total bytes)."""
 
 
 class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
@@ -65,9 +65,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
 
     @override
     def _should_stream(self, *, async_api: bool, **kwargs: Any) -> bool:
-        # Asked for in so many words, a stream of several answers is refused; that whole calls go through a stream is
-        # given up for them.
-        if not kwargs.get("stream") and self._asks_for_several(kwargs):
+        # A stream of several answers (`n`) is refused where the caller wants a stream. Where only `streaming` is
+        # set, the call is made without one.
+        if not kwargs.get("stream") and self._requests_several_answers(kwargs):
             return False
         return super()._should_stream(async_api=async_api, **kwargs)
 
@@ -103,7 +103,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
         return combined_llm_output(llm_outputs, self.model)
 
-    # langchain-core itself tells the callbacks of every chunk that these two yield.
+    # langchain-core itself calls the callbacks with every chunk that these two yield.
 
     @override
     def _stream(
@@ -143,7 +143,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[Event]:
-        """What `stream_events(version="v3")` is made of; langchain-core looks for it by name."""
+        """Yield the events of `stream_events(version="v3")`. langchain-core looks this method up by its name."""
         with translating_errors:
             call = self._build_chat_request(messages, stop, kwargs, stream=True)
             events = EventConverter(call.spec.id, _message_id(run_manager), call.include_headers)
@@ -164,7 +164,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Event]:
-        """As `_stream_chat_model_events`."""
+        """Async version of `_stream_chat_model_events`."""
         with translating_errors:
             call = self._build_chat_request(messages, stop, kwargs, stream=True)
             events = EventConverter(call.spec.id, _message_id(run_manager), call.include_headers)
@@ -187,8 +187,8 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         *,
         stream: bool,
     ) -> ChatRequest:
-        """One call, of what LangChain hands over: messages, and keywords bound or given at the call."""
-        given = {**(self.call_keywords or {}), **_said(kwargs)}
+        """Build the request from what LangChain passes: messages, and keywords that were bound or given at the call."""
+        given = {**(self.call_keywords or {}), **_set_keywords(kwargs)}
         if stop is not None:
             given["stop"] = stop
         if (tools := given.get("tools")) is not None:
@@ -268,7 +268,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             InvalidRequestError: the method is unknown, or the schema describes nothing.
         """
         with translating_errors:
-            given = {**(self.call_keywords or {}), **_said(kwargs)}
+            given = {**(self.call_keywords or {}), **_set_keywords(kwargs)}
             spec = self._spec(given)
             chosen = method or default_method(spec, beside_tools=bool(given.get("tools")))
             wanted = StructuredOutput.of(schema, chosen, include_raw=include_raw, strict=strict)
@@ -284,8 +284,8 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
 
         Args:
             path_or_file: a path, or a file that is open in binary mode.
-            mime_type: the media type, where the bytes do not tell.
-            progress: told (bytes sent, bytes in all) while it goes.
+            mime_type: the media type. Needed only if it cannot be detected from the bytes.
+            progress: called with (bytes sent, total bytes) while the file is sent.
 
         Raises:
             InvalidRequestError: the file is empty or of no known kind, or the service has no asset API.
@@ -300,13 +300,13 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         mime_type: str | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
-        """As `upload`."""
+        """Async version of `upload`."""
         with translating_errors:
             return _block(await self._aupload_media(path_or_file, mime_type, progress))
 
 
-def _said(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of a call that say something: None leaves the constructor's standing."""
+def _set_keywords(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords of a call that are set. None means "not set": the constructor's value counts."""
     return {
         key: value
         for key, value in kwargs.items()

@@ -1,4 +1,4 @@
-"""From what a model answered to the object that was asked for: whole, and growing while the answer streams."""
+"""Parsers that turn an answer into the requested object: complete, and partial while the answer streams."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def parser_for(
 
 
 def _with_value(found: Any) -> dict[str, Any]:
-    """What a model wrote for `{"value": …}`: some write the value alone."""
+    """Return `{"value": …}`, also if the model wrote only the value."""
     return found if isinstance(found, dict) and "value" in found else {"value": found}
 
 

@@ -1,4 +1,4 @@
-"""Outbound: LlamaIndex's messages, put into the core's words."""
+"""Outbound: LlamaIndex's messages, converted to the core's."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def to_core_messages(messages: Sequence[ChatMessage], warn: Warn) -> list[Messag
 
     Args:
         messages: the conversation.
-        warn: told of what is left out, or replaced by a line of text.
+        warn: called for what is left out, or replaced by a line of text.
 
     Raises:
         InvalidRequestError: a message is not a `ChatMessage`; or a block of the user's or of the system cannot be
@@ -128,7 +128,7 @@ def _parts_or_lines(
 
 
 def _is_encrypted(block: BaseContentBlock) -> bool:
-    """Whether it is reasoning that its maker alone can read: something is kept of it, and no text."""
+    """Return whether it is reasoning that its maker alone can read: something is kept of it, and no text."""
     return (
         isinstance(block, ThinkingBlock)
         and not block.content
@@ -166,7 +166,7 @@ def _parts(block: BaseContentBlock, role: str, field: str) -> Iterator[Part]:
 
 
 def _media(block: MediaBlock, field: str) -> Media:
-    """A medium by its bytes, its file or its url: the first that is set, as LlamaIndex chooses."""
+    """Return a media item from its bytes, its file or its URL: the first that is set, as LlamaIndex chooses."""
     kind, data, mime = _described(block)
     detail = block.detail if isinstance(block, ImageBlock) else None
     if data is not None:
@@ -263,12 +263,12 @@ def _reasoning(message: ChatMessage) -> str | None:
     ]
     if thoughts:
         return "\n\n".join(thoughts)
-    extra = message.additional_kwargs
-    return _text(extra.get("reasoning_content")) or _text(extra.get("thinking"))
+    kept = map(message.additional_kwargs.get, ("reasoning_content", "reasoning", "thinking"))
+    return next(filter(None, map(_text, kept)), None)
 
 
 def reads_files(messages: Sequence[ChatMessage]) -> bool:
-    """Whether a file has to be read to send these messages, which may block."""
+    """Return whether a file has to be read to send these messages, which may block."""
     # What is not a message is refused where it is converted.
     return any(
         _reads_file(block) for message in messages for block in getattr(message, "blocks", ())
@@ -313,6 +313,8 @@ def _tool_calls(message: ChatMessage, field: str) -> list[PastCall]:
     if blocks:
         return [(block.tool_call_id, block.tool_name, block.tool_kwargs) for block in blocks]
     foreign = message.additional_kwargs.get("tool_calls") or []
+    if not foreign and (legacy := message.additional_kwargs.get("function_call")):
+        foreign = [legacy]  # OpenAI's form before there were several calls.
     if not isinstance(foreign, Sequence):
         raise InvalidRequestError(
             f"{field}.additional_kwargs: tool_calls is not a list", field=field

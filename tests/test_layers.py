@@ -95,10 +95,15 @@ ORDER = (
     "transport.tls",
     "transport.direct.urls",
     "transport.direct.addresses",
+    "transport.direct.receiver",
+    "transport.direct.connecting",
     "transport.direct.network",
+    "transport.direct.heads",
+    "transport.direct.chunk_reader",
     "transport.direct.http1",
     "transport.direct.idle_connections",
     "transport.direct.prepared_request",
+    "transport.direct.slots",
     "transport.direct.client",
     "transport.direct",
     "transport.httpx_client",
@@ -350,7 +355,7 @@ def test_few_files_sleep() -> None:
     assert sleeping == {
         "transport/backends.py",
         "transport/limits/file_limiter.py",
-        "transport/direct/network.py",
+        "transport/direct/receiver.py",
     }
 
 

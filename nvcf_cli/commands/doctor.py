@@ -35,7 +35,7 @@ _TIMEOUT = 20.0
 """Seconds for each phase of a request."""
 
 _ANY = "any"
-"""The id of a model without a row: it is never asked itself."""
+"""The id of a model without a spec. No request is sent to it."""
 
 _BASE_URL = ("NVIDIA_BASE_URL", "--base-url")
 
@@ -78,7 +78,7 @@ class Diagnosis:
         yield from self._service()
 
     def _urls_are_usable(self) -> bool:
-        """Whether requests can be made at all; one without its /v1 can, and shows what comes of it."""
+        """Return whether requests can be made at all; one without its /v1 can, and shows what comes of it."""
         try:
             self._model(_ANY)
         except InvalidRequestError:
@@ -116,7 +116,7 @@ class Diagnosis:
                 yield check
 
     def _service(self) -> Iterator[CheckResult]:
-        """What is asked of the service itself."""
+        """Check the service: listing, models, assets."""
         listed: list[str] = []
         with self._model(_ANY) as model:
             service = model.endpoints

@@ -13,7 +13,7 @@ Status: TypeAlias = Literal["ok", "note", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What was looked at, and how it is."""
+    """The result of one check."""
 
     name: str
     status: Status

@@ -10,7 +10,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from pydantic import SecretStr
 
-from nvcf_core.config.endpoints import checked_root
+from nvcf_core.config.endpoints import validate_root_url
 from nvcf_core.errors import InvalidRequestError
 
 from .check import CheckResult
@@ -45,7 +45,7 @@ def installed_version(distribution: str) -> str | None:
 
 
 def check_python(version: tuple[int, int, int]) -> CheckResult:
-    """Whether this Python is new enough.
+    """Return whether this Python is new enough.
 
     Args:
         version: the first three numbers of `sys.version_info`.
@@ -87,7 +87,7 @@ def check_packages(version_of: VersionOf = installed_version) -> Iterator[CheckR
 
 
 def _requirements() -> dict[str, Requirement]:
-    """What the installed project declares, the extras included, by name."""
+    """Return the requirements of the installed project by name, extras included."""
     try:
         declared = metadata.requires(DISTRIBUTION) or ()
     except metadata.PackageNotFoundError:
@@ -108,7 +108,7 @@ def _check_package(
 
 
 def check_key(*, needed: bool) -> CheckResult:
-    """Whether there is a key in the environment and whether it looks like one. It is never shown.
+    """Return whether there is a key in the environment and whether it looks like one. It is never shown.
 
     Args:
         needed: whether the service is NVIDIA's, which takes no request without a key.
@@ -146,7 +146,7 @@ def check_key(*, needed: bool) -> CheckResult:
 
 
 def check_address(name: str, url: str, *, suffix: str = "") -> CheckResult:
-    """Whether a root url has the form that it needs.
+    """Return whether a root url has the form that it needs.
 
     Args:
         name: the environment variable, or whatever else it comes from.
@@ -154,7 +154,7 @@ def check_address(name: str, url: str, *, suffix: str = "") -> CheckResult:
         suffix: how its path has to end, such as `/v1`.
     """
     try:
-        root = checked_root(url, name)
+        root = validate_root_url(url, name)
     except InvalidRequestError as error:
         return CheckResult(
             name, "failed", str(error), f"set {name} to a url such as https://host{suffix}"

@@ -18,7 +18,7 @@ _PROMPT_TOKENS = 120
 """About what the question of a probe costs, media included."""
 
 _STOPPING = (401, 402, 403, 404, 410)
-"""Statuses of the first probe after which no other can tell anything."""
+"""Statuses of the first probe after which the other probes are pointless."""
 
 
 class Reference(Protocol):

@@ -22,7 +22,7 @@ _TRIES = 5
 """Requests for one answer where the service is busy."""
 
 _LONGEST_WAIT = 60.0
-"""Seconds between two tries."""
+"""Seconds between two attempts."""
 
 _MOST_POLLS = 60
 
@@ -76,7 +76,7 @@ class ProbeObservation:
 
     @property
     def usage(self) -> JSONObject:
-        """The usage of the answer; of a stream, the last that it told."""
+        """The usage of the answer; of a stream, the last one."""
         told = [event.get("usage") for event in (self.events or [self.body])]
         return next((usage for usage in reversed(told) if isinstance(usage, dict)), {})
 

@@ -60,7 +60,7 @@ def failure(observed: ProbeObservation) -> str | None:
 
 
 def answered(observed: ProbeObservation) -> str:
-    """Whether there is an answer with text."""
+    """Return whether there is an answer with text."""
     if (failed := failure(observed)) is not None:
         return failed
     if observed.content.strip():
@@ -69,12 +69,12 @@ def answered(observed: ProbeObservation) -> str:
 
 
 def refused(observed: ProbeObservation) -> str:
-    """Whether a request was refused; where it was not, that there is an answer, whatever it holds."""
+    """Return whether a request was refused; where it was not, that there is an answer, whatever it holds."""
     return failure(observed) or "accepted"
 
 
 def streamed(observed: ProbeObservation) -> str:
-    """Whether a stream has events with text and the end that is documented."""
+    """Return whether a stream has events with text and the end that is documented."""
     if (failed := failure(observed)) is not None:
         return failed
     if not observed.events:
@@ -85,7 +85,7 @@ def streamed(observed: ProbeObservation) -> str:
 
 
 def usage_told(observed: ProbeObservation) -> str:
-    """Whether the tokens used are told, and add up."""
+    """Return whether the tokens used are told, and add up."""
     if (failed := failure(observed)) is not None:
         return failed
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -97,7 +97,7 @@ def usage_told(observed: ProbeObservation) -> str:
 
 
 def reasoned(observed: ProbeObservation) -> str:
-    """Whether there is reasoning."""
+    """Return whether there is reasoning."""
     if (failed := failure(observed)) is not None:
         return failed
     if observed.reasoning.strip() or "<think>" in observed.content:
@@ -106,7 +106,7 @@ def reasoned(observed: ProbeObservation) -> str:
 
 
 def within_budget(observed: ProbeObservation) -> str:
-    """Whether reasoning stays within the budget. A word has one token or more."""
+    """Return whether reasoning stays within the budget. A word has one token or more."""
     if (outcome := reasoned(observed)) != REASONED:
         return outcome
     words = len(observed.reasoning.split())
@@ -114,7 +114,7 @@ def within_budget(observed: ProbeObservation) -> str:
 
 
 def called(observed: ProbeObservation) -> str:
-    """Whether the tool that was offered is called, with arguments that fit it."""
+    """Return whether the tool that was offered is called, with arguments that fit it."""
     if (failed := failure(observed)) is not None:
         return failed
     calls = observed.message.get("tool_calls")

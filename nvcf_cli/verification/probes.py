@@ -1,4 +1,4 @@
-"""The probes of one model, made from its row: what is sent, and what the documentation says comes of it."""
+"""The probes of one model, made from its spec: what is sent, and the documented outcome."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def probes_for(spec: ModelSpec, *, assets: bool) -> list[Probe]:
     """Return the probes of a model.
 
     Args:
-        spec: its row. Of a model without documentation nothing is promised.
+        spec: the model spec. For a model without documentation no outcome is documented.
         assets: whether the service has an asset API.
     """
     found = [

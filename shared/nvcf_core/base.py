@@ -1,4 +1,4 @@
-"""What ChatNVCF, NVCFLLM and NVCF inherit: the settings, a client of their own, and how a call is made of both."""
+"""The base class of ChatNVCF, NVCFLLM and NVCF: settings, client, and how a request is built."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pydantic import PrivateAttr, SecretStr
 
-from .config.endpoints import Endpoints, checked_root
-from .config.options import RequestOptions, checked_headers, request_options
+from .config.endpoints import Endpoints, validate_root_url
+from .config.options import RequestOptions, request_options, validate_headers
 from .config.settings import Settings, key_from_env
 from .errors import InvalidRequestError
 from .exchange import Flow
@@ -53,8 +53,8 @@ class BaseNVCF(Settings):
         check_settings(self, Validator(self._spec(), self.validation, self.warn_once))
         for name in ("base_url", "nvcf_url"):
             if getattr(self, name) is not None:
-                checked_root(getattr(self, name), name)
-        checked_headers(self.default_headers)
+                validate_root_url(getattr(self, name), name)
+        validate_headers(self.default_headers)
         check_client_limits(self)
         _check_limiter(self.request_limiter)
         _check_client("http_client", self.http_client, asynchronous=False)
@@ -65,12 +65,12 @@ class BaseNVCF(Settings):
         """The ids of the models that the service lists, sorted. Listed does not mean entitled.
 
         Raises:
-            NVCFError: the service could not be asked.
+            NVCFError: the request failed.
         """
         return self._client.run_flow(*self._listing())
 
     async def aavailable_models(self) -> list[str]:
-        """As `available_models`."""
+        """Async version of `available_models`."""
         return await self._client.arun_flow(*self._listing())
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class BaseNVCF(Settings):
             self._opened_client.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         if self._opened_client is not None:
             await self._opened_client.aclose()
 
@@ -108,7 +108,7 @@ class BaseNVCF(Settings):
     @property
     def _client(self) -> Client:
         if self._opened_client is None:
-            with _opening:  # Two threads that ask at once must not get a client each.
+            with _opening:  # Two threads must not create a client each.
                 if self._opened_client is None:
                     self._opened_client = self._new_client()
         return self._opened_client
@@ -125,13 +125,13 @@ class BaseNVCF(Settings):
         return client_class(config, self._own_options())
 
     def _spec(self, given: Mapping[str, Any] | None = None) -> ModelSpec:
-        """The row of the model that a call asks."""
+        """Return the spec of the model that a call requests."""
         return endpoints_of(self, (given or {}).get("model") or self.model)[0]
 
     def _build_request(
         self, messages: Sequence[Message], given: Mapping[str, Any], *, stream: bool
     ) -> ChatRequest:
-        """Everything about one call, checked, before anything is sent.
+        """Build and check the request of one call, before anything is sent.
 
         Args:
             messages: the conversation.
@@ -139,7 +139,7 @@ class BaseNVCF(Settings):
             stream: whether the answer is to be streamed.
 
         Raises:
-            InvalidRequestError: something in it cannot be sent.
+            InvalidRequestError: a part of it cannot be sent.
         """
         return build_chat_request(messages, call_context(self, given, stream=stream))
 
@@ -149,7 +149,7 @@ class BaseNVCF(Settings):
         mime_type: str | None,
         progress: Callable[[int, int], None] | None,
     ) -> Media:
-        """Upload a file as an asset, and return the medium that refers to it."""
+        """Upload a file as an asset, and return the media item that refers to it."""
         media, upload = self._upload_flow(source, mime_type, progress)
         return replace(
             media, source=None, asset_id=self._client.run_flow(upload, self._own_options()).id
@@ -161,7 +161,7 @@ class BaseNVCF(Settings):
         mime_type: str | None,
         progress: Callable[[int, int], None] | None,
     ) -> Media:
-        """As `_upload_media`."""
+        """Async version of `_upload_media`."""
         # In a thread: the file is opened, and its beginning read.
         media, upload = await asyncio.to_thread(self._upload_flow, source, mime_type, progress)
         asset = await self._client.arun_flow(upload, self._own_options())
@@ -189,11 +189,11 @@ class BaseNVCF(Settings):
         return endpoints_of(self, self.model)[1]
 
     def _own_options(self) -> RequestOptions:
-        """The options of what is the object's own business, such as its assets."""
+        """Return the options for requests that belong to no call, such as uploads."""
         return request_options(self, self, self._endpoints().roots)
 
     def _listing(self) -> tuple[Flow[list[str]], RequestOptions]:
-        # Every hosted model is listed at one host, also those that are asked at another.
+        # One host lists every hosted model, also those that are served by another.
         hosted = ModelSpec(id=self.model).base_url
         base_url = Endpoints.resolve(self.base_url, self.nvcf_url, hosted).base_url
         options = request_options(self, self, (base_url,))
@@ -212,7 +212,7 @@ class BaseNVCF(Settings):
         return super().__deepcopy__(memo)
 
     def __getstate__(self) -> dict[Any, Any]:
-        """What pickling keeps: no pools, and no key but a function that can be pickled.
+        """Return the state to pickle: without connection pools, and with `api_key` only if it is a picklable callable.
 
         Raises:
             InvalidRequestError: a client or an SSLContext was injected, which cannot be pickled.
@@ -238,7 +238,7 @@ class BaseNVCF(Settings):
         return state
 
     def _picklable_api_key(self) -> Callable[[], Any] | None:
-        """A function that the other side can import. A key that is text stays here."""
+        """`api_key` if it is a picklable callable, else None. String keys are never pickled."""
         if self.api_key is None or isinstance(self.api_key, (str, SecretStr)):
             return None
         try:
@@ -248,7 +248,7 @@ class BaseNVCF(Settings):
         return self.api_key
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        """On the other side a key that did not travel is that of its environment."""
+        """Restore the state. A key that was not pickled is read from the environment."""
         values = dict(state["__dict__"])
         if values.get("api_key") is None:
             values["api_key"] = key_from_env()
@@ -270,7 +270,7 @@ def _client_classes() -> tuple[type[Client], type[ClientConfig]]:
 
 
 def _check_client(field: str, client: Any, *, asynchronous: bool) -> None:
-    """Tell a client of the other kind when it is given, and not when it is first used.
+    """Reject an injected client of the wrong kind when it is given, not when it is first used.
 
     Raises:
         InvalidRequestError: it is not a client, or of the other kind.

@@ -8,7 +8,7 @@ NVCFError
 ├── PollingTimeoutError                     accepted with 202 and not done in time
 ├── StreamInterruptedError                  ended or failed halfway; .partial holds what had arrived
 ├── AssetUploadError                        .stage is "create", "put" or "delete"
-├── RefusalError                            the model declined to give the object it was asked for; .refusal
+├── RefusalError                            the model declined to give the requested object; .refusal
 ├── InvalidResponseError                    a 200 whose body is not an answer; .body holds its beginning
 └── APIStatusError                          .status .title .detail .response
     ├── BadRequestError                     400 409 413 422
@@ -158,7 +158,7 @@ class AssetUploadError(NVCFError):
 
 
 class RefusalError(NVCFError):
-    """The model declined to give the structured answer that it was asked for.
+    """The model declined to give the requested structured answer.
 
     Attributes:
         refusal: what it said.

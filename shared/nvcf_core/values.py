@@ -19,7 +19,7 @@ def value_class(*, kw_only: bool = False) -> Callable[[type[C]], type[C]]: ...
 def value_class(
     cls: type[C] | None = None, /, *, kw_only: bool = False
 ) -> type[C] | Callable[[type[C]], type[C]]:
-    """As `dataclass(frozen=True, slots=True)`, without what makes that three times as slow.
+    """Like `dataclass(frozen=True, slots=True)`, without what makes that three times as slow.
 
     A frozen class sets each field past its own refusal to do so. A call makes a dozen such objects, of a hundred
     fields, and one more for each message; and making the class itself takes 0.2 ms more of every import.

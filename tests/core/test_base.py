@@ -126,7 +126,7 @@ def test_a_key_that_does_not_travel_is_told_of_where_it_is_missed(key: Any) -> N
     for travels in (data, pickle.dumps(pickle.loads(data))):
         other = pickle.loads(travels)
         with pytest.raises(
-            InvalidRequestError, match=r"by pickle.*NVIDIA_API_KEY.*function of a module"
+            InvalidRequestError, match=r"unpickled.*NVIDIA_API_KEY.*importable function"
         ):
             other.available_models()
     with pytest.raises(InvalidRequestError, match="there is no API key") as caught:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.load import dumpd, dumps, load
 from langchain_core.runnables import ConfigurableField
@@ -47,6 +48,19 @@ def test_fields_of_the_body_in_the_constructor(
     ask(model.bind(top_k=4), "hello", min_p=None)
     assert last_body(nvcf_emulator)["top_k"] == 4
     assert last_body(nvcf_emulator)["min_p"] == 0.1
+
+
+@pytest.mark.nvcf_emulator(models=[UNKNOWN], strict=False)
+def test_a_keyword_of_the_call_wins_over_the_constructors_dict_of_fields(
+    chat: Callable[..., ChatNVCF], ask: Callable[..., Any], nvcf_emulator: Emulator
+) -> None:
+    model = chat(UNKNOWN, model_kwargs={"top_k": 5, "min_p": 0.1, "temperature": 0.3})
+    ask(model.bind(top_k=3), "hello", temperature=0.9)
+    body = last_body(nvcf_emulator)
+    assert (body["top_k"], body["min_p"], body["temperature"]) == (3, 0.1, 0.9)
+    ask(model, "hello", extra_body={"top_k": 4})
+    body = last_body(nvcf_emulator)
+    assert (body["top_k"], body["temperature"]) == (4, 0.3)
 
 
 def test_log_probabilities_in_the_constructor(
@@ -125,6 +139,8 @@ TAKEN: dict[str, Any] = {
     "call_timeout": 60.0,
     "tools_as_text": True,
     "include_response_headers": True,
+    "request_timeout": httpx.Timeout(5.0, read=60.0),
+    "verify": False,
 }
 
 
@@ -152,6 +168,7 @@ def test_nothing_is_lost_on_the_way(cls: Any, how: str) -> None:
     assert twin.model_dump() == model.model_dump()
     assert twin.call_keywords == {"top_k": 5}
     assert (twin.max_tokens, twin.extra_body, twin.proxy) == (7, {"a": 1}, TAKEN["proxy"])
+    assert (twin.timeout.connect, twin.timeout.read, twin.verify) == (5.0, 60.0, False)
 
 
 def test_a_proxys_password_is_in_no_dump() -> None:

@@ -13,16 +13,16 @@ from nvcf_core.values import value_class
 __all__ = [
     "NVCF_URL",
     "Endpoints",
-    "checked_root",
     "is_loopback",
     "is_nvidia_https_url",
     "is_safe_redirect",
     "origin",
+    "validate_root_url",
 ]
 
 
 def is_safe_redirect(url: str, root: str) -> bool:
-    """Whether an url that the service named may be used: never one less protected than the service itself."""
+    """Return whether an url that the service named may be used: never one less protected than the service itself."""
     try:
         parts = urlsplit(url)
         scheme, host, _ = parts.scheme, parts.hostname, parts.port  # Reading a bad port raises.
@@ -37,7 +37,7 @@ NVCF_URL = "https://api.nvcf.nvidia.com/v2/nvcf"
 
 @functools.lru_cache(maxsize=256)
 def is_nvidia_https_url(url: str) -> bool:
-    """Whether a url leads to a host of NVIDIA's, over TLS."""
+    """Return whether a URL is https and its host is nvidia.com or below it."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     return parts.scheme == "https" and (host == "nvidia.com" or host.endswith(".nvidia.com"))
@@ -45,7 +45,7 @@ def is_nvidia_https_url(url: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def is_loopback(url: str) -> bool:
-    """Whether a url leads to this machine."""
+    """Return whether a url leads to this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -54,14 +54,14 @@ def is_loopback(url: str) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def checked_root(url: str, field: str) -> str:
+def validate_root_url(url: str, field: str) -> str:
     """A root url without its last slash.
 
     Raises:
         InvalidRequestError: it is not an http url, or carries a user name, a query or a fragment.
     """
     if "@" in re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]:
-        # Told first, lest a message below repeats a password.
+        # Checked first, so that no message below repeats a password.
         raise InvalidRequestError(
             f"{field} carries a user name or password; give the key as api_key", field=field
         )
@@ -93,10 +93,10 @@ _FUNCTION_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 @value_class
 class Endpoints:
-    """The urls of the service that one model is asked at."""
+    """The URLs of the service for one model."""
 
     base_url: str
-    """The root below which models are asked, without a last slash."""
+    """The root of the chat API, without a trailing slash."""
     nvcf_url: str | None
     """The root of the asset, polling and function API, None where there is none."""
 
@@ -113,9 +113,9 @@ class Endpoints:
         Raises:
             InvalidRequestError: one of them is not a usable root.
         """
-        root = checked_root(base_url, "base_url") if base_url else documented
+        root = validate_root_url(base_url, "base_url") if base_url else documented
         if nvcf_url:
-            return cls(root, checked_root(nvcf_url, "nvcf_url"))
+            return cls(root, validate_root_url(nvcf_url, "nvcf_url"))
         return cls(root, NVCF_URL if is_nvidia_https_url(root) else None)
 
     @property
@@ -130,16 +130,20 @@ class Endpoints:
 
     @property
     def poll_url(self) -> str:
-        """Where the result of a request that was accepted with 202 is asked for, below its id."""
+        """The URL below which the result of a request that was accepted with 202 is polled, by its id."""
         root = self.base_url if self.nvcf_url is None else f"{self.nvcf_url}/pexec"
         return f"{root}/status"
 
     def chat_url(self, path: str) -> str:
-        """Where a model of the catalogue is asked, by the path of its row."""
+        """Return the chat URL of a catalogue model.
+
+        Args:
+            path: from the model spec.
+        """
         return f"{self.base_url}/{path}"
 
     def function_url(self, function_id: str, version: str | None) -> str:
-        """Where a function that is deployed on NVCF is called.
+        """Return the URL of a function that is deployed on NVCF.
 
         Raises:
             InvalidRequestError: there is no `nvcf_url`, or an id has characters that no id has.

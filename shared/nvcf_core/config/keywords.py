@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from nvcf_core.errors import InvalidRequestError
 
-__all__ = ["ALIASES", "check_spelling", "without_aliases"]
+__all__ = ["ALIASES", "check_spelling", "resolve_aliases"]
 
 ALIASES: Mapping[str, str] = {
     "model_name": "model",
@@ -55,7 +55,7 @@ _SHORT = 6
 """Letters below which one changed letter makes another word: `top_k` is not a misspelt `top_p`."""
 
 
-def without_aliases(given: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_aliases(given: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords under our own names. None is "not set".
 
     Raises:
@@ -82,7 +82,7 @@ def without_aliases(given: Mapping[str, Any]) -> dict[str, Any]:
         below |= fields or {}
     if below:
         extra_body = found.get("extra_body", {})
-        # What is not a dict is told by the check of its type.
+        # A value that is not a dict is rejected by the type check.
         found["extra_body"] = (
             {**below, **extra_body} if isinstance(extra_body, Mapping) else extra_body
         )
@@ -94,7 +94,7 @@ def _plain(value: Any) -> Any:
 
 
 def check_spelling(name: str, keywords: frozenset[str]) -> None:
-    """Tell a misspelt keyword from a field of the body.
+    """Reject a misspelt keyword; accept a field of the body.
 
     Args:
         name: a keyword that is not one of ours.

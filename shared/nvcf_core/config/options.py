@@ -14,12 +14,12 @@ from nvcf_core.values import value_class
 from .auth import Auth
 from .settings import CallSettings, Settings
 
-__all__ = ["RequestOptions", "checked_headers", "request_options"]
+__all__ = ["RequestOptions", "request_options", "validate_headers"]
 
 
 @value_class(kw_only=True)
 class RequestOptions:
-    """The options of one conversation."""
+    """The options for the requests of one call."""
 
     auth: Auth
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
@@ -31,10 +31,10 @@ class RequestOptions:
     keepalive_limit: float = 300.0
     """Seconds that a stream may consist of comments alone, which say only that the service is alive."""
     call_timeout: float | None = None
-    """Seconds for all of a call: uploads, tries, waits, polls, the answer. None: no limit."""
+    """Seconds for all of a call: uploads, attempts, waits, polls, the answer. None: no limit."""
     requests_per_minute: int | None = None
     request_limiter: Any = field(default=None, repr=False)
-    """The user's own, asked before each request to the model."""
+    """The user's own, acquired before each request to the model."""
     retry_budget: bool = True
     """Whether retries are taken from the budget that all calls of the process share."""
 
@@ -49,7 +49,7 @@ _LONGEST_WAIT = 1_000_000.0
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
-def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+def validate_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Headers under lower-case names.
 
     Raises:
@@ -75,7 +75,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def request_options(settings: Settings, call: CallSettings, roots: Sequence[str]) -> RequestOptions:
-    """The options of one conversation.
+    """Return the options for the requests of one call.
 
     Args:
         settings: the object's own.
@@ -94,7 +94,7 @@ def request_options(settings: Settings, call: CallSettings, roots: Sequence[str]
         )
     return RequestOptions(
         auth=auth,
-        headers=checked_headers(call.default_headers),
+        headers=validate_headers(call.default_headers),
         timeout=call.timeout,
         chunk_timeout=min(call.stream_chunk_timeout, _LONGEST_WAIT),
         call_timeout=call.call_timeout,

@@ -1,4 +1,4 @@
-"""Where the bytes of an image, audio or video come from, read piece by piece."""
+"""Sources of the bytes of an image, audio or video, read in chunks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PIECE = 3 << 18
 _ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/"
 
 _HEAD = 4096
-"""Bytes that are enough to tell one media format from another."""
+"""Bytes that are enough to detect a media format."""
 
 
 def base64_length(length: int) -> int:
@@ -43,7 +43,7 @@ def base64_length(length: int) -> int:
 
 
 def first_bytes(source: ByteSource) -> bytes:
-    """The first bytes of a source: enough to tell its format."""
+    """Return the first bytes of a source: enough to detect its format."""
     return next(source.chunks(), b"")[:_HEAD]
 
 
@@ -56,7 +56,7 @@ def sha256_hex(source: ByteSource) -> str:
 
 
 def _encoded(chunks: Generator[bytes]) -> Generator[bytes]:
-    """Base64 over pieces: what does not fill a group of three waits for the next piece."""
+    """Encode chunks as base64: bytes that do not fill a group of three wait for the next chunk."""
     rest = b""
     for chunk in chunks:
         whole = rest + chunk if rest else chunk
@@ -124,7 +124,8 @@ class Base64Source:
         return source
 
     def _has_only_base64(self) -> bool:
-        """Whether there are no letters but base64's, and padding at the end alone: found faster than by decoding."""
+        """Return whether there are no letters but base64's, and padding at the end alone: found faster than by
+        decoding."""
         if not self.text.isascii():
             return False
         others = b"".join(piece.translate(None, _ALPHABET) for piece in self.base64())

@@ -1,4 +1,4 @@
-"""One chat call, from messages to the response that answers them: upload, ask, and wait while the service works."""
+"""The flow of one chat call: upload, send the request, poll while the service works."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ REFERENCES = "nvcf-input-asset-references"
 def chat(
     call: ChatRequest, cache: UploadCache, now: float, retries: Retries | None = None
 ) -> Flow[Response]:
-    """Upload what is too large to go inline, ask, and wait while the service is still working.
+    """Upload what is too large to go inline, send the request, and poll while the service is still working.
 
     Args:
-        call: what to ask.
+        call: the request.
         cache: what the client has uploaded so far.
         now: the time, by the same steady clock as `Response.received_at`.
-        retries: the tries that are left. None: all that the call may have.
+        retries: the retries that are left. None: all that the call may have.
 
     Raises:
-        NVCFError: whatever goes wrong.
+        NVCFError: the call failed.
     """
     try:
         return (yield from _post_and_poll(call, cache, now, retries or Retries(call.retry)))

@@ -55,7 +55,7 @@ class Retries:
         self._delay = 0.0
 
     def after(self, error: NVCFError) -> bool:
-        """Whether there is another try after this failure. If so, `next` makes its request."""
+        """Return whether there is another try after this failure. If so, `next` makes its request."""
         if error is self._failure:
             return False  # It was raised again, instead of a try that the process cannot afford.
         delay = self._policy.next_delay(self._count, error)

@@ -22,7 +22,7 @@ __all__ = ["JOINED_UP_TO", "Json", "MessageEncoder", "StreamedBody"]
 Json = dict[str, Any]
 
 JOINED_UP_TO = 1 << 18
-"""Bytes of a body up to which it is sent in one piece, where no file has to be read for it."""
+"""Bytes of a body up to which it is sent at once, where no file has to be read for it."""
 
 _IN_MEMORY = (BytesSource, Base64Source)
 """Sources that can be read without blocking. Files are read where the body is sent, async in a thread."""
@@ -30,7 +30,7 @@ _IN_MEMORY = (BytesSource, Base64Source)
 
 @value_class
 class StreamedBody:
-    """A body whose inline media stay where they are: they are encoded piece by piece while it is sent."""
+    """A body whose inline media stay where they are: they are encoded in chunks while it is sent."""
 
     pieces: tuple[bytes | ByteSource, ...]
     length: int

@@ -59,7 +59,7 @@ def add_reasoning(settings: CallSettings, validator: Validator, body: dict[str, 
 
 
 def _effort_fields(effort: str | None, validator: Validator) -> dict[str, Any]:
-    """What an effort adds to the body, in the terms of the model's row."""
+    """Return the body fields for an effort, from the model spec."""
     spec, efforts = validator.spec, validator.spec.reasoning_efforts
     if effort is None:
         return {}
@@ -113,7 +113,7 @@ def without_thinking(
 ) -> tuple[tuple[Message, ...], Mapping[str, Any]]:
     """The messages and the body with thinking switched off, where the documentation wants that for their media.
 
-    A caller who asked for thinking, by setting or by a word in the system message, keeps it, and is warned.
+    A caller who requested thinking, by setting or by a token in the system message, keeps it, and is warned.
     """
     spec = validator.spec
     if not (spec.no_think_media and spec.reasoning_efforts) or spec.no_think_token is None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from nvcf_core.messages import ToolCall
-from nvcf_core.tools.arguments import decode_arguments
+from nvcf_core.tools.arguments import decode_arguments, parse_arguments
 from nvcf_core.values import value_class
 
 from .finish_reason import cut_reason
@@ -47,7 +46,7 @@ def parse_tool_calls(calls: Sequence[ToolCall], finish_reason: str | None) -> li
 def _parse(call: ToolCall) -> ParsedToolCall:
     text = decode_arguments(call.arguments)
     try:
-        arguments = json.loads(text, strict=False) if text else {}
+        arguments = parse_arguments(text) if text else {}
     except (ValueError, RecursionError) as error:
         return ParsedToolCall(call, None, f"the arguments are not JSON: {error}")
     if not isinstance(arguments, dict):

@@ -46,14 +46,14 @@ class Proxies:
         self._found = {} if given else urllib.request.getproxies()
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Return whether there is any."""
         return self._given is not None or any(name != "no" for name in self._found)
 
     def for_url(self, url: str) -> Proxy | None:
-        """The proxy through which a url is asked. None: it is asked directly.
+        """Return the proxy for a URL. None: the request is sent directly.
 
-        This machine is never asked through a proxy of the environment, to which a local server's key would go in the
-        clear. Entries of `NO_PROXY` that cannot be read are passed over.
+        A request to this machine never goes through a proxy of the environment, which would get a local server's key
+        unencrypted. Entries of `NO_PROXY` that cannot be read are passed over.
         """
         if self._given is not None:
             return self._given
@@ -85,7 +85,7 @@ class ClientConfig:
             client: HTTPClient = _httpx().HTTPXClient(self.http_client, owned=False)
             return client
         if not isinstance(self.verify, bool):
-            load_context(self.verify)  # A path that is wrong is told of, also where no TLS is used.
+            load_context(self.verify)  # Raises for a wrong path, also if no TLS is used.
         direct = DirectClient(self.verify, self.max_connections)
         proxies = Proxies(self.proxy)
         if not proxies:
@@ -128,7 +128,7 @@ def _httpx() -> ModuleType:
 
 
 class _RoutingClient:
-    """Asks directly where no proxy is meant for a url, and through one where it is."""
+    """Sends each request directly, or through the proxy for its URL."""
 
     owned = True
 
@@ -152,7 +152,7 @@ class _RoutingClient:
             client.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         await self._direct.aclose()
         for client in self._proxied.values():
             await client.aclose()

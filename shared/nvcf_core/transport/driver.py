@@ -1,4 +1,4 @@
-"""Sends what a flow yields until it returns. Written once: all that waits is the backend's."""
+"""Runs flows: sends the requests that they yield. Sync and async share this code; the backend does all waiting."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from nvcf_core.wire import retry_after
 from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
 from .interface import Content, HTTPResponse, SendableRequest
-from .limits.rate_limiter import RateLimiter, Reservation, shared_rate_limiter
+from .limits.rate_limiter import RateLimiter, Reservation, TimedLimiter, shared_rate_limiter
 from .limits.retry_budget import RetryBudget, shared_retry_budget
 from .redaction import clear_locals, guard_logs, redact, redact_response, redact_text
 from .time_limits import TimeLimits
@@ -55,12 +55,12 @@ class OpenResponse:
 
 
 class FlowRunner:
-    """One call, being held: its flow, and what that left open.
+    """Runs the flow of one call and keeps the response it left open for streaming.
 
     Args:
         backend: sends and waits, sync or async.
         options: how requests are made.
-        observation: told of every request.
+        observation: called for every request.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class FlowRunner:
         except BaseException as error:
             if isinstance(error, NVCFError):
                 self.redact(error)
-                clear_locals(error)  # The flow has raised it, or will not go on.
-            await self.leave()
+                clear_locals(error)  # The flow has raised it, or is not resumed.
+            await self.close_answer()
             raise
         finally:
             flow.close()
@@ -110,17 +110,17 @@ class FlowRunner:
                 self.check_deadline(error)
                 value, resume = error, flow.throw
 
-    async def leave(self) -> None:
-        """Close what was left open, and with it a connection whose body was not read to its end."""
+    async def close_answer(self) -> None:
+        """Close the response that was left open, and its connection unless the body was read to its end."""
         answer, self.answer = self.answer, None
         if answer is not None:
             await self.backend.close_response(answer.response)
 
     def check_deadline(self, error: NVCFError | None = None) -> None:
-        """End the call where its time is over: nothing is tried again then, and nothing tidied up over the network.
+        """Raise if the time limit of the call has passed: then there are no retries, and no cleanup requests.
 
         Args:
-            error: what went wrong last.
+            error: the last error, which becomes the cause.
 
         Raises:
             APITimeoutError: names `call_timeout`.
@@ -132,11 +132,11 @@ class FlowRunner:
             ) from error
 
     def is_over(self) -> bool:
-        """Whether the call's time has passed."""
+        """Return whether the time limit of the call has passed."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def redact(self, error: NVCFError) -> None:
-        """Take the key out of an error, should the service have echoed it."""
+        """Remove the key from an error, in case the service echoed it."""
         if self.key is not None:
             redact(error, self.key)
 
@@ -155,21 +155,23 @@ class FlowRunner:
 
 
 class _RequestSender:
-    """One request under way."""
+    """Sends one request."""
 
     def __init__(self, runner: FlowRunner, request: Request) -> None:
         self._runner, self._request = runner, request
         self._backend, self._options = runner.backend, runner.options
         self._key: SecretStr | None = None
         self._limiter: RateLimiter | None = None
-        self._place: Reservation | None = None
+        self._reservation: Reservation | None = None
+        self._permit: object = None
+        """What the user's own limiter gave."""
         self._kept_open = False
 
     async def response(self) -> Response:
-        """Send it when its time has come, and read what has to be read of the response.
+        """Wait for the delay and the limits, send the request, and read the response unless it is to stay open.
 
         Raises:
-            NVCFError: there is no response. The API key is in none of them, whatever the service echoed.
+            NVCFError: there is no response. The API key is removed from it, in case the service echoed it.
         """
         prepared: SendableRequest | None = None
         response: HTTPResponse | None = None
@@ -180,20 +182,22 @@ class _RequestSender:
             prepared.limits.deadline = self._deadline()
             prepared.limits.on_sending = self._note_sending
             response = await self._backend.send(prepared)
-            return await self._received(response, prepared.limits)
+            return await self._read_response(response, prepared.limits)
         except NVCFError as error:
             self._runner.redact(error)
             raise
         finally:
-            if self._limiter is not None and self._place is not None:
-                self._limiter.cancel(self._place)  # It stays taken where the request went out.
+            if self._limiter is not None and self._reservation is not None:
+                self._limiter.cancel(
+                    self._reservation
+                )  # It stays taken where the request went out.
             if prepared is not None:
                 prepared.forget_key()
             if response is not None and not self._kept_open:
                 await self._backend.close_response(response)
 
     def _deadline(self) -> float | None:
-        """When the response has to be there: within the call's time, and within the request's own."""
+        """Return the deadline of the response: the earlier of the call's and the request's own."""
         deadline, own = self._runner.deadline, self._request.read_timeout
         if own is None:
             return deadline
@@ -201,7 +205,7 @@ class _RequestSender:
         return until if deadline is None else min(until, deadline)
 
     async def _wait_turn(self) -> None:
-        """Wait for the request's own time, and for a place under the limit of requests per minute."""
+        """Wait for the request's delay, and for the limits of requests per minute."""
         request, auth = self._request, self._options.auth
         if request.failure is not None:
             if not self._can_retry(request.failure):
@@ -215,20 +219,21 @@ class _RequestSender:
                 guard_logs(self._key)
         if request.stage == "ask" and self._options.request_limiter is not None:
             began = time.monotonic()
-            await self._backend.acquire(self._options.request_limiter)
+            self._permit = await self._backend.acquire(self._options.request_limiter)
             self._runner.observation.waited(time.monotonic() - began)
         per_minute = self._options.requests_per_minute
         if per_minute is not None and request.stage == "ask":
             self._limiter = shared_rate_limiter(key_fingerprint(self._key), origin(request.url)[1])
-            self._place = self._limiter.reserve(per_minute)
-            await self._wait_in_queue(self._limiter, self._place)
+            self._reservation = self._limiter.reserve(per_minute)
+            await self._wait_in_queue(self._limiter, self._reservation)
 
     async def _wait_in_queue(self, limiter: RateLimiter, place: Reservation) -> None:
-        """Wait for a place under the limit, and look now and then whether it has come nearer: some may have left."""
+        """Wait for a place under the limit; check now and then whether it is free earlier, since others may have
+        left."""
         wait = limiter.wait(place)
         if wait <= 0:
             return
-        _log.debug("a place under requests_per_minute is free in %.2f s, as it looks now", wait)
+        _log.debug("waiting about %.2f s for requests_per_minute", wait)
         began = time.monotonic()
         while wait > 0:
             await self._sleep(min(wait, max(1.0, wait / 10)))
@@ -246,11 +251,15 @@ class _RequestSender:
         self._runner.observation.retrying(request)
 
     def _note_sending(self) -> None:
-        if self._limiter is not None and self._place is not None:
-            self._limiter.sent(self._place)
+        if self._limiter is not None and self._reservation is not None:
+            self._limiter.sent(self._reservation)
+        if self._permit is not None:
+            limiter = self._options.request_limiter
+            if isinstance(limiter, TimedLimiter):
+                limiter.sent(self._permit)
 
     async def _sleep(self, seconds: float) -> None:
-        """Let time pass, but not more than the call has left."""
+        """Sleep, but no longer than the call has left."""
         deadline = self._runner.deadline
         if deadline is not None:
             self._runner.check_deadline()
@@ -263,7 +272,7 @@ class _RequestSender:
         return not self._options.retry_budget or self._budget().take(failure)
 
     def _budget(self) -> RetryBudget:
-        # Before a retry the key is that of the try before; a callable is asked only when the request is sent.
+        # Before a retry the key is that of the last attempt; a callable is called only when the request is sent.
         key = self._key or self._runner.key
         return shared_retry_budget(key_fingerprint(key), origin(self._request.url))
 
@@ -271,9 +280,10 @@ class _RequestSender:
         body = self._request.body
         if body is None or isinstance(body, bytes):
             return body
-        return self._backend.content(body.chunks(), LengthGuard(self._request, body.length))
+        request, backend = self._request, self._backend
+        return lambda: backend.content(body.chunks(), LengthGuard(request, body.length))
 
-    async def _received(self, response: HTTPResponse, limits: TimeLimits) -> Response:
+    async def _read_response(self, response: HTTPResponse, limits: TimeLimits) -> Response:
         request, status = self._request, response.status_code
         if self._limiter is not None:
             self._limiter.on_response(status)
@@ -281,7 +291,7 @@ class _RequestSender:
             headers = dict(response.headers.items())
             self._options.request_limiter.feedback(status, retry_after(headers))
         if status < 400 and request.failure is None:
-            self._budget().bring_back()
+            self._budget().refund()
         if request.stream and status == 200:
             self._keep_open(response, limits)
             return self._as_response(response, b"")
@@ -301,7 +311,7 @@ class _RequestSender:
         return self._as_response(response, body.body())
 
     def _keep_open(self, response: HTTPResponse, limits: TimeLimits) -> None:
-        """Leave the body to be read by the caller, as long as its pieces keep coming."""
+        """Leave the body open, to be read by the caller in chunks."""
         self._kept_open = True
         polls_end = None if self._request.read_timeout is None else limits.deadline
         limits.deadline = self._runner.deadline

@@ -1,4 +1,4 @@
-"""Our names for what goes wrong with a connection, and what to do about it."""
+"""Errors for failed connections, with what to do about them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from nvcf_core.exchange import Request
 __all__ = ["body_failure", "connection_failure", "proxy_failure", "unusable_url"]
 
 _LASTING = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNSUPPORTED_PROTOCOL")
-"""OpenSSL's reasons that another try cannot change: most often the other side does not speak TLS at all."""
+"""OpenSSL's reasons that a retry cannot change: most often the server does not speak TLS."""
 
 
 def connection_failure(where: str, error: Exception) -> APIConnectionError:
-    """The error for a request that got no response.
+    """Return the error for a request that got no response.
 
     Args:
-        where: what was asked, and which host.
-        error: what the HTTP library raised. A failure of TLS among its causes is told with what to do about it.
+        where: the stage of the request, and the host.
+        error: what the HTTP library raised. For a TLS failure among its causes the message says what to do.
     """
     said = f"{where}: {type(error).__name__}: {error}"
     lasting = False
@@ -54,10 +54,10 @@ def connection_failure(where: str, error: Exception) -> APIConnectionError:
 
 
 def proxy_failure(where: str, proxy: str, error: object) -> APIConnectionError:
-    """The error for a proxy that refuses: trying again would not change its mind.
+    """Return the error for a proxy that refuses the request. It is not retryable.
 
     Args:
-        where: what was asked, and which host.
+        where: the stage of the request, and the host.
         proxy: the proxy's url, without its password.
         error: what the HTTP library raised, or the status.
     """
@@ -69,14 +69,14 @@ def proxy_failure(where: str, proxy: str, error: object) -> APIConnectionError:
 
 
 def body_failure(error: Exception) -> APIConnectionError:
-    """The error for a body that broke off."""
+    """Return the error for a body that broke off."""
     return APIConnectionError(
         f"the connection failed: {type(error).__name__}: {error}", failed_at=time.monotonic()
     )
 
 
 def unusable_url(request: Request, error: Exception) -> NVCFError:
-    """The error for a url that cannot be asked: the service's fault, where it was the service that named it."""
+    """Return the error for an unusable URL: the service's fault if the service sent the URL."""
     if request.stage == "fetch":
         return InvalidResponseError(
             f"the service redirected to a url that cannot be used: {error}",

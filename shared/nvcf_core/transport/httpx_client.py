@@ -48,7 +48,7 @@ class _Proxy(Protocol):
 def proxied_client(
     proxy: _Proxy, context: ssl.SSLContext, max_connections: int | None
 ) -> HTTPXClient:
-    """A synchronous client that asks through a proxy.
+    """Return a synchronous client that sends through a proxy.
 
     Raises:
         InvalidRequestError: the proxy's url is not one, or needs a package that is not installed.
@@ -59,7 +59,7 @@ def proxied_client(
 def proxied_async_client(
     proxy: _Proxy, context: ssl.SSLContext, max_connections: int | None
 ) -> HTTPXClient:
-    """As `proxied_client`, asynchronous."""
+    """Async version of `proxied_client`."""
     return _proxied(httpx.AsyncClient, proxy, context, max_connections)
 
 
@@ -126,7 +126,7 @@ class _NativeResponse(Protocol):
 
 
 class _RequestInFlight:
-    """A request of httpx's, the client to send it, and our names for what goes wrong with it."""
+    """An httpx request, the client to send it, and the errors that it may raise."""
 
     __slots__ = ("_auth", "_http", "_native", "_request", "limits")
 
@@ -152,7 +152,7 @@ class _RequestInFlight:
         return _Response(native, self)
 
     async def asend(self) -> HTTPResponse:
-        """As `send`."""
+        """Async version of `send`."""
         self._begin()
         try:
             native = await self._http.client.send(
@@ -170,8 +170,8 @@ class _RequestInFlight:
         self._native.headers.pop("authorization", None)
 
     def limit_body(self) -> None:
-        """Tell httpx how long the body may stand still: it reads that when the body begins."""
-        self.limits.chunk_arrived()  # It cannot be told of a limit that changes at the first piece.
+        """Set httpx's read timeout for the body, which it reads when the body begins."""
+        self.limits.chunk_arrived()  # httpx takes no limit that changes with the first chunk.
         self.limits.phases["read"] = self.limits.body_limit[0]
         self._limit_call()
 
@@ -180,7 +180,7 @@ class _RequestInFlight:
         self._limit_call()
 
     def _limit_call(self) -> None:
-        """No phase may take longer than the call has left. httpx cannot be told of a limit over several of them."""
+        """Limit each phase to the time that the call has left: httpx takes no limit over several phases."""
         deadline, phases = self.limits.deadline, self.limits.phases
         if deadline is not None:
             left = max(deadline - time.monotonic(), 0.001)
@@ -189,11 +189,11 @@ class _RequestInFlight:
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """What httpx raises where something fails."""
+        """The exceptions that httpx raises."""
         return self._http.errors
 
     def body_failure(self, error: Exception) -> NVCFError:
-        """What went wrong while the body arrived."""
+        """Return the error for a body that failed to arrive."""
         if isinstance(error, self._http.library.TimeoutException):
             return self.limits.body_too_late()
         return body_failure(error)
@@ -204,7 +204,7 @@ class _RequestInFlight:
         return proxy_failure(where, self._http.proxy, f"HTTP {_PROXY_REFUSED}")
 
     def _failure(self, error: Exception) -> NVCFError:
-        """What went wrong before there was a response, and which limit it was."""
+        """Return the error for a request without a response, naming the limit if it timed out."""
         library = self._http.library
         if isinstance(error, library.InvalidURL) or type(error) is RuntimeError:
             return unusable_url(self._request, error)
@@ -236,7 +236,7 @@ class _Response:
         self.status_code, self.headers = native.status_code, native.headers
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """The decoded body, in the pieces in which it arrives."""
+        """Yield the decoded body in chunks, as it arrives."""
         self._in_flight.limit_body()
         decompressor = decompressor_for(self.headers)
         native = self._native
@@ -250,7 +250,7 @@ class _Response:
             raise self._in_flight.body_failure(error) from error
 
     async def aiter_bytes(self) -> AsyncGenerator[bytes]:
-        """As `iter_bytes`, of an asynchronous client."""
+        """Async version of `iter_bytes`."""
         self._in_flight.limit_body()
         decompressor = decompressor_for(self.headers)
         native = self._native
@@ -267,11 +267,11 @@ class _Response:
             raise self._in_flight.body_failure(error) from error
 
     def close(self) -> None:
-        """Be done with it."""
+        """Close the response."""
         self._native.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         await self._native.aclose()
 
 
@@ -293,12 +293,13 @@ class HTTPXClient:
         """httpx's request. To a foreign host none of the client's own headers and cookies go along."""
         limits = self._limits(request, options)
         headers = options.headers_for(request)
+        body = content() if callable(content) else content
         if request.authorized:
             headers.setdefault("accept-encoding", "identity")
         try:
             if not request.authorized:
                 built = self.library.Request(
-                    request.method, request.url, headers=headers, content=content
+                    request.method, request.url, headers=headers, content=body
                 )
                 built.extensions["timeout"] = (limits or self.client.timeout).as_dict()
                 return _RequestInFlight(self, request, built, None)
@@ -307,7 +308,7 @@ class HTTPXClient:
                 request.method,
                 request.url,
                 headers=headers,
-                content=content,
+                content=body,
                 timeout=default if limits is None else limits,
             )
         except (self.library.InvalidURL, UnicodeError) as error:
@@ -320,7 +321,7 @@ class HTTPXClient:
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """What httpx raises where something fails, and what it forgets to translate."""
+        """The exceptions that httpx raises, including those that it fails to translate."""
         library = self.library
         closed = (RuntimeError,) if self.client.is_closed else ()
         return (
@@ -332,7 +333,7 @@ class HTTPXClient:
         self.client.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         await self.client.aclose()
 
     def drop(self) -> None:

@@ -33,7 +33,7 @@ def load_context(verify: Verify) -> ssl.SSLContext:
 
 
 async def aload_context(verify: Verify) -> ssl.SSLContext:
-    """As `load_context`, in a thread: it reads files."""
+    """Async version of `load_context`: in a thread, since it reads files."""
     if isinstance(verify, ssl.SSLContext):
         return verify
     return await asyncio.to_thread(load_context, verify)

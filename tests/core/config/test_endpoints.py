@@ -9,9 +9,9 @@ import pytest
 from nvcf_core.config.endpoints import (
     NVCF_URL,
     Endpoints,
-    checked_root,
     is_loopback,
     is_nvidia_https_url,
+    validate_root_url,
 )
 from nvcf_core.errors import InvalidRequestError
 
@@ -63,7 +63,7 @@ def test_which_hosts_are_this_machine(url: str, loopback: bool) -> None:
     ],
 )
 def test_roots(url: str, root: str) -> None:
-    assert checked_root(url, "base_url") == root
+    assert validate_root_url(url, "base_url") == root
 
 
 @pytest.mark.parametrize(

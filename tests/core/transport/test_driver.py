@@ -104,7 +104,7 @@ async def test_a_wait_for_the_limit_is_logged_for_those_who_debug(
     await ask(model, [say("hi")])
     (record,) = caplog.records
     assert record.levelno == logging.DEBUG
-    assert record.getMessage().startswith("a place under requests_per_minute is free in 0.")
+    assert record.getMessage().startswith("waiting about 0.")
 
 
 async def test_nobody_there(ask: Any, adapter: Any, say: Any) -> None:

@@ -164,7 +164,7 @@ def failure(
     ("error", "said"),
     [
         (httpx.ConnectTimeout("x"), "no connection within 1 s (timeout)"),
-        (httpx.WriteTimeout("x"), "sending stood still for 3 s (timeout)"),
+        (httpx.WriteTimeout("x"), "sending stalled for 3 s (timeout)"),
         (httpx.PoolTimeout("x"), "no free connection within 4 s (timeout)"),
         (httpx.ReadTimeout("x"), "no response within 2 s (timeout)"),
     ],

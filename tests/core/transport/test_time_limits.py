@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from nvcf_core.errors import (
 )
 from nvcf_core.exchange import Request
 from nvcf_core.response import json_body
+from nvcf_core.transport.driver import FlowRunner
 from nvcf_core.transport.time_limits import TimeLimits
 from nvcf_core.wire import parse_json
 
@@ -75,6 +77,31 @@ async def test_white_space_behind_an_answer_keeps_nobody_waiting(
     with within(1):
         answer = await ask(adapter(base_url=raw.url), [say("hi")])
     assert answer.text == "whole"
+
+
+LONGER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n"
+UNFRAMED = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param([JSON, chunked(WHOLE)], id="chunks without the last one"),
+        pytest.param(
+            [JSON, *(each for at in range(0, len(WHOLE), 9) for each in (0.002, chunked(WHOLE[at : at + 9])))],
+            id="in pieces",
+        ),
+        pytest.param([LONGER, WHOLE], id="shorter than its length"),
+        pytest.param([UNFRAMED, WHOLE + b"\n"], id="without a length"),
+    ],
+)  # fmt: skip
+async def test_silence_behind_an_answer_keeps_nobody_waiting(
+    ask: Any, adapter: Any, raw: Any, say: Any, answer: list[bytes | float]
+) -> None:
+    raw.answer(*answer, ENDLESS)
+    with within(1):
+        whole = await ask(adapter(base_url=raw.url), [say("hi")])
+    assert whole.text == "whole"
 
 
 async def test_white_space_before_an_answer_is_not_waited_for_for_ever(
@@ -263,6 +290,38 @@ async def test_all_of_a_call(
         error = error.__cause__
     assert isinstance(error, APITimeoutError)
     assert "call_timeout" in str(error)
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+async def test_the_time_of_a_call_ends_though_all_of_the_answer_has_arrived(
+    adapter: Any, raw: Any, say: Any, monkeypatch: pytest.MonkeyPatch, colour: str
+) -> None:
+    """A small body can be a long answer, and who reads it may take long over each piece."""
+    over = False
+    monkeypatch.setattr(FlowRunner, "is_over", lambda _: over)
+    body = gzip.compress(event("word ") * 20_000)
+    head = "content-type: text/event-stream\r\ncontent-encoding: gzip"
+    raw.answer(
+        b"HTTP/1.1 200 OK\r\n%s\r\ncontent-length: %d\r\n\r\n" % (head.encode(), len(body)), body
+    )
+    model = adapter(base_url=raw.url, call_timeout=300)
+    call = model._build_request([say("hi")], {}, stream=True)
+    counted = 0
+
+    async def read() -> None:
+        nonlocal counted, over
+        if colour == "sync":
+            for _ in model._client.stream(call):
+                counted, over = counted + 1, True
+        else:
+            async for _ in model._client.astream(call):
+                counted, over = counted + 1, True
+
+    with pytest.raises(StreamInterruptedError) as caught:
+        await read()
+    assert "longer than 300 s (call_timeout)" in str(caught.value.__cause__)
+    assert 0 < counted < 2_000, "more was handed out than had been decoded"
+    assert caught.value.partial.text == "word " * counted
 
 
 async def test_a_polled_answer_that_begins_in_time_may_take_long(

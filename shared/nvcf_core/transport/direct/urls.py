@@ -6,7 +6,7 @@ import functools
 import re
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Origin", "ParsedURL", "parsed_url"]
+__all__ = ["Origin", "ParsedURL", "parse_url"]
 
 Origin: TypeAlias = tuple[bytes, bytes, int]
 """Scheme, host and port: where a connection leads."""
@@ -42,13 +42,13 @@ class ParsedURL(NamedTuple):
 
 
 @functools.lru_cache(maxsize=256)
-def parsed_url(url: str) -> ParsedURL:
+def parse_url(url: str) -> ParsedURL:
     """The parts of a url.
 
     Raises:
         ValueError: it is not an http url.
     """
-    found = _plain(url) or _parsed_by_httpx(url)
+    found = _plain(url) or _parse_with_httpx(url)
     if any(len(label) > 63 for label in found.host.split(b".")) or len(found.host) > 253:
         raise ValueError("its host name is too long")
     return found
@@ -69,7 +69,7 @@ def _plain(url: str) -> ParsedURL | None:
     return ParsedURL(scheme, host, port, (match["target"] or "/").encode(), netloc)
 
 
-def _parsed_by_httpx(url: str) -> ParsedURL:
+def _parse_with_httpx(url: str) -> ParsedURL:
     import httpx
 
     try:
