@@ -102,11 +102,11 @@ class _CountingLimiter:
         self._limiter = limiter
 
     def acquire(self) -> object:
-        """As the limiter."""
+        """Pass on to the limiter."""
         return None if self._limiter is None else self._limiter.acquire()
 
     async def acquire_async(self) -> object:
-        """As the limiter; the row's first request is when its time begins."""
+        """Pass on to the limiter. The time of a row begins with its first request."""
         permit = None if self._limiter is None else await self._limiter.acquire_async()
         tries = _tries.get()
         tries.count += 1
@@ -120,7 +120,7 @@ class _CountingLimiter:
             self._limiter.sent(permit)
 
     def feedback(self, status: int, retry_after: float | None) -> None:
-        """As the limiter."""
+        """Pass on to the limiter."""
         if self._limiter is not None:
             self._limiter.feedback(status, retry_after)
 

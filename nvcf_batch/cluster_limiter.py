@@ -85,7 +85,7 @@ class ClusterLimiter:
         return asked + float(waited)
 
     async def acquire_async(self) -> float:
-        """As `acquire`, without blocking the event loop."""
+        """Async version of `acquire`."""
         loop = asyncio.get_running_loop()
         if loop not in self._queues:
             self._queues[loop] = _Queue(self._take)
@@ -133,7 +133,7 @@ class _Queue:
 
     async def take(self) -> float:
         """Wait for a permit. Who leaves uses none."""
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._fetch())
@@ -154,7 +154,7 @@ class _Queue:
                     self._waiting.popleft().set_result(permit)
 
     def _drop_those_who_left(self) -> int:
-        """How many still wait."""
+        """Return how many still wait."""
         while self._waiting and self._waiting[0].done():
             self._waiting.popleft()
         return len(self._waiting)

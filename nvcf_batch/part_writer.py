@@ -54,7 +54,7 @@ class PartWriter:
         folder: where they are written.
         schema: the columns of the output.
         run: the id of the run, a part of the files' names.
-        on_written: told of what has just been written.
+        on_written: called with what has just been written.
         enough: rows that are written without a pause when they wait.
     """
 

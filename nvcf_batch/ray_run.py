@@ -226,7 +226,7 @@ class _Actor:
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        """Tell the driver what went wrong: Ray would hand on its text alone."""
+        """Report an error to the driver: Ray would pass on its text only."""
         try:
             yield
         except (NVCFError, OSError) as error:

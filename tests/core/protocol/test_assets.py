@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import inspect
 import json
 from concurrent.futures import Future
 from typing import Any
@@ -17,6 +19,7 @@ from nvcf_core.errors import (
 )
 from nvcf_core.exchange import Request, Response
 from nvcf_core.media.sources import BytesSource
+from nvcf_core.protocol import upload_cache
 from nvcf_core.protocol.assets import AssetApi, gather
 from nvcf_core.protocol.retry import RetryPolicy
 from nvcf_core.protocol.upload_cache import ASSET_LIFETIME, Asset, UploadCache
@@ -307,6 +310,35 @@ def test_conversations_side_by_side(hand: Any) -> None:
     assert [request.url[-1] for request in second] == ["b"]
     driven.give((3,))
     assert driven.result == [[1, 3], [], [2]]
+
+
+def test_those_side_by_side_are_left_at_once(hand: Any) -> None:
+    flows = [asking("a", "b"), asking("c")]
+    driven = hand(gather(flows))
+    driven.start()
+    driven.flow.close()
+    assert [inspect.getgeneratorstate(flow) for flow in flows] == ["GEN_CLOSED"] * 2
+
+
+def test_a_deletion_that_was_dropped_may_be_noted_while_its_cache_is_in_use(
+    ledger: UploadCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The garbage collector runs anywhere, and closes what nobody holds."""
+
+    def drop_a_deletion() -> None:
+        ring: list[Any] = [AssetApi(ROOT, RetryPolicy(), ledger).delete(ASSET)]
+        next(ring[0])
+        ring.append(ring)
+
+    class FutureAfterACollection(Future[None]):
+        def __init__(self) -> None:
+            gc.collect()
+            super().__init__()
+
+    drop_a_deletion()
+    monkeypatch.setattr(upload_cache, "Future", FutureAfterACollection)
+    assert ledger.claim(KEY, 0.0) is None
+    assert ledger.pop_all() == [ASSET]
 
 
 def test_one_that_fails_leaves_its_error_and_the_others_go_on(hand: Any) -> None:

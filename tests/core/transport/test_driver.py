@@ -35,6 +35,18 @@ async def test_no_key(ask: Any, adapter: Any, server: Any, say: Any) -> None:
     assert "authorization" not in server.requests[0].headers
 
 
+async def test_a_key_that_the_environment_gets_later(
+    ask: Any, adapter: Any, server: Any, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NVIDIA_API_KEY", raising=False)
+    model = adapter(api_key=None)
+    with pytest.raises(AuthenticationError):
+        await ask(model, [say("hi")])
+    monkeypatch.setenv("NVIDIA_API_KEY", server.api_key)
+    server.reply(text="ok")
+    assert (await ask(model, [say("hi")])).text == "ok"
+
+
 async def test_errors_without_a_key(ask: Any, adapter: Any, say: Any, saying: Any) -> None:
     with saying(b"nonsense") as (url, received):
         model = adapter(base_url=url, api_key=None)
@@ -104,7 +116,7 @@ async def test_a_wait_for_the_limit_is_logged_for_those_who_debug(
     await ask(model, [say("hi")])
     (record,) = caplog.records
     assert record.levelno == logging.DEBUG
-    assert record.getMessage().startswith("a place under requests_per_minute is free in 0.")
+    assert record.getMessage().startswith("waiting about 0.")
 
 
 async def test_nobody_there(ask: Any, adapter: Any, say: Any) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import select
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 from nvcf_core.transport.time_limits import TimeLimits
 
-from .addresses import Address, look_up
+from .addresses import look_up
+from .connecting import aconnect_first, connect_first, in_turn
+from .receiver import Receiver
 
 __all__ = [
     "AsyncLink",
@@ -24,19 +26,19 @@ __all__ = [
 
 
 class NetworkError(Exception):
-    """What an operating system said of a connection. The kinds are named as httpx names them: messages show it."""
+    """A connection failed. The subclasses have the names of httpx's, since error messages show them."""
 
 
 class ConnectError(NetworkError):
-    """There is none."""
+    """Could not connect."""
 
 
 class ReadError(NetworkError):
-    """It broke while the response arrived."""
+    """The connection broke while the response was read."""
 
 
 class WriteError(NetworkError):
-    """It broke while the request was sent."""
+    """The connection broke while the request was sent."""
 
 
 class NetworkTimeout(Exception):
@@ -44,7 +46,7 @@ class NetworkTimeout(Exception):
 
 
 class ConnectTimeout(NetworkTimeout):
-    """No connection in time."""
+    """Could not connect in time."""
 
 
 class ReadTimeout(NetworkTimeout):
@@ -52,7 +54,7 @@ class ReadTimeout(NetworkTimeout):
 
 
 class WriteTimeout(NetworkTimeout):
-    """The other side took nothing in time."""
+    """The server did not accept data in time."""
 
 
 class PoolTimeout(NetworkTimeout):
@@ -63,12 +65,6 @@ _SLICE = 1 << 17
 """Bytes that are sent at a time: each slice has the whole time of a write."""
 
 _ALPN = ["http/1.1"]
-
-_IN_A_ROW = 16
-"""Reads of an asynchronous connection that may find their bytes waiting before others get a turn."""
-
-_STAGGER = 0.25
-"""Seconds until the next of a host's addresses is tried beside one that has not answered (RFC 8305)."""
 
 
 class _Link:
@@ -82,11 +78,6 @@ class _Link:
         """Close the socket at once, whatever is under way. Nothing is waited for."""
         if self._connected is not None:
             self._connected.close()
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a socket: before that it has to be connected."""
-        return self._connected is not None
 
     @property
     def _socket(self) -> socket.socket:
@@ -123,30 +114,15 @@ class SyncLink(_Link):
     """The network of one synchronous connection: connects it, and is its stream then."""
 
     def connect(self, host: str, port: int) -> None:
-        """Connect to the first address of a host that answers; all of them share the time for it."""
+        """Connect to the address of a host that answers first."""
         self.limits.begin("connect")
-        failure: OSError = OSError(f"{host} has no address")
         try:
             addresses = look_up(host, port).result(self._left(ConnectTimeout))
-            for family, kind, protocol, _, address in addresses:
-                sock = socket.socket(family, kind, protocol)
-                try:
-                    sock.settimeout(self._left(ConnectTimeout))
-                    sock.connect(address)
-                except OSError as error:
-                    sock.close()
-                    failure = error
-                except BaseException:
-                    sock.close()
-                    raise
-                else:
-                    self._connected = _prepared(sock)
-                    return
+            self._connected = _prepared(connect_first(in_turn(addresses), self.limits.left))
+        except TimeoutError as error:
+            raise ConnectTimeout(str(error)) from error
         except OSError as error:
-            failure = error
-        if isinstance(failure, TimeoutError):
-            raise ConnectTimeout(str(failure)) from failure
-        raise ConnectError(str(failure)) from failure
+            raise ConnectError(str(error)) from error
 
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Put TLS over the connection, within what is left of the time for connecting."""
@@ -199,7 +175,7 @@ class SyncLink(_Link):
 class AsyncLink(_Link):
     """The network of one asynchronous connection: connects it, and is its stream then.
 
-    It reads and writes its socket itself, and the loop only tells it when to. So it owns the socket, and can close it
+    It reads and writes its socket itself, and the loop only signals when to. So it owns the socket, and can close it
     at any time: while a task is being cancelled, from another thread, after the loop has ended.
     """
 
@@ -207,8 +183,7 @@ class AsyncLink(_Link):
         super().__init__()
         self._tls: ssl.SSLObject | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._in_a_row = 0
-        """Reads, one after the other, that took as much as they could: there is more, most likely."""
+        self._receiver: Receiver | None = None
 
     async def connect(self, host: str, port: int) -> None:
         """Connect to the address of a host that answers first."""
@@ -216,7 +191,8 @@ class AsyncLink(_Link):
         try:
             async with asyncio.timeout(self.limits.left()):
                 addresses = await asyncio.wrap_future(look_up(host, port))
-                self._connected = _prepared(await _connect_first(_alternating(addresses)))
+                self._connected = _prepared(await aconnect_first(in_turn(addresses)))
+                self._receiver = Receiver(self._connected)
         except TimeoutError as error:
             raise ConnectTimeout(str(error)) from error
         except OSError as error:
@@ -242,12 +218,22 @@ class AsyncLink(_Link):
             raise ConnectError(str(error)) from error
         self._tls = tls
 
+    def rest(self) -> None:
+        """Nothing more is to be read until the next request is sent."""
+        if self._receiver is not None:
+            self._receiver.stop()
+
+    def close(self) -> None:
+        """Close the socket, whatever is under way. Nothing is waited for."""
+        if self._receiver is not None:
+            self._receiver.close()
+
     async def read(self, max_bytes: int) -> bytes:
         """The next bytes of the response; none: the other side has ended it."""
         self.limits.wait_for_response()
         try:
             if self._tls is None:
-                return await self._receive_in_time(max_bytes)
+                return await self._receive(max_bytes)
             return await self._read_tls(self._tls, max_bytes)
         except TimeoutError as error:
             raise ReadTimeout(str(error)) from error
@@ -290,7 +276,7 @@ class AsyncLink(_Link):
             except ssl.SSLWantReadError:
                 if self._outgoing.pending:
                     await self._flush()
-                self._take(await self._receive_in_time(_SLICE))
+                self._take(await self._receive(_SLICE))
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
 
@@ -306,130 +292,7 @@ class AsyncLink(_Link):
     async def _send(self, data: memoryview) -> None:
         await asyncio.get_running_loop().sock_sendall(self._socket, data)
 
-    async def _receive(self, max_bytes: int) -> bytes:
-        return await asyncio.get_running_loop().sock_recv(self._socket, max_bytes)
-
-    async def _receive_in_time(self, max_bytes: int) -> bytes:
-        """The next bytes. Where a read has not taken all that was there, the rest is taken without waiting for it."""
-        left = self.limits.left()
-        if left is not None and left <= 0:
-            raise TimeoutError
-        if self._in_a_row:
-            if self._in_a_row == _IN_A_ROW:
-                self._in_a_row = 0
-                await asyncio.sleep(0)
-            try:
-                return self._received(self._socket.recv(max_bytes), max_bytes)
-            except (BlockingIOError, InterruptedError):
-                self._in_a_row = 0
-        while True:
-            if not await self._wait_until_readable(left):
-                async with asyncio.timeout(left):
-                    return self._received(await self._receive(max_bytes), max_bytes)
-            try:
-                return self._received(self._socket.recv(max_bytes), max_bytes)
-            except (BlockingIOError, InterruptedError):
-                continue  # Woken for nothing, which no system rules out.
-
-    def _received(self, data: bytes, most: int) -> bytes:
-        """Note whether there may be more."""
-        self._in_a_row = self._in_a_row + 1 if len(data) == most else 0
-        return data
-
-    async def _wait_until_readable(self, seconds: float | None) -> bool:
-        """Wait until there is something to be read, at a third of what `sock_recv` within `asyncio.timeout` costs.
-
-        Returns:
-            False, at once: this event loop cannot tell. Windows' own cannot.
-
-        Raises:
-            TimeoutError: there was nothing in time.
-        """
-        loop, descriptor = asyncio.get_running_loop(), self._socket.fileno()
-        if descriptor < 0:
-            raise OSError("the connection was closed")
-        waiter: asyncio.Future[bool] = loop.create_future()
-        try:
-            loop.add_reader(descriptor, _wake, waiter, True)
-        except NotImplementedError:
-            return False
-        timer = None if seconds is None else loop.call_later(seconds, _wake, waiter, False)
-        try:
-            if not await waiter:
-                raise TimeoutError
-        finally:
-            loop.remove_reader(descriptor)
-            if timer is not None:
-                timer.cancel()
-        return True
-
-
-def _wake(waiter: asyncio.Future[bool], in_time: bool) -> None:
-    if not waiter.done():
-        waiter.set_result(in_time)
-
-
-def _alternating(addresses: Sequence[Address]) -> list[Address]:
-    """The addresses of a host, the families in turn, beginning with the one that the system prefers."""
-    families: dict[int, list[Address]] = {}
-    for address in addresses:
-        families.setdefault(address[0], []).append(address)
-    turns = itertools.zip_longest(*families.values())
-    return [address for turn in turns for address in turn if address is not None]
-
-
-async def _connect(address: Address) -> socket.socket:
-    family, kind, protocol, _, where = address
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, where)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-async def _connect_first(addresses: list[Address]) -> socket.socket:
-    """A socket that is connected to one of the addresses: each is tried beside those before it that are slow.
-
-    Raises:
-        OSError: none could be connected to.
-    """
-    if len(addresses) == 1:
-        return await _connect(addresses[0])
-    waiting = list(reversed(addresses))
-    attempts: set[asyncio.Task[socket.socket]] = set()
-    failure = OSError("the host has no address")
-    winner: socket.socket | None = None
-    try:
-        while winner is None and (waiting or attempts):
-            if waiting:
-                attempts.add(asyncio.create_task(_connect(waiting.pop())))
-            done, attempts = await asyncio.wait(
-                attempts,
-                timeout=_STAGGER if waiting else None,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            for attempt in done:
-                error = attempt.exception()
-                if isinstance(error, OSError):
-                    failure = error
-                elif winner is None:
-                    winner = attempt.result()
-                else:
-                    attempt.result().close()
-    finally:
-        for attempt in attempts:
-            attempt.cancel()
-            attempt.add_done_callback(_close_late)
-        if attempts:
-            await asyncio.wait(attempts)
-    if winner is None:
-        raise failure
-    return winner
-
-
-def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
-    if not attempt.cancelled() and attempt.exception() is None:
-        attempt.result().close()
+    def _receive(self, max_bytes: int) -> Coroutine[Any, Any, bytes]:
+        if self._receiver is None:
+            raise ConnectError("there is no connection yet")
+        return self._receiver.receive(max_bytes, self.limits.left())

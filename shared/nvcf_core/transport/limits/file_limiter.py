@@ -79,9 +79,10 @@ class FileLimiter:
             time.sleep(wait)
 
     async def acquire_async(self) -> float:
-        """As `acquire`, without blocking the event loop."""
+        """Async version of `acquire`."""
         turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-        async with turn:  # One of each loop asks the file: the others could get nothing before it.
+        # One task of each loop reads the file: the others could get nothing before it.
+        async with turn:
             while True:
                 permit, wait = await asyncio.to_thread(self._take)
                 if permit is not None:
@@ -89,7 +90,7 @@ class FileLimiter:
                 await asyncio.sleep(wait)
 
     def sent(self, permit: float) -> None:
-        """Count a request that goes out long after its permit from now on: the service counts it when it arrives.
+        """Count a request that is sent long after its permit from now on: the service counts it when it arrives.
 
         Args:
             permit: what `acquire` or `acquire_async` returned.
@@ -113,7 +114,7 @@ class FileLimiter:
                 self._slowed = state.share < 1
 
     def _take(self) -> tuple[float | None, float]:
-        """A permit: when it was handed out. Where there is none: None, and seconds to wait before asking again."""
+        """Take a permit, and return when it was granted. If there is none, return None and the seconds to wait."""
         with self._state() as state:
             now = time.monotonic()
             granted, wait = state.grant(now, 1, self.per_minute)

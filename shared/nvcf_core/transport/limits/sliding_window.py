@@ -16,7 +16,7 @@ _LATE = _MARGIN / 2
 for its way to the service."""
 
 _SLOTS = 600
-"""Moments of one window that are told apart, so that what is stored stays small: 0.1 s of 60."""
+"""Time slots of one window, so that the stored state stays small: 0.1 s of 60."""
 
 _SMALLEST_SHARE = 0.05
 _GROWTH = 0.05
@@ -44,7 +44,7 @@ class SlidingWindow:
 
         Args:
             now: seconds of a clock that all who share the state share.
-            wanted: permits asked for, 1 or more.
+            wanted: permits requested, 1 or more.
             limit: the most permits of one window.
 
         Returns:
