@@ -108,14 +108,13 @@ def unusable_url(request: Request, error: Exception) -> NVCFError:
             f"the service redirected to a url that cannot be used: {error}",
             body=request.url.encode(errors="replace"),
         )
+    said, field = f"{request.stage}: the request cannot be sent: {error}", None
     if isinstance(error, RuntimeError):
-        return InvalidRequestError(
-            f"{request.stage}: the request cannot be sent: {error}", field="http_client"
-        )
-    field = "base_url" if request.stage in ("ask", "models") else "nvcf_url"
-    return InvalidRequestError(
-        f"{request.stage}: {request.url} cannot be asked: {error}. Check {field}", field=field
-    )
+        field = "http_client"
+    elif request.authorized:
+        field = "base_url" if request.stage in ("ask", "models") else "nvcf_url"
+        said += f". Check {field}"
+    return InvalidRequestError(said, field=field)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

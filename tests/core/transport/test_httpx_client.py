@@ -208,10 +208,11 @@ def test_what_led_to_an_error_holds_no_url(in_body: bool) -> None:
 def test_a_request_that_cannot_be_sent() -> None:
     refused = failure(httpx.InvalidURL("no host"), PUT)
     assert type(refused) is InvalidRequestError
-    assert str(refused) == f"put: {PUT.url} cannot be asked: no host. Check nvcf_url"
+    assert str(refused) == "put: the request cannot be sent: no host"
     asked = failure(httpx.InvalidURL("no host"))
     assert isinstance(asked, InvalidRequestError)
     assert asked.field == "base_url"
+    assert str(asked) == "ask: the request cannot be sent: no host. Check base_url"
 
 
 def test_what_goes_wrong_in_a_body() -> None:
