@@ -21,10 +21,13 @@ def parts(url: str) -> tuple[object, ...] | str:
     """What httpx makes of a url, or why it is none."""
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, UnicodeError) as error:
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            return "it is not an http or https url"
+    except (
+        httpx.InvalidURL,
+        UnicodeError,
+    ) as error:  # The latter of `host`, too, which it decodes when asked for it.
         return str(error)
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        return "it is not an http or https url"
     return parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path, parsed.netloc
 
 
@@ -54,6 +57,8 @@ def ours(url: str) -> tuple[object, ...] | str:
         "https://Host/Path",
         "https://[::1]:8000/v1",
         "https://bücher.example/",
+        "http://xn--",
+        "http://xn--http://",
     ],
 )
 def test_a_url_is_what_httpx_makes_of_it(url: str) -> None:
