@@ -15,8 +15,7 @@ COVERED := --cov --cov-report= --cov-fail-under=0
 # Quiet but for errors.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 
-OURS := not slow and not peers and not downstream
-FAST := $(OURS) and not wide
+FAST := not slow and not wide and not peers and not downstream
 # Where the versions are not ours to choose, only our own warnings are errors.
 OTHERS_WARN := -W default -W error::nvcf_core.errors.NVCFWarning -W error::ResourceWarning
 
@@ -46,12 +45,12 @@ lint: $(VENV)/check.stamp ## style, format, types
 check: $(VENV)/check.stamp lint docs test-lowest ## all that a change must pass: lint, types, the site, every test, coverage, oldest versions
 	$(BIN)/pytest -m "not slow and not downstream" -n 2 --dist worksteal --hypothesis-profile full $(COVERED) \
 	  || $(BIN)/pytest $(FAILED_ONCE) $(COVERED) --cov-append
-	$(BIN)/pytest -m slow --hypothesis-profile full || $(BIN)/pytest $(FAILED_ONCE)
+	$(BIN)/pytest -m slow --hypothesis-profile full --durations 20 || $(BIN)/pytest $(FAILED_ONCE)
 	$(BIN)/coverage report
 
 .PHONY: test-lowest
-test-lowest: $(LOWEST)/made ## all but the slow tests, with the oldest versions that pyproject.toml allows
-	$(LOWEST)/bin/pytest -m "$(OURS)" -n 2 --dist worksteal $(OTHERS_WARN) \
+test-lowest: $(LOWEST)/made ## the tests of `make test`, with the oldest versions that pyproject.toml allows
+	$(LOWEST)/bin/pytest -m "$(FAST)" -n 2 --dist worksteal $(OTHERS_WARN) \
 	  || $(LOWEST)/bin/pytest $(FAILED_ONCE) $(OTHERS_WARN)
 
 .PHONY: downstream

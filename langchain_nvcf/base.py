@@ -1,4 +1,4 @@
-"""What `ChatNVCF` and `NVCFLLM` share: crossed errors, tracing, serialisation, token counts."""
+"""What `ChatNVCF` and `NVCFLLM` share: translated errors, tracing, serialisation, token counts."""
 
 from __future__ import annotations
 
@@ -74,14 +74,14 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
         """The ids of the models that the service lists, sorted. Listed does not mean entitled.
 
         Raises:
-            NVCFError: the service could not be asked.
+            NVCFError: the request failed.
         """
         with translating_errors:
             return super().available_models()
 
     @override
     async def aavailable_models(self) -> list[str]:
-        """As `available_models`."""
+        """Async version of `available_models`."""
         with translating_errors:
             return await super().aavailable_models()
 
@@ -93,7 +93,7 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
     @classmethod
     @override
     def is_lc_serializable(cls) -> bool:
-        """Whether langchain-core's `dumpd` and `load` work. They leave the key out."""
+        """Return whether langchain-core's `dumpd` and `load` work. They leave the key out."""
         return True
 
     @property
@@ -105,8 +105,12 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
     @property
     @override
     def lc_attributes(self) -> dict[str, Any]:
-        """What langchain-core's dumps show in place of the attribute itself."""
-        return {"proxy": self.shown_proxy(self.proxy)}
+        """Attributes as langchain-core's dumps show them: without a password, and as plain values."""
+        return {
+            "proxy": self.shown_proxy(self.proxy),
+            "timeout": self.shown_timeout(self.timeout),
+            "verify": self.shown_verify(self.verify),
+        }
 
     @property
     @override
@@ -125,8 +129,8 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
         params["ls_provider"] = PROVIDER
         return params
 
-    def _asks_for_several(self, given: Mapping[str, Any]) -> bool:
-        """Whether a call with these keywords asks for more than one answer (`n`)."""
+    def _requests_several_answers(self, given: Mapping[str, Any]) -> bool:
+        """Return whether a call with these keywords asks for more than one answer (`n`)."""
         count = given.get("n")
         if count is None:
             count = (self.call_keywords or {}).get("n")
@@ -145,7 +149,7 @@ class BaseLangChainNVCF(BaseNVCF, BaseLanguageModel[Any]):
 
     @override
     def get_num_tokens(self, text: str) -> int:
-        """How many tokens a text has: by `custom_get_token_ids` if given, else estimated."""
+        """Count the tokens of a text: with `custom_get_token_ids` if given, else estimated."""
         return (
             count_text(text)
             if self.custom_get_token_ids is None

@@ -21,15 +21,15 @@ Block = dict[str, Any]
 
 def translate(message: AIMessage) -> list[types.ContentBlock]:
     """The blocks of a whole message."""
-    return cast("list[types.ContentBlock]", [*_said(message), *_calls(message)])
+    return cast("list[types.ContentBlock]", [*_content_blocks(message), *_calls(message)])
 
 
 def translate_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
-    """The blocks of a piece of a message, each with the index under which pieces add up.
+    """Return the blocks of a message chunk, each with the index under which chunks are merged.
 
-    A sum that holds the last piece has its calls parsed; before that they are pieces of JSON text.
+    A sum that includes the last chunk has its tool calls parsed; before that they are fragments of JSON text.
     """
-    blocks = [{**block, "index": _PLACES[block["type"]]} for block in _said(chunk)]
+    blocks = [{**block, "index": _PLACES[block["type"]]} for block in _content_blocks(chunk)]
     if chunk.chunk_position == "last":
         blocks += _calls(chunk)
     else:
@@ -38,12 +38,12 @@ def translate_chunk(chunk: AIMessageChunk) -> list[types.ContentBlock]:
 
 
 def refusal_block(refusal: str) -> Block:
-    """What the model said when it refused: a standard block where langchain-core has it, from 1.7.5 on."""
+    """Return a refusal block: the standard one where langchain-core has it, from 1.7.5 on."""
     block = {"type": "refusal", "refusal": refusal}
     return block if _HAS_REFUSAL_BLOCK else {"type": "non_standard", "value": block}
 
 
-def _said(message: AIMessage) -> Iterator[Block]:
+def _content_blocks(message: AIMessage) -> Iterator[Block]:
     if not isinstance(message.content, str):
         # We never give a list: whoever made one of it wrote blocks that langchain-core reads itself.
         raise NotImplementedError

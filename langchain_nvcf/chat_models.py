@@ -31,7 +31,7 @@ from .structured_output import TRACED, Method, StructuredOutput, default_method
 from .tools import Tool, ToolChoice, names_of, openai_response_format, openai_tools
 
 Progress = Callable[[int, int], None]
-"""Told (bytes sent, bytes in all)."""
+"""Callback that is called with (bytes sent, total bytes)."""
 
 
 class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
@@ -51,7 +51,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
     """
 
     @model_validator(mode="after")
-    def _forget_that_streaming_is_off(self) -> Self:
+    def _unset_streaming_false(self) -> Self:
         # langchain-core takes a False that was given for a ban on streams, and `configurable_fields` gives every
         # field. Off is the default, and no ban; that is `disable_streaming`.
         if not self.streaming:
@@ -64,10 +64,17 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         return "chat-nvcf"
 
     @override
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # What langchain-core serialised at the first call would be the key of caches for ever, in copies with other
+        # settings, too.
+        self.__dict__.pop("_serialized", None)
+        return super()._get_llm_string(stop=stop, **kwargs)
+
+    @override
     def _should_stream(self, *, async_api: bool, **kwargs: Any) -> bool:
-        # Asked for in so many words, a stream of several answers is refused; that whole calls go through a stream is
-        # given up for them.
-        if not kwargs.get("stream") and self._asks_for_several(kwargs):
+        # A stream of several answers (`n`) is refused where the caller wants a stream. Where only `streaming` is
+        # set, the call is made without one.
+        if not kwargs.get("stream") and self._requests_several_answers(kwargs):
             return False
         return super()._should_stream(async_api=async_api, **kwargs)
 
@@ -84,7 +91,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with translating_errors:
-            call = self._call(messages, stop, kwargs, stream=False)
+            call = self._build_chat_request(messages, stop, kwargs, stream=False)
             return to_chat_result(self._client.complete(call), call.include_headers)
 
     @override
@@ -96,14 +103,14 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with translating_errors:
-            call = self._call(messages, stop, kwargs, stream=False)
+            call = self._build_chat_request(messages, stop, kwargs, stream=False)
             return to_chat_result(await self._client.acomplete(call), call.include_headers)
 
     @override
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:
         return combined_llm_output(llm_outputs, self.model)
 
-    # langchain-core itself tells the callbacks of every chunk that these two yield.
+    # langchain-core itself calls the callbacks with every chunk that these two yield.
 
     @override
     def _stream(
@@ -114,7 +121,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with translating_errors:
-            call = self._call(messages, stop, kwargs, stream=True)
+            call = self._build_chat_request(messages, stop, kwargs, stream=True)
             pieces = ChunkConverter(call.include_headers)
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
@@ -129,7 +136,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translating_errors:
-            call = self._call(messages, stop, kwargs, stream=True)
+            call = self._build_chat_request(messages, stop, kwargs, stream=True)
             pieces = ChunkConverter(call.include_headers)
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
@@ -143,9 +150,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[Event]:
-        """What `stream_events(version="v3")` is made of; langchain-core looks for it by name."""
+        """Yield the events of `stream_events(version="v3")`. langchain-core looks this method up by its name."""
         with translating_errors:
-            call = self._call(messages, stop, kwargs, stream=True)
+            call = self._build_chat_request(messages, stop, kwargs, stream=True)
             events = EventConverter(call.spec.id, _message_id(run_manager), call.include_headers)
             last = Chunk()
             with closing(self._client.stream(call)) as chunks:
@@ -164,9 +171,9 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[Event]:
-        """As `_stream_chat_model_events`."""
+        """Async version of `_stream_chat_model_events`."""
         with translating_errors:
-            call = self._call(messages, stop, kwargs, stream=True)
+            call = self._build_chat_request(messages, stop, kwargs, stream=True)
             events = EventConverter(call.spec.id, _message_id(run_manager), call.include_headers)
             last = Chunk()
             async with aclosing(self._client.astream(call)) as chunks:
@@ -179,7 +186,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             for event in events.convert(last):
                 yield event
 
-    def _call(
+    def _build_chat_request(
         self,
         messages: Sequence[BaseMessage],
         stop: list[str] | None,
@@ -187,15 +194,15 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         *,
         stream: bool,
     ) -> ChatRequest:
-        """One call, of what LangChain hands over: messages, and keywords bound or given at the call."""
-        given = {**(self.call_keywords or {}), **_said(kwargs)}
+        """Build the request from what LangChain passes: messages, and keywords that were bound or given at the call."""
+        given = {**(self.call_keywords or {}), **_set_keywords(kwargs)}
         if stop is not None:
             given["stop"] = stop
         if (tools := given.get("tools")) is not None:
             given["tools"] = openai_tools(tools)
         if (wanted := given.get("response_format")) is not None:
             given["response_format"] = openai_response_format(wanted)
-        return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)
+        return self._build_request(to_core_messages(messages, self.warn_once), given, stream=stream)
 
     @override
     def bind_tools(
@@ -268,7 +275,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             InvalidRequestError: the method is unknown, or the schema describes nothing.
         """
         with translating_errors:
-            given = {**(self.call_keywords or {}), **_said(kwargs)}
+            given = {**(self.call_keywords or {}), **_set_keywords(kwargs)}
             spec = self._spec(given)
             chosen = method or default_method(spec, beside_tools=bool(given.get("tools")))
             wanted = StructuredOutput.of(schema, chosen, include_raw=include_raw, strict=strict)
@@ -284,8 +291,8 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
 
         Args:
             path_or_file: a path, or a file that is open in binary mode.
-            mime_type: the media type, where the bytes do not tell.
-            progress: told (bytes sent, bytes in all) while it goes.
+            mime_type: the media type. Needed only if it cannot be detected from the bytes.
+            progress: called with (bytes sent, total bytes) while the file is sent.
 
         Raises:
             InvalidRequestError: the file is empty or of no known kind, or the service has no asset API.
@@ -300,13 +307,13 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         mime_type: str | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
-        """As `upload`."""
+        """Async version of `upload`."""
         with translating_errors:
             return _block(await self._aupload_media(path_or_file, mime_type, progress))
 
 
-def _said(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of a call that say something: None leaves the constructor's standing."""
+def _set_keywords(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords of a call that are set. None means "not set": the constructor's value counts."""
     return {
         key: value
         for key, value in kwargs.items()

@@ -16,7 +16,7 @@ from nvcf_core.media.sources import Base64Source, BytesSource, first_bytes
 from nvcf_core.messages import Media, MediaKind, Part
 
 from .errors import InvalidRequestError
-from .provider_parts import HINT, Block, typed
+from .provider_parts import HINT, Block, add_block_type
 
 Reader: TypeAlias = Callable[[Block, str], Part]
 """Reads a block that stands at a place such as `messages[2].content[0]`."""
@@ -77,7 +77,7 @@ def result_parts(content: object, place: str, warn: Warn) -> list[Part]:
     Args:
         content: a string, None, or a list of strings, blocks and the tool's own objects.
         place: where the message stands.
-        warn: told of files that no model reads.
+        warn: called for files that no model reads.
     """
     if isinstance(content, str):
         return [content] if content else []
@@ -109,7 +109,7 @@ def _result_part(entry: Any, place: str, warn: Warn) -> Part | None:
 
 
 def part_of(block: Block, place: str) -> Part:
-    """One block as text or a medium.
+    """Return one block as text or a media item.
 
     Raises:
         InvalidRequestError: no model takes such a block. The message names its place and type.
@@ -136,6 +136,7 @@ def reasoning_of(block: Block) -> str | None:
         case "reasoning":
             return (
                 _text_or_none(block.get("reasoning"))
+                or _text_or_none(block.get("text"))
                 or _texts(block.get("summary"))
                 or _texts(block.get("content"))
             )
@@ -150,7 +151,7 @@ def reasoning_of(block: Block) -> str | None:
 
 
 def is_encrypted(block: Block) -> bool:
-    """Whether a block is reasoning that its maker alone can read."""
+    """Return whether a block is reasoning that its maker alone can read."""
     return type_of(block) == "redacted_thinking" or bool(block.get("encrypted_content"))
 
 
@@ -178,7 +179,7 @@ def _block(entry: Any, place: str) -> Block:
     block: dict[str, Any] = entry
     while block.get("type") == "non_standard" and isinstance(block.get("value"), dict):
         block = block["value"]
-    return typed(block)
+    return add_block_type(block)
 
 
 def _text(block: Block, place: str) -> str:
@@ -197,7 +198,7 @@ def _file(block: Block, place: str) -> Part:
 
 
 def _kind_of_data(about: Block, place: str) -> MediaKind | None:
-    """What a file is by its bytes: langchain-core takes every file in OpenAI's form for a PDF."""
+    """Detect the kind of a file from its bytes: langchain-core declares every file in OpenAI's form as PDF."""
     data = _data_of(about)
     declared = _mime_of(about) or ""
     if not isinstance(data, str) or _is_data_url(data) or declared.startswith("text/"):
@@ -228,7 +229,7 @@ def _document(block: Block, place: str) -> str:
 
 
 def _resource(block: Block, place: str) -> Part:
-    """What an MCP tool embeds: text, or a file."""
+    """Read what an MCP tool embeds: text, or a file."""
     about = _flat(block)
     text = about.get("text")
     return text if isinstance(text, str) else _file(block, place)
@@ -295,7 +296,7 @@ def _decoded(data: str, place: str) -> str:
 
 
 def _media(kind: MediaKind, about: Block, place: str) -> Media:
-    """A medium by its bytes, its url or its id, wherever a dialect keeps them."""
+    """Return a media item from its bytes, its URL or its id, wherever a dialect keeps them."""
     mime, data = _mime_of(about), _data_of(about)
     url = about.get("url") or about.get("file_uri") or about.get("fileUri")
     if isinstance(data, str) and _is_data_url(data):

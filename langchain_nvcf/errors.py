@@ -116,7 +116,7 @@ class ServerError(APIStatusError, core.ServerError, lc.ModelAPIError):
 
 
 class RefusalError(NVCFError, core.RefusalError, _ModelRefusal):
-    """The model declined to give the structured answer that it was asked for; `.refusal` is what it said."""
+    """The model declined to give the requested structured answer; `.refusal` is its explanation."""
 
     def __init__(self, refusal: str, *, request_id: str | None = None) -> None:
         core.RefusalError.__init__(self, refusal, request_id=request_id)
@@ -144,8 +144,8 @@ _LANGCHAIN_CLASSES: dict[type[core.NVCFError], type[NVCFError]] = {
 }
 
 
-def translated(error: core.NVCFError) -> NVCFError:
-    """The same error, of langchain-core's family too: message, attributes, traceback and cause stay."""
+def to_langchain_error(error: core.NVCFError) -> NVCFError:
+    """Return the LangChain counterpart of a core error, with the same message, attributes, traceback and cause."""
     kind = next(
         _LANGCHAIN_CLASSES[base] for base in type(error).__mro__ if base in _LANGCHAIN_CLASSES
     )
@@ -156,7 +156,7 @@ def translated(error: core.NVCFError) -> NVCFError:
 
 
 class TranslatingErrors:
-    """A block out of which every error of the core comes crossed. This is the one place where that happens."""
+    """Context manager that re-raises core errors as their LangChain counterparts."""
 
     __slots__ = ()
 
@@ -170,7 +170,7 @@ class TranslatingErrors:
         traceback: TracebackType | None,
     ) -> None:
         if isinstance(error, core.NVCFError) and not isinstance(error, NVCFError):
-            twin = translated(error)
+            twin = to_langchain_error(error)
             raise twin from twin.__cause__
 
 

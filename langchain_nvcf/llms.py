@@ -72,10 +72,10 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         with translating_errors:
-            call = self._call(prompt, stop, kwargs, stream=True)
+            call = self._build_chat_request(prompt, stop, kwargs, stream=True)
             with closing(self._client.stream(call)) as chunks:
                 for chunk in chunks:
-                    piece = _piece(chunk, call.include_headers)
+                    piece = _generation_chunk(chunk, call.include_headers)
                     if run_manager:
                         run_manager.on_llm_new_token(piece.text, chunk=piece)
                     yield piece
@@ -89,10 +89,10 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         with translating_errors:
-            call = self._call(prompt, stop, kwargs, stream=True)
+            call = self._build_chat_request(prompt, stop, kwargs, stream=True)
             async with aclosing(self._client.astream(call)) as chunks:
                 async for chunk in chunks:
-                    piece = _piece(chunk, call.include_headers)
+                    piece = _generation_chunk(chunk, call.include_headers)
                     if run_manager:
                         await run_manager.on_llm_new_token(piece.text, chunk=piece)
                     yield piece
@@ -104,11 +104,11 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
         run: CallbackManagerForLLMRun | None,
         kwargs: Mapping[str, Any],
     ) -> list[Generation]:
-        """The generations of one prompt; through a stream where that is asked for."""
+        """Return the generations of one prompt, through a stream if `streaming` is set."""
         if self._is_streaming(kwargs):
             return [_sum(list(self._stream(prompt, stop, run, **kwargs)))]
         with translating_errors:
-            call = self._call(prompt, stop, kwargs, stream=False)
+            call = self._build_chat_request(prompt, stop, kwargs, stream=False)
             return _generations(self._client.complete(call), call.include_headers)
 
     async def _aanswer(
@@ -121,16 +121,16 @@ class NVCFLLM(BaseLangChainNVCF, BaseLLM):
         if self._is_streaming(kwargs):
             return [_sum([piece async for piece in self._astream(prompt, stop, run, **kwargs)])]
         with translating_errors:
-            call = self._call(prompt, stop, kwargs, stream=False)
+            call = self._build_chat_request(prompt, stop, kwargs, stream=False)
             return _generations(await self._client.acomplete(call), call.include_headers)
 
     def _is_streaming(self, kwargs: Mapping[str, Any]) -> bool:
-        if self._asks_for_several(kwargs):
+        if self._requests_several_answers(kwargs):
             return False
         given = kwargs.get("streaming")
         return self.streaming if given is None else bool(given)
 
-    def _call(
+    def _build_chat_request(
         self, prompt: str, stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool
     ) -> ChatRequest:
         given = {key: value for key, value in kwargs.items() if key != "stream"}
@@ -145,8 +145,8 @@ def _or_raised(answer: list[Generation] | BaseException) -> list[Generation]:
     return answer
 
 
-def _piece(chunk: Chunk, include_headers: bool) -> GenerationChunk:
-    """A piece of an answer. What is said once is in the last one, so that the sum says it once too."""
+def _generation_chunk(chunk: Chunk, include_headers: bool) -> GenerationChunk:
+    """Return a chunk of an answer. Fields that are sent once are in the last one, so that a sum has them once too."""
     info = _info(chunk, include_headers) if chunk.last else additional_kwargs(chunk)
     if chunk.logprobs:
         info["logprobs"] = chunk.logprobs
@@ -167,7 +167,7 @@ def _generations(answer: Chunk, include_headers: bool) -> list[Generation]:
 
 
 def _sum(pieces: list[GenerationChunk]) -> Generation:
-    """All pieces of a stream as one generation. Every stream has a last piece, so there is one."""
+    """Add up the chunks of a stream. Every stream has a last chunk, so there is at least one."""
     whole, *others = pieces
     for piece in others:
         whole += piece

@@ -32,7 +32,14 @@ from .content import (
 )
 from .provider_parts import Block, legacy_id
 
-_ROLES = {"human": "user", "ai": "assistant", "developer": "system", "function": "tool"}
+_ROLES = {
+    "human": "user",
+    "ai": "assistant",
+    "model": "assistant",
+    "chatbot": "assistant",
+    "developer": "system",
+    "function": "tool",
+}
 """What other frameworks and providers call a role, and what the service calls it."""
 
 _TEXT_ONLY_ROLES: Mapping[type[BaseMessage], str] = {
@@ -47,15 +54,15 @@ _CALL_BLOCKS = _WHOLE_CALLS | {"tool_call_chunk", "invalid_tool_call", "input_js
 
 
 def _silent(_reason: str, _message: str) -> None:
-    """Where nothing is sent, such as when tokens are counted, nobody is warned."""
+    """Ignore a warning: nothing is sent, for example when tokens are counted."""
 
 
 def to_core_messages(messages: Sequence[BaseMessage], warn: Warn = _silent) -> list[Message]:
-    """The conversation in the core's vocabulary.
+    """Convert the conversation to the core's messages.
 
     Args:
         messages: the conversation.
-        warn: told of what is left out, or replaced by a line of text.
+        warn: called for what is left out, or replaced by a line of text.
 
     Raises:
         InvalidRequestError: a message or a block of it cannot be sent. The error names its place and type.
@@ -82,7 +89,7 @@ def _text_only(message: BaseMessage, number: int) -> Message | None:
     role = _TEXT_ONLY_ROLES.get(type(message))
     if role is None or type(text := message.content) is not str or not text:
         return None
-    if isinstance(message, AIMessage) and (
+    if type(message) is AIMessage and (
         message.tool_calls or message.invalid_tool_calls or message.additional_kwargs
     ):
         return None
@@ -168,11 +175,14 @@ def _from_ai(message: AIMessage, number: int, warn: Warn) -> Message:
 
 
 def _kept_reasoning(message: AIMessage) -> str | None:
-    """Reasoning that is kept beside the content: ours, and OpenAI's summaries."""
-    kept = message.additional_kwargs.get("reasoning_content")
-    if not kept and isinstance(found := message.additional_kwargs.get("reasoning"), dict):
-        kept = reasoning_of({**found, "type": "reasoning"})
-    return kept if isinstance(kept, str) and kept else None
+    """Reasoning that is kept beside the content: ours, OpenAI's summaries, and what Anthropic's models thought."""
+    for name in ("reasoning_content", "reasoning", "thinking"):
+        kept = message.additional_kwargs.get(name)
+        if isinstance(kept, dict):
+            kept = reasoning_of({**kept, "type": "reasoning"})
+        if isinstance(kept, str) and kept:
+            return kept
+    return None
 
 
 def _calls(message: AIMessage, blocks: list[tuple[str, Block]]) -> list[PastCall]:

@@ -1,4 +1,4 @@
-"""From what a model answered to the object that was asked for: whole, and growing while the answer streams."""
+"""Parsers that turn an answer into the requested object: complete, and partial while the answer streams."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from nvcf_core.messages import Chunk, ToolCall
 from nvcf_core.response.accumulator import Accumulator
+from nvcf_core.response.finish_reason import cut_reason
 from nvcf_core.response.json_text import find_answer, find_value, partial_answer
 from nvcf_core.response.tool_arguments import shorten
 
@@ -144,7 +145,7 @@ def parser_for(
 
 
 def _with_value(found: Any) -> dict[str, Any]:
-    """What a model wrote for `{"value": …}`: some write the value alone."""
+    """Return `{"value": …}`, also if the model wrote only the value."""
     return found if isinstance(found, dict) and "value" in found else {"value": found}
 
 
@@ -200,13 +201,11 @@ def _nothing_fits(message: BaseMessage, wanted: str, reason: str) -> OutputParse
         calls := [*message.tool_calls, *message.invalid_tool_calls]
     ):
         said = json.dumps([_shown(call) for call in calls], ensure_ascii=False, default=str)
-    if message.response_metadata.get("finish_reason") == "length":
-        spent = (
-            ", all of them spent on reasoning"
-            if message.additional_kwargs.get("reasoning_content") and not said
-            else ""
-        )
-        reason = f"it was cut off at max_tokens{spent}"
+    only_reasoning = bool(message.additional_kwargs.get("reasoning_content")) and not said
+    if cut := cut_reason(
+        message.response_metadata.get("finish_reason"), only_reasoning=only_reasoning
+    ):
+        reason = cut
     shown = shorten(said) or "(nothing)"
     return OutputParserException(
         f"The answer does not hold {wanted}: {reason}. It says: {shown}", llm_output=said

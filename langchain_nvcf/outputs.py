@@ -1,4 +1,4 @@
-"""Inbound: the core's chunks as LangChain messages, whole and in pieces."""
+"""Inbound: the core's chunks as LangChain messages and message chunks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from nvcf_core.response.tool_arguments import parse_tool_calls
 from .block_translator import PROVIDER
 
 _SAID_BY_US = {"model_provider": PROVIDER}
-"""The metadata of every piece of a stream: it picks the translator of its content blocks."""
+"""The metadata of every message chunk: it selects the translator of its content blocks."""
 
 _SPOILERS = ("]", '"]', '""]', "}", '"}', '""}')
 """Inside a string, after a backslash in a string, outside; for what an object and what a list leaves open."""
@@ -57,12 +57,12 @@ def token_usage(usage: Usage | None) -> dict[str, int]:
     }
 
 
-def combined_llm_output(outputs: Iterable[dict[str, Any] | None], asked: str) -> dict[str, Any]:
-    """The `llm_output` of several calls: their tokens added up, and the models that answered.
+def combined_llm_output(outputs: Iterable[dict[str, Any] | None], requested: str) -> dict[str, Any]:
+    """Combine the `llm_output` of several calls: the sum of their tokens, and the models that answered.
 
     Args:
         outputs: that of each call; None where langchain-core read a stream or its cache.
-        asked: the model, where none of them says which one answered.
+        requested: the requested model, used if no output names the one that answered.
     """
     used: dict[str, int] = {}
     models: dict[str, None] = {}
@@ -71,7 +71,7 @@ def combined_llm_output(outputs: Iterable[dict[str, Any] | None], asked: str) ->
             used[name] = used.get(name, 0) + count
         if model := (output or {}).get("model_name"):
             models[model] = None
-    return {"token_usage": used, "model_name": ", ".join(models) or asked}
+    return {"token_usage": used, "model_name": ", ".join(models) or requested}
 
 
 def _generation(answer: Chunk, include_headers: bool) -> ChatGeneration:
@@ -101,7 +101,7 @@ def _generation_info(answer: Chunk) -> dict[str, Any] | None:
 
 
 def additional_kwargs(chunk: Chunk) -> dict[str, Any]:
-    """What a message keeps beside its content: reasoning, and the words of a refusal."""
+    """Return `additional_kwargs` of a message: its reasoning, and its refusal."""
     kwargs: dict[str, Any] = {}
     if chunk.reasoning:
         kwargs["reasoning_content"] = chunk.reasoning
@@ -111,7 +111,7 @@ def additional_kwargs(chunk: Chunk) -> dict[str, Any]:
 
 
 def response_metadata(answer: Chunk, include_headers: bool = False) -> dict[str, Any]:
-    """`response_metadata` of a whole answer, or of the last piece of one."""
+    """Return `response_metadata` of a complete answer, or of its last chunk."""
     facts = {
         "finish_reason": answer.finish_reason,
         "id": answer.id,
@@ -158,7 +158,7 @@ class ChunkConverter:
         """Begin.
 
         Args:
-            include_headers: whether the metadata of the last piece have the headers of the response.
+            include_headers: whether the metadata of the last chunk include the response headers.
         """
         self._calls = Accumulator()
         self._include_headers = include_headers
@@ -178,7 +178,7 @@ class ChunkConverter:
 
     def _last(self, chunk: Chunk) -> ChatGenerationChunk:
         return ChatGenerationChunk(
-            message=_last_piece(chunk, self._include_headers),
+            message=_last_message_chunk(chunk, self._include_headers),
             generation_info=_generation_info(chunk),
         )
 
@@ -189,7 +189,7 @@ class ChunkConverter:
         half of its arguments. With these ends it cannot.
         """
         return [
-            tool_call_chunk(args=_spoiler(read.call.arguments), index=read.call.index)
+            tool_call_chunk(args=_invalidating_suffix(read.call.arguments), index=read.call.index)
             for read in parse_tool_calls(self._calls.tool_calls, finish_reason)
             if read.arguments is None and _would_be_completed(read.call.arguments)
         ]
@@ -203,8 +203,8 @@ def _fragments_alone(fragments: list[ToolCallChunk]) -> ChatGenerationChunk:
     )
 
 
-# The chunks of a stream are copies of these. A piece of text or reasoning, or a fragment of a call that goes on, is
-# what nearly all of them are; any other is made by the constructor.
+# Message chunks are copies of these. Nearly all of them are only text, only reasoning, or only a fragment of a tool
+# call that has begun; any other is made by the constructor.
 _TEXT = Prototype(AIMessageChunk(content=" ", response_metadata=_SAID_BY_US))
 _REASONING = Prototype(
     AIMessageChunk(
@@ -226,14 +226,14 @@ _Text = type(_SAMPLE.text)
 
 
 def _generation_chunk(chunk: Chunk) -> ChatGenerationChunk:
-    """A piece of a stream that is not its last."""
-    if (message := _usual_piece(chunk)) is not None:
+    """Return the generation chunk of a chunk that is not the last."""
+    if (message := _simple_message_chunk(chunk)) is not None:
         return _GENERATION.copy({"text": _Text(chunk.text), "message": message})
-    return ChatGenerationChunk(message=_piece(chunk))
+    return ChatGenerationChunk(message=_message_chunk(chunk))
 
 
-def _usual_piece(chunk: Chunk) -> AIMessageChunk | None:
-    """A piece that is only text, only reasoning, or only fragments that go on; None: it is something else."""
+def _simple_message_chunk(chunk: Chunk) -> AIMessageChunk | None:
+    """Return the message chunk if it is only text, only reasoning, or only fragments of tool calls that have begun."""
     if chunk.refusal or chunk.logprobs:
         return None
     if chunk.tool_calls:
@@ -258,7 +258,7 @@ def _usual_piece(chunk: Chunk) -> AIMessageChunk | None:
     return _REASONING.copy({"additional_kwargs": {"reasoning_content": chunk.reasoning}})
 
 
-def _piece(chunk: Chunk) -> AIMessageChunk:
+def _message_chunk(chunk: Chunk) -> AIMessageChunk:
     metadata = {**_SAID_BY_US, "logprobs": chunk.logprobs} if chunk.logprobs else _SAID_BY_US
     return AIMessageChunk(
         content=chunk.text,
@@ -269,11 +269,11 @@ def _piece(chunk: Chunk) -> AIMessageChunk:
 
 
 def _may_be_object(fragment: ToolCall) -> bool:
-    """Whether langchain-core may make a call of a fragment alone: it is empty, or begins as an object."""
+    """Return whether langchain-core may make a call of a fragment alone: it is empty, or begins as an object."""
     return fragment.arguments.lstrip()[:1] in ("", "{")
 
 
-def _last_piece(chunk: Chunk, include_headers: bool) -> AIMessageChunk:
+def _last_message_chunk(chunk: Chunk, include_headers: bool) -> AIMessageChunk:
     return AIMessageChunk(
         content=chunk.text,
         additional_kwargs=additional_kwargs(chunk),
@@ -294,7 +294,7 @@ def _fragments(chunk: Chunk) -> list[ToolCallChunk]:
 
 
 def _would_be_completed(arguments: str) -> bool:
-    """Whether langchain-core would make an object of this text."""
+    """Return whether langchain-core would make an object of this text."""
     if not arguments:
         return True
     try:
@@ -303,6 +303,6 @@ def _would_be_completed(arguments: str) -> bool:
         return False
 
 
-def _spoiler(arguments: str) -> str:
+def _invalidating_suffix(arguments: str) -> str:
     """An end that leaves the text without a meaning: a bracket that closes what is not open, outside any string."""
     return next(end for end in _SPOILERS if not _would_be_completed(arguments + end))

@@ -1,4 +1,4 @@
-"""What LangChain wants to know of each model, read off its row."""
+"""LangChain's model profiles, made from the model specs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def profile_of(spec: ModelSpec) -> ModelProfile | None:
         tool_calling=spec.supports_tools,
         tool_choice=spec.documents("tool_choice"),
         tool_call_streaming=spec.supports_tools,
-        # Agents ask those that say no by a tool. Without tools, a bound format goes into the prompt.
+        # Agents use a tool for structured output where this is False. Without tools, the schema goes into the prompt.
         structured_output=structured_method(spec) != "tool",
         temperature=spec.documents("temperature"),
     )

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-__all__ = ["HINT", "Block", "legacy_id", "typed"]
+__all__ = ["HINT", "Block", "add_block_type", "legacy_id"]
 
 Block: TypeAlias = Mapping[str, Any]
 """One entry of a message's list content."""
@@ -39,7 +39,7 @@ _MEDIA_TYPES: Mapping[str, str] = {"mp3": "audio/mpeg", "mov": "video/quicktime"
 """Of Bedrock's formats that are not the second half of their media type."""
 
 
-def typed(part: Block) -> Block:
+def add_block_type(part: Block) -> Block:
     """A part of Bedrock's or Gemini's as a block with a `type`; anything else as it is."""
     if "type" in part:
         return _of_its_own_type(part)
@@ -56,14 +56,16 @@ def typed(part: Block) -> Block:
 
 
 def _of_its_own_type(part: Block) -> Block:
-    """`{"type": "image", "image": {"format": …, "source": …}}`: Bedrock's part, with a type."""
+    """A part with a type: Bedrock's `{"type": "image", "image": {"format": …, "source": …}}`, or one of Gemini's."""
     kind = part.get("type")
+    if kind == "text" and part.get("thought") is True:
+        return {"type": "thinking", "thinking": part.get("text")}
     inner = part.get(kind) if isinstance(kind, str) and kind in _BEDROCK_FILES else None
     return _PARTS[str(kind)](inner) or part if isinstance(inner, Mapping) else part
 
 
 def legacy_id(name: Any) -> str:
-    """What ties a function's result to its call, where both have only the name."""
+    """Return the id that links a function's result to its call: both have only the name."""
     return f"function_{name}"
 
 
@@ -121,10 +123,10 @@ def _bedrock_result(about: Block) -> Block:
 
 
 def _guarded(about: Block) -> Block | None:
-    """What Bedrock's guardrails are to look at."""
+    """Read a part that is marked for Bedrock's guardrails."""
     if isinstance(inner := about.get("text"), Mapping):
         return {"type": "text", "text": inner.get("text")}
-    return typed(about) if "image" in about else None
+    return add_block_type(about) if "image" in about else None
 
 
 def _gemini_file(about: Block) -> Block:

@@ -31,7 +31,7 @@ class EventConverter:
         """Begin.
 
         Args:
-            model: the model that was asked.
+            model: the requested model.
             message_id: what the message will be called.
             include_headers: whether the metadata have the headers of the response in the end.
         """

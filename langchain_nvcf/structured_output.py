@@ -14,16 +14,16 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.request.structured import (
-    forced_tool,
+    merge_call_keywords,
+    required_tool_fields,
     response_format,
     structured_method,
     value_model,
-    with_given,
 )
 
 from .errors import InvalidRequestError
 from .output_parsers import parser_for
-from .tools import json_schema, openai_response_format, openai_tools, titled
+from .tools import json_schema, openai_response_format, openai_tools, with_title
 
 Method: TypeAlias = Literal["function_calling", "json_schema", "json_mode"]
 
@@ -66,7 +66,7 @@ class StructuredOutput:
     ) -> StructuredOutput:
         """The same, of any schema: one that is not an object's becomes the only field of one."""
         wrapper = value_model(schema)
-        described = titled(schema) if wrapper is None else wrapper
+        described = with_title(schema) if wrapper is None else wrapper
         return cls(described, method, include_raw, strict, value_only=wrapper is not None)
 
     def bound_to(
@@ -75,8 +75,8 @@ class StructuredOutput:
         """A runnable that answers with the objects.
 
         Args:
-            model: the model that is asked.
-            spec: its row.
+            model: the model to call.
+            spec: its model spec.
             settings: further keywords of the call. `tools` are tools that it may call instead of answering; it then
                 gives None, and with `include_raw` the message that calls them.
 
@@ -85,8 +85,8 @@ class StructuredOutput:
                 format of the answer.
         """
         tools = openai_tools(settings.get("tools") or ())
-        fields, tool = self._asked(spec, tools)
-        llm = model.bind(**{**self._traced(), **with_given(fields, settings)})
+        fields, tool = self._request_fields(spec, tools)
+        llm = model.bind(**{**self._traced(), **merge_call_keywords(fields, settings)})
         parser = parser_for(
             self.schema,
             tool,
@@ -103,14 +103,14 @@ class StructuredOutput:
         raw: Runnable[LanguageModelInput, dict[str, AIMessage]] = RunnableMap(raw=llm)
         return raw | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
-    def _asked(
+    def _request_fields(
         self, spec: ModelSpec, tools: list[dict[str, Any]]
     ) -> tuple[dict[str, Any], str | None]:
-        """The keywords that ask for the object, and the tool that holds it, if one does."""
+        """Return the keywords that request the object, and the name of the tool whose call holds it, if any."""
         beside = {"tools": tools} if tools else {}
         if self.method == "function_calling":
             [tool] = openai_tools([self.schema], self.strict)
-            return forced_tool(tool, tools), tool["function"]["name"]
+            return required_tool_fields(tool, tools), tool["function"]["name"]
         wanted: Mapping[str, Any] = {"type": "json_object"}
         if self.method == "json_schema":
             wanted = openai_response_format(self.schema, self.strict)
@@ -132,7 +132,7 @@ class StructuredOutput:
 
 
 def default_method(spec: ModelSpec, *, beside_tools: bool) -> Method:
-    """What a model does best: its own response format, else tools, else the schema in the prompt.
+    """Return the best method for a model: its response format, else tools, else the schema in the prompt.
 
     Beside tools that it may call, no tool is forced.
     """

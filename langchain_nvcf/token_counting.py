@@ -1,4 +1,4 @@
-"""Tokens, estimated: no tokenizer is downloaded, and a medium counts as one, not as the base64 text it comes in."""
+"""Estimated token counts: no tokenizer is downloaded, and a media item is not counted as its base64 text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BYTES_PER_TOKEN = 4
 """Of UTF-8: about what the models' tokenizers need for English, and on the safe side for other scripts."""
 _PER_MESSAGE = 4
 """Tokens that the chat template puts around a message."""
-_PER_MEDIUM: Mapping[MediaKind, int] = {"image": 1_000, "audio": 1_500, "video": 6_000}
+_PER_MEDIA_ITEM: Mapping[MediaKind, int] = {"image": 1_000, "audio": 1_500, "video": 6_000}
 
 Count = Callable[[str], int]
 
@@ -48,5 +48,5 @@ def _message(message: Message, count: Count) -> int:
     texts = [part for part in message.parts if isinstance(part, str)]
     texts += [text for call in message.tool_calls for text in (call.name, call.arguments)]
     texts += [text for text in (message.name, message.reasoning) if text]
-    media = sum(_PER_MEDIUM[part.kind] for part in message.parts if isinstance(part, Media))
+    media = sum(_PER_MEDIA_ITEM[part.kind] for part in message.parts if isinstance(part, Media))
     return _PER_MESSAGE + media + sum(count(text) for text in texts)

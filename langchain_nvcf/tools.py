@@ -82,7 +82,7 @@ def _is_format(schema: Mapping[str, Any]) -> bool:
     return isinstance(kind, str) and kind not in _SCHEMA_TYPES and kind != "function"
 
 
-def titled(schema: Any) -> Any:
+def with_title(schema: Any) -> Any:
     """A JSON schema that has no title with one; anything else as it is."""
     if isinstance(schema, Mapping) and "properties" in schema and "title" not in schema:
         return {"title": "answer", **schema}
@@ -100,6 +100,6 @@ def json_schema(schema: Any, strict: bool | None = None) -> Json:
     if isinstance(schema, Mapping) and isinstance(schema.get("schema"), Mapping):
         return {"title": schema.get("name", "answer"), **schema["schema"]}
     try:
-        return convert_to_json_schema(titled(schema), strict=strict)
+        return convert_to_json_schema(with_title(schema), strict=strict)
     except (ValueError, TypeError) as error:
         raise InvalidRequestError(f"this is not a schema: {error}", field="schema") from error

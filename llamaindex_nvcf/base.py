@@ -49,7 +49,7 @@ from .responses import (
     completions,
 )
 from .structured_output import StructuredRequest, StructuredStream
-from .tools import keep_first_tool_call, specifications, tool_arguments, tool_selections
+from .tools import keep_first_tool_call, openai_tools, tool_keywords, tool_selections
 
 
 class NVCF(BaseNVCF, FunctionCallingLLM):
@@ -78,10 +78,10 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
     context_window: int | None = Field(
         default=None,
-        description="Tokens of prompt and answer together. Default: the model's row.",
+        description="Tokens of prompt and answer together. Default: from the model spec.",
     )
     is_function_calling_model: bool | None = Field(
-        default=None, description="Whether agents may give it tools. Default: the model's row."
+        default=None, description="Whether agents may give it tools. Default: from the model spec."
     )
 
     def __init__(self, model: str | None = None, **data: Any) -> None:
@@ -95,7 +95,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What the frameworks' retrieval, memory and agents go by."""
+        """The model's metadata, which retrieval, memory and agents read."""
         spec = self._spec()
         calls = self.is_function_calling_model
         window = self.context_window or spec.context_window
@@ -111,7 +111,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
     def __getstate__(self) -> dict[Any, Any]:
         # The framework deletes what it cannot pickle from the very object: it gets a copy.
-        key = self._key_that_travels()
+        key = self._picklable_api_key()
         copied = self.model_copy(update={"api_key": key})
         copied._opened_client = None
         copied._key_left_behind = key is None and (self.api_key is not None or self.key_left_behind)
@@ -151,12 +151,12 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
     @with_callbacks(llm_chat_callback)
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        """The same as `chat`, async."""
+        """Async version of `chat`."""
         return await self._achat(messages, kwargs)
 
     @with_stream_callbacks(llm_chat_callback)
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Answer a conversation piece by piece.
+        """Stream the answer to a conversation.
 
         Returns:
             A generator. Each response's `message` holds all that has arrived, its `delta` the new
@@ -169,7 +169,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
-        """The same as `stream_chat`, async: await it, and iterate over what it returns."""
+        """Async version of `stream_chat`: await it, and iterate over what it returns."""
         return await self._astream_chat(messages, kwargs)
 
     # Complete
@@ -192,21 +192,21 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
     async def acomplete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponse:
-        """The same as `complete`, async."""
+        """Async version of `complete`."""
         return completion(await self._achat(self._conversation(prompt, formatted), kwargs))
 
     @with_stream_callbacks(llm_completion_callback)
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
-        """Answer a text piece by piece, as `stream_chat` does."""
+        """Stream the answer to a text, as `stream_chat` does."""
         return completions(self._stream_chat(self._conversation(prompt, formatted), kwargs))
 
     @with_astream_callbacks(llm_completion_callback)
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
-        """The same as `stream_complete`, async: await it, and iterate over what it returns."""
+        """Async version of `stream_complete`: await it, and iterate over what it returns."""
         return acompletions(await self._astream_chat(self._conversation(prompt, formatted), kwargs))
 
     def _conversation(self, prompt: str, formatted: bool) -> list[ChatMessage]:
@@ -219,42 +219,42 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         return [ChatMessage(role=MessageRole.USER, content=prompt)]
 
     def _chat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
-        call = self._build_chat(messages, given, stream=False)
+        call = self._build_chat_request(messages, given, stream=False)
         return chat_response(self._client.complete(call), call.include_headers)
 
     async def _achat(self, messages: Sequence[ChatMessage], given: dict[str, Any]) -> ChatResponse:
-        call = await self._abuild_chat(messages, given, stream=False)
+        call = await self._abuild_chat_request(messages, given, stream=False)
         return chat_response(await self._client.acomplete(call), call.include_headers)
 
     def _stream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseGen:
-        call = self._build_chat(messages, given, stream=True)
+        call = self._build_chat_request(messages, given, stream=True)
         return chat_responses(self._client.stream(call), call.include_headers)
 
     async def _astream_chat(
         self, messages: Sequence[ChatMessage], given: dict[str, Any]
     ) -> ChatResponseAsyncGen:
-        call = await self._abuild_chat(messages, given, stream=True)
+        call = await self._abuild_chat_request(messages, given, stream=True)
         return achat_responses(self._client.astream(call), call.include_headers)
 
-    def _build_chat(
+    def _build_chat_request(
         self, messages: Sequence[ChatMessage], given: dict[str, Any], *, stream: bool
     ) -> ChatRequest:
         tools = given.get("tools")
         if tools is None:
             tools = (self.call_keywords or {}).get("tools")
         if tools is not None:
-            given = {**given, "tools": specifications(tools)}
-        return self._build_request(to_core_messages(messages, self.warn), given, stream=stream)
+            given = {**given, "tools": openai_tools(tools)}
+        return self._build_request(to_core_messages(messages, self.warn_once), given, stream=stream)
 
-    async def _abuild_chat(
+    async def _abuild_chat_request(
         self, messages: Sequence[ChatMessage], given: dict[str, Any], *, stream: bool
     ) -> ChatRequest:
-        """As `_build_chat`, in a thread where a file has to be read for it."""
+        """Async version of `_build_chat_request`: in a thread if a file has to be read."""
         if reads_files(messages):
-            return await asyncio.to_thread(self._build_chat, messages, given, stream=stream)
-        return self._build_chat(messages, given, stream=stream)
+            return await asyncio.to_thread(self._build_chat_request, messages, given, stream=stream)
+        return self._build_chat_request(messages, given, stream=stream)
 
     # Tools
 
@@ -275,7 +275,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
             messages.append(ChatMessage(role=MessageRole.USER, content=user_msg))
         elif user_msg is not None:
             messages.append(user_msg)
-        offered = tool_arguments(
+        offered = tool_keywords(
             tools, tool_choice, required=tool_required, parallel=allow_parallel_tool_calls
         )
         return {"messages": messages, **offered, **kwargs}
@@ -295,7 +295,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         error_on_no_tool_call: bool = True,
         **kwargs: Any,  # noqa: ARG002 (the framework's own)
     ) -> list[ToolSelection]:
-        """The tool calls of a response, or of a piece of one, ready to be run.
+        """Return the tool calls of a response, complete or streamed, ready to be run.
 
         Raises:
             ValueError: there is none and `error_on_no_tool_call`; or, in a complete answer, a call
@@ -330,7 +330,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         """
         _announce(output_cls, prompt, prompt_args)
         question = StructuredRequest(output_cls, self.pydantic_program_mode)
-        messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
+        messages, keywords = self._structured_call(question, prompt, llm_kwargs, prompt_args)
         result = question.read(self.chat(messages, **keywords))
         dispatcher.event(LLMStructuredPredictEndEvent(output=result))
         return result
@@ -346,7 +346,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         """The same as `structured_predict`, async."""
         _announce(output_cls, prompt, prompt_args)
         question = StructuredRequest(output_cls, self.pydantic_program_mode)
-        messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
+        messages, keywords = self._structured_call(question, prompt, llm_kwargs, prompt_args)
         result = question.read(await self.achat(messages, **keywords))
         dispatcher.event(LLMStructuredPredictEndEvent(output=result))
         return result
@@ -358,9 +358,9 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Generator[Model | list[Model] | FlexibleModel | list[FlexibleModel]]:
-        """What `stream_structured_predict` yields: the object as it grows, at last all of it."""
+        """Yield the objects of `stream_structured_predict`: partial ones, then the complete one."""
         question = StructuredRequest(output_cls, self.pydantic_program_mode)
-        messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
+        messages, keywords = self._structured_call(question, prompt, llm_kwargs, prompt_args)
         growing = StructuredStream(question)
         with closing(self.stream_chat(messages, **keywords)) as responses:
             for response in responses:
@@ -376,9 +376,9 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> AsyncGenerator[Model | list[Model] | FlexibleModel | list[FlexibleModel]]:
-        """The same for `astream_structured_predict`."""
+        """Async version of `_structured_stream_call`."""
         question = StructuredRequest(output_cls, self.pydantic_program_mode)
-        messages, keywords = self._asked(question, prompt, llm_kwargs, prompt_args)
+        messages, keywords = self._structured_call(question, prompt, llm_kwargs, prompt_args)
         growing = StructuredStream(question)
         stream = await self.astream_chat(messages, **keywords)
 
@@ -394,14 +394,14 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
         return objects()
 
-    def _asked(
+    def _structured_call(
         self,
         question: StructuredRequest[Model],
         prompt: PromptTemplate,
         llm_kwargs: dict[str, Any] | None,
         prompt_args: dict[str, Any],
     ) -> tuple[list[ChatMessage], dict[str, Any]]:
-        """The messages and keywords of the chat that asks for an object."""
+        """Return the messages and keywords of the chat call that requests an object."""
         given = {**(self.call_keywords or {}), **(llm_kwargs or {})}
         calls_tools = self.metadata.is_function_calling_model
         keywords = question.keywords(given, self._spec(given), calls_tools)
@@ -421,8 +421,8 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
 
         Args:
             path_or_file: a path, or a file that is open for reading bytes.
-            mime_type: needed only where the bytes do not tell.
-            progress: told (bytes sent, bytes in all).
+            mime_type: needed only if it cannot be detected from the bytes.
+            progress: called with (bytes sent, total bytes).
 
         Returns:
             A block that refers to it, for the `blocks` of a `ChatMessage`.
@@ -438,7 +438,7 @@ class NVCF(BaseNVCF, FunctionCallingLLM):
         mime_type: str | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> MediaBlock:
-        """The same as `upload`, async."""
+        """Async version of `upload`."""
         return _block(await self._aupload_media(path_or_file, mime_type, progress))
 
 

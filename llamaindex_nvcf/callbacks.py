@@ -21,7 +21,7 @@ Callback: TypeAlias = Callable[[], Callable[[Callable[..., Any]], Callable[..., 
 # The framework's wrapper also makes an event of every response, for which all the messages of the
 # conversation are validated again: with a thousand messages 0.1 ms for each. While nobody listens,
 # the second wrapper hands out the responses itself, and gives the framework's one only the last of
-# them, or what ended the stream: its start, its end and its error are told as ever.
+# them, or what ended the stream: its start, end and error events are sent as usual.
 
 
 def with_callbacks(callback: Callback) -> Callable[[Method], Method]:
@@ -80,7 +80,8 @@ def with_astream_callbacks(callback: Callback) -> Callable[[Method], Method]:
 
 
 def _has_listener() -> bool:
-    """Whether an event handler hears of a stream's responses, here or at a parent of the framework's dispatcher."""
+    """Return whether an event handler hears of a stream's responses, here or at a parent of the framework's
+    dispatcher."""
     current: Any = dispatcher
     while current:
         if any(type(handler) is not NullEventHandler for handler in current.event_handlers):
@@ -150,7 +151,7 @@ async def _aunobserved(
 
 
 def _report(responses: Generator[Any], outcome: _Outcome) -> None:
-    """Let the framework's wrapper tell how the stream ended. The stream's own error is raised by the caller."""
+    """Let the framework's wrapper report how the stream ended. The stream's own error is raised by the caller."""
     try:
         for _ in responses:
             pass

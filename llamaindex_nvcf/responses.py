@@ -32,7 +32,7 @@ PARTIAL = "partial"
 
 
 # Messages and responses are copies of these, as are the blocks that grow by text. The framework's constructors would
-# validate all of an answer again for each of its pieces.
+# validate all of an answer again for each chunk.
 _TEXT = Prototype(TextBlock(text=""))
 _THINKING = Prototype(ThinkingBlock(content="", num_tokens=None))
 _MESSAGE = Prototype(ChatMessage(role=MessageRole.ASSISTANT, blocks=[], additional_kwargs={}))
@@ -126,7 +126,7 @@ class ResponseBuilder:
         return _MESSAGE.copy({"blocks": blocks, "additional_kwargs": extra})
 
     def _facts(self, chunk: Chunk) -> dict[str, Any]:
-        """What is said once of an answer. What the service did not say is left out."""
+        """Return the fields that are sent once per answer, without those that the service did not send."""
         facts: dict[str, Any] = {
             "finish_reason": chunk.finish_reason,
             "id": chunk.id,

@@ -1,4 +1,4 @@
-"""Structured output: asked for as the model's row allows, and read out of the answer."""
+"""Structured output: requested in the way that the model spec allows, and parsed from the answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Generic, get_origin
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    MessageRole,
+    ThinkingBlock,
+    ToolCallBlock,
+)
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model, PydanticProgramMode
 from pydantic import BaseModel, ValidationError
@@ -17,19 +23,20 @@ from nvcf_core.models.spec import ModelSpec
 from nvcf_core.request.structured import (
     AnswerSchema,
     StructuredMethod,
+    merge_call_keywords,
     structured_fields,
     structured_method,
     value_model,
-    with_given,
 )
+from nvcf_core.response.finish_reason import cut_reason
 from nvcf_core.response.json_text import find_answer, find_value, partial_answer
-from nvcf_core.response.tool_arguments import cut_reason, shorten
+from nvcf_core.response.tool_arguments import shorten
 
-from .tools import in_own_words, specifications
+from .tools import normalize_tool_kwargs, openai_tools
 
 
 class StructuredRequest(Generic[Model]):
-    """How an object of a class is asked for, and how it is read out of the answer.
+    """Requests an object of a class, and parses it from the answer.
 
     Of a type that is not a class of objects (an Enum, a Literal, a list of models) the answer is its member or value.
     """
@@ -51,28 +58,30 @@ class StructuredRequest(Generic[Model]):
 
         Args:
             given: the caller's own. `tools` are those that the model may call instead of answering.
-            spec: the row of the model that is asked.
+            spec: the model spec.
             calls_tools: whether it may be given tools.
 
         Raises:
             InvalidRequestError: the mode is one of those that are made for other models, or the caller asks for
                 another format of the answer.
         """
-        tools = specifications(given.get("tools") or ())
+        tools = openai_tools(given.get("tools") or ())
         self._beside_tools = bool(tools)
         method = self._method(spec, calls_tools, beside_tools=bool(tools))
         answer = AnswerSchema(self._name, self._schema)
-        return with_given(structured_fields(method, answer, tools), in_own_words(given))
+        return merge_call_keywords(
+            structured_fields(method, answer, tools), normalize_tool_kwargs(given)
+        )
 
     @property
     def _name(self) -> str:
-        """What the schema is called, and the tool that holds the object where one does."""
+        """The name of the schema, and of the tool whose call holds the object, if one does."""
         return str(self._schema.get("title") or self.output_cls.__name__)
 
     def _method(
         self, spec: ModelSpec, calls_tools: bool, *, beside_tools: bool
     ) -> StructuredMethod:
-        # The arguments of a tool are an object; anything else is asked for in the prompt.
+        # The arguments of a tool are an object; anything else is requested in the prompt.
         is_object = self._schema.get("type") == "object"
         if self._mode == PydanticProgramMode.LLM:
             return "prompt"
@@ -125,7 +134,11 @@ class StructuredRequest(Generic[Model]):
             request_id = response.additional_kwargs.get("request_id")
             raise RefusalError(refusal, request_id=request_id)
         call = self.call_in(response.message)
-        cut = cut_reason(response.additional_kwargs.get("finish_reason"))
+        reasoned = any(isinstance(block, ThinkingBlock) for block in response.message.blocks)
+        cut = cut_reason(
+            response.additional_kwargs.get("finish_reason"),
+            only_reasoning=reasoned and not (call or response.message.content),
+        )
         if call is not None and cut:
             raise self._unusable(response, cut)
         if call is not None and self._beside_tools and call.tool_name != self._name:
@@ -189,7 +202,7 @@ class StructuredStream(Generic[Model]):
         self._last = ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT))
 
     def feed(self, response: ChatResponse) -> Model | FlexibleModel | None:
-        """What there is of the object now, None where nothing was added.
+        """Return the object as far as it has arrived, None if nothing was added.
 
         An `output_cls` where that much is valid, else a model of the same fields, all optional.
         """

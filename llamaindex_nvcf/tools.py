@@ -11,14 +11,15 @@ from llama_index.core.tools.types import BaseTool
 
 from nvcf_core import ToolCall
 from nvcf_core.request.tools import tool_choice as chosen_tool
+from nvcf_core.response.finish_reason import cut_reason
 from nvcf_core.response.json_text import partial_json
-from nvcf_core.response.tool_arguments import cut_reason, parse_tool_calls, shorten
+from nvcf_core.response.tool_arguments import parse_tool_calls, shorten
 
 from .messages import tool_calls_of
 from .responses import PARTIAL
 
 
-def tool_arguments(
+def tool_keywords(
     tools: Sequence[BaseTool],
     choice: str | dict[str, Any] | None,
     *,
@@ -43,7 +44,7 @@ def tool_arguments(
     chosen = chosen_tool(choice, names)
     if not tools:
         return {}
-    arguments: dict[str, Any] = {"tools": specifications(tools)}
+    arguments: dict[str, Any] = {"tools": openai_tools(tools)}
     if chosen is not None:
         arguments["tool_choice"] = chosen
     if not parallel:
@@ -51,14 +52,14 @@ def tool_arguments(
     return arguments
 
 
-def specifications(tools: object) -> Any:
+def openai_tools(tools: object) -> Any:
     """Tools as the service wants them: LlamaIndex's own are described, others stay as they are."""
     if not isinstance(tools, (list, tuple)):
         return tools
-    return [_specification(tool) if isinstance(tool, BaseTool) else tool for tool in tools]
+    return [_openai_tool(tool) if isinstance(tool, BaseTool) else tool for tool in tools]
 
 
-def in_own_words(given: Mapping[str, Any]) -> dict[str, Any]:
+def normalize_tool_kwargs(given: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords of a call, with what LlamaIndex calls otherwise (`tool_required`, …) as the service does."""
     own = dict(given)
     if own.pop("tool_required", None) and own.get("tools"):
@@ -69,7 +70,7 @@ def in_own_words(given: Mapping[str, Any]) -> dict[str, Any]:
     return own
 
 
-def _specification(tool: BaseTool) -> dict[str, Any]:
+def _openai_tool(tool: BaseTool) -> dict[str, Any]:
     # LlamaIndex limits descriptions to what OpenAI takes, and alters names without a way back. The
     # service has no such limit, and the core maps names in both directions.
     specification = tool.metadata.to_openai_tool(skip_length_check=True)
@@ -94,7 +95,9 @@ def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> l
         raise _no_call(response, cut)
     if response.additional_kwargs.get(PARTIAL):
         return [
-            ToolSelection(tool_id=call_id, tool_name=name, tool_kwargs=_so_far(arguments))
+            ToolSelection(
+                tool_id=call_id, tool_name=name, tool_kwargs=_partial_arguments(arguments)
+            )
             for call_id, name, arguments in calls
         ]
     if calls and cut:
@@ -111,7 +114,7 @@ def _no_call(response: ChatResponse, cut: str) -> ValueError:
     return ValueError(f"{said} ({cut})" if cut else said)
 
 
-def _so_far(arguments: Any) -> dict[str, Any]:
+def _partial_arguments(arguments: Any) -> dict[str, Any]:
     if isinstance(arguments, dict):
         return arguments
     return partial_json(arguments, objects_only=True) or {}

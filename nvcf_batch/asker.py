@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from nvcf_core import BaseNVCF, Chunk, Message, ModelSpec, RequestLimiter
 from nvcf_core.config.settings import Settings
 from nvcf_core.errors import InvalidRequestError, NVCFError
+from nvcf_core.transport.limits.rate_limiter import TimedLimiter
 
 from .answer_schema import ParsedAnswers
 from .results import Result
@@ -100,22 +101,26 @@ class _CountingLimiter:
     def __init__(self, limiter: RequestLimiter | None) -> None:
         self._limiter = limiter
 
-    def acquire(self) -> None:
-        """As the limiter."""
-        if self._limiter is not None:
-            self._limiter.acquire()
+    def acquire(self) -> object:
+        """Pass on to the limiter."""
+        return None if self._limiter is None else self._limiter.acquire()
 
-    async def acquire_async(self) -> None:
-        """As the limiter; the row's first request is when its time begins."""
-        if self._limiter is not None:
-            await self._limiter.acquire_async()
+    async def acquire_async(self) -> object:
+        """Pass on to the limiter. The time of a row begins with its first request."""
+        permit = None if self._limiter is None else await self._limiter.acquire_async()
         tries = _tries.get()
         tries.count += 1
         if tries.count == 1:
             tries.started = time.monotonic()
+        return permit
+
+    def sent(self, permit: object) -> None:
+        """As the limiter, where it wants to know."""
+        if isinstance(self._limiter, TimedLimiter):
+            self._limiter.sent(permit)
 
     def feedback(self, status: int, retry_after: float | None) -> None:
-        """As the limiter."""
+        """Pass on to the limiter."""
         if self._limiter is not None:
             self._limiter.feedback(status, retry_after)
 

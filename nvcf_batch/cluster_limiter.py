@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from nvcf_core.errors import InvalidRequestError
-from nvcf_core.transport.limits.sliding_window import SlidingWindow
+from nvcf_core.transport.limits.sliding_window import SlidingWindow, is_late
 
 from .output_folder import OutputFolder
 
@@ -60,28 +60,45 @@ class ClusterLimiter:
             "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=True),
         }
         actor = ray.remote(_Permits).options(**options)
-        self.__setstate__(actor.remote(per_minute, window, state))
+        self.__setstate__((actor.remote(per_minute, window, state), window))
 
-    def __getstate__(self) -> Any:
-        return self._actor
+    def __getstate__(self) -> tuple[Any, float]:
+        return self._actor, self._seconds
 
-    def __setstate__(self, actor: Any) -> None:
-        self._actor = actor
+    def __setstate__(self, state: tuple[Any, float]) -> None:
+        self._actor, self._seconds = state
         self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue] = WeakKeyDictionary()
         self._slowed = False
 
-    def acquire(self) -> None:
-        """Block until one request may be sent."""
+    def acquire(self) -> float:
+        """Block until one request may be sent.
+
+        Returns:
+            The permit: when it was handed out, or a little before, by `time.monotonic`.
+        """
         import ray
 
-        _, self._slowed = ray.get(self._actor.take.remote(1))
+        granted = 0
+        while not granted:
+            asked = time.monotonic()
+            granted, waited, self._slowed = ray.get(self._actor.take.remote(1, self._slowed))
+        return asked + float(waited)
 
-    async def acquire_async(self) -> None:
-        """As `acquire`, without blocking the event loop."""
+    async def acquire_async(self) -> float:
+        """Async version of `acquire`."""
         loop = asyncio.get_running_loop()
         if loop not in self._queues:
             self._queues[loop] = _Queue(self._take)
-        await self._queues[loop].take()
+        return await self._queues[loop].take()
+
+    def sent(self, permit: float) -> None:
+        """Count a request that goes out long after its permit from now on: the service counts it when it arrives.
+
+        Args:
+            permit: what `acquire` or `acquire_async` returned.
+        """
+        if is_late(time.monotonic() - permit, self._seconds):
+            self._actor.count_late.remote()
 
     def close(self) -> None:
         """End the actor, for all that use it. Not needed where Ray is shut down."""
@@ -95,59 +112,52 @@ class ClusterLimiter:
             self._slowed = True
             self._actor.feedback.remote(status, retry_after)
 
-    async def _take(self, wanted: int) -> int:
-        granted, self._slowed = await self._actor.take.remote(wanted)
-        return int(granted)
+    async def _take(self, wanted: int) -> tuple[int, float]:
+        """Permits, if any, and when they were handed out."""
+        asked = time.monotonic()
+        granted, waited, self._slowed = await self._actor.take.remote(wanted, self._slowed)
+        return int(granted), asked + float(waited)
 
 
 class _Queue:
     """Those of one event loop who wait for a permit.
 
     Args:
-        take: waits for permits, up to as many as asked for.
+        take: waits for permits, up to as many as asked for, and says when they were handed out.
     """
 
-    def __init__(self, take: Callable[[int], Awaitable[int]]) -> None:
+    def __init__(self, take: Callable[[int], Awaitable[tuple[int, float]]]) -> None:
         self._take = take
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[float]] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    async def take(self) -> None:
+    async def take(self) -> float:
         """Wait for a permit. Who leaves uses none."""
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._fetch())
-        await future
+        return await future
 
     async def _fetch(self) -> None:
         from ray.exceptions import RayError
 
         while self._drop_those_who_left():
             try:
-                granted = await self._take(min(len(self._waiting), _BLOCK))
+                granted, permit = await self._take(min(len(self._waiting), _BLOCK))
             except RayError as error:
-                while self._waiting:
-                    _settle(self._waiting.popleft(), error)
+                while self._drop_those_who_left():
+                    self._waiting.popleft().set_exception(error)
                 return
             for _ in range(granted):
                 if self._drop_those_who_left():
-                    _settle(self._waiting.popleft(), None)
+                    self._waiting.popleft().set_result(permit)
 
     def _drop_those_who_left(self) -> int:
-        """How many still wait."""
+        """Return how many still wait."""
         while self._waiting and self._waiting[0].done():
             self._waiting.popleft()
         return len(self._waiting)
-
-
-def _settle(future: asyncio.Future[None], error: Exception | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
 
 
 class _Permits:
@@ -159,6 +169,7 @@ class _Permits:
         self._per_minute = per_minute
         self._window = SlidingWindow(window)
         self._turn, self._changed = asyncio.Lock(), asyncio.Event()
+        self._noting = asyncio.Lock()
         self._folder = None if state is None else OutputFolder(state)
         stored = None if self._folder is None else self._folder.read_text(STATE_FILE)
         if stored is not None:
@@ -167,17 +178,34 @@ class _Permits:
             # What was handed out before is not known: none of it may be within one window with what comes.
             self._window.used = [(time.time(), per_minute)]
 
-    async def take(self, wanted: int) -> tuple[int, bool]:
-        """Wait until there are permits, up to as many as wanted. Also says whether the limit is lowered at present."""
+    async def take(self, wanted: int, slowed: bool) -> tuple[int, float, bool]:
+        """Wait until there are permits, up to as many as wanted.
+
+        Args:
+            wanted: permits, 1 or more.
+            slowed: whether the caller knows that the limit is lowered, and tells of successes. One that does not
+                learns it at once, without permits.
+
+        Returns:
+            How many, after how many seconds, and whether the limit is lowered at present.
+        """
+        began = time.monotonic()
         async with self._turn:
             while True:
                 granted, wait = self._window.grant(time.time(), wanted, self._per_minute)
+                waited, lowered = time.monotonic() - began, self._window.share < 1
                 if granted:
                     await self._note()
-                    return granted, self._window.share < 1
+                if granted or (lowered and not slowed):
+                    return granted, waited, lowered
                 self._changed.clear()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), wait)
+
+    async def count_late(self) -> None:
+        """Count a request that goes out long after its permit, from now on."""
+        self._window.count_late(time.time())
+        await self._note()
 
     async def feedback(self, status: int, retry_after: float | None) -> None:
         """Take a response into account."""
@@ -185,5 +213,7 @@ class _Permits:
         self._changed.set()
 
     async def _note(self) -> None:
-        if self._folder is not None:
+        if self._folder is None:
+            return
+        async with self._noting:  # The last one writes what all of them have done.
             await asyncio.to_thread(self._folder.write_text, STATE_FILE, self._window.dump())

@@ -77,7 +77,7 @@ class Ledger:
         self._failure = self._failure or error
 
     def failure(self) -> Exception | None:
-        """What ended a worker, if anything did."""
+        """Return the error that ended a worker, if one did."""
         return self._failure
 
     def _id(self, digest: bytes) -> bytes:

@@ -8,16 +8,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from uuid import uuid4
 
 import pyarrow as pa
 
 from .output_folder import Footer, OutputFolder
 from .report import Counts
-from .results import Result
+from .results import RESULT_NAMES, Result
 from .run_lock import check_still_ours
 
-__all__ = ["PartWriter"]
+__all__ = ["PartWriter", "Row"]
 
 _PART_ROWS = 1_000
 _PART_BYTES = 8 << 20
@@ -28,11 +29,20 @@ _PAUSE_FOR_EACH_SECOND = 4.0
 """Seconds of pause for each that the last write took: large files are written anew less often."""
 
 
-@dataclass(slots=True)
-class _Row:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the source."""
+
     id: bytes
-    source: pa.Table
-    """The row's own columns, as a table of one row."""
+    table: pa.Table
+    """What it came with."""
+    place: int
+    """Its number there."""
+
+
+@dataclass(slots=True)
+class _Answered:
+    row: Row
     result: Result
     written: asyncio.Future[None]
 
@@ -44,7 +54,7 @@ class PartWriter:
         folder: where they are written.
         schema: the columns of the output.
         run: the id of the run, a part of the files' names.
-        on_written: told of what has just been written.
+        on_written: called with what has just been written.
         enough: rows that are written without a pause when they wait.
     """
 
@@ -57,10 +67,10 @@ class PartWriter:
         enough: int,
     ) -> None:
         self._folder, self._schema, self._run, self._on_written = folder, schema, run, on_written
-        fields, added = list(schema), len(Result().as_row())
+        fields, added = list(schema), len(RESULT_NAMES)
         self._source_schema = pa.schema(fields[:-added])
         self._result_schema = pa.schema(fields[-added:])
-        self._pending: list[_Row] = []
+        self._pending: list[_Answered] = []
         self._enough, self._enough_wait = enough, asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -72,15 +82,15 @@ class PartWriter:
         self._ids: list[bytes] = []
         self._begin_part()
 
-    def add(self, id: bytes, source: pa.Table, result: Result) -> asyncio.Future[None]:
+    def add(self, row: Row, result: Result) -> asyncio.Future[None]:
         """Take a row. The future is done when the row is in a file, or carries the `OSError` that kept it out."""
-        row = _Row(id, source, result, asyncio.get_running_loop().create_future())
-        self._pending.append(row)
+        answered = _Answered(row, result, asyncio.get_running_loop().create_future())
+        self._pending.append(answered)
         if len(self._pending) >= self._enough:
             self._enough_wait.set()
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._write_pending())
-        return row.written
+        return answered.written
 
     def check(self) -> None:
         """Make sure that what is asked now can be written.
@@ -116,28 +126,41 @@ class PartWriter:
                 if not row.written.done():
                     row.written.set_result(None)
 
-    def _write(self, rows: list[_Row]) -> None:
+    def _write(self, rows: list[_Answered]) -> None:
         started = time.monotonic()
         if self._rows.num_rows + len(rows) > _PART_ROWS or self._rows.nbytes >= _PART_BYTES:
             self._begin_part()
-        added = self._table(rows)
+        rows = sorted(rows, key=_table_of)
+        added, added_ids = self._table(rows), [answered.row.id for answered in rows]
         table = pa.concat_tables([self._rows, added]).combine_chunks()
-        ids = [*self._ids, *(row.id for row in rows)]
+        ids = [*self._ids, *added_ids]
         check_still_ours(self._folder, self._run)
         self._folder.write(self._name, table, Footer.of(self._run, ids, table))
         self._rows, self._ids = table, ids
         self._last_write = time.monotonic() - started
-        self._on_written(Footer.of(self._run, [row.id for row in rows], added).counts)
+        self._on_written(Footer.of(self._run, added_ids, added).counts)
 
-    def _table(self, rows: list[_Row]) -> pa.Table:
-        source = pa.concat_tables([row.source for row in rows]).cast(self._source_schema)
-        results = pa.Table.from_pylist(
-            [row.result.as_row() for row in rows], schema=self._result_schema
+    def _table(self, rows: list[_Answered]) -> pa.Table:
+        """Rows as the output has them; one copy for all that came in one table."""
+        together = [list(group) for _, group in groupby(rows, key=_table_of)]
+        source = pa.concat_tables(
+            [
+                group[0].row.table.take([answered.row.place for answered in group])
+                for group in together
+            ]
         )
-        for name, column in zip(results.column_names, results.columns, strict=True):
-            source = source.append_column(name, column)
-        return source.cast(self._schema)
+        results = [
+            pa.array([getattr(answered.result, field.name) for answered in rows], field.type)
+            for field in self._result_schema
+        ]
+        columns = [*source.cast(self._source_schema).columns, *results]
+        return pa.Table.from_arrays(columns, schema=self._schema)
 
     def _begin_part(self) -> None:
         self._name = f"part-{self._run}-{uuid4().hex[:12]}.parquet"
         self._rows, self._ids = self._schema.empty_table(), []
+
+
+def _table_of(answered: _Answered) -> int:
+    """What rows that came in one table have in common."""
+    return id(answered.row.table)

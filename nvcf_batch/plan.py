@@ -82,7 +82,7 @@ class Plan:
 
     @cached_property
     def question(self) -> Question:
-        """How a row becomes a conversation."""
+        """The template that makes messages of a row."""
         media = tuple(
             (kind, name)
             for kind, columns in self.media.items()

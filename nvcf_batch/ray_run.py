@@ -43,6 +43,8 @@ _OPTIONS = {
     "execution_no_progress_timeout_s": -1,
     # A worker that dies while it starts is replaced, as later.
     "max_consecutive_actor_init_deaths": 10,
+    # A thread for each block, which measures what nothing here asks for.
+    "memory_usage_poll_interval_s": None,
 }
 """Options of Ray Data while a batch runs."""
 
@@ -224,7 +226,7 @@ class _Actor:
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        """Tell the driver what went wrong: Ray would hand on its text alone."""
+        """Report an error to the driver: Ray would pass on its text only."""
         try:
             yield
         except (NVCFError, OSError) as error:

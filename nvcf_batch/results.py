@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pyarrow as pa
 
 from nvcf_core.errors import InvalidRequestError
 
-__all__ = ["Result", "output_schema"]
+__all__ = ["RESULT_NAMES", "Result", "output_schema"]
 
 _CALL = pa.struct([("id", pa.string()), ("name", pa.string()), ("arguments", pa.string())])
 
@@ -35,9 +35,9 @@ class Result:
     seconds: float = 0.0
     """From the first request to the end of the answer."""
 
-    def as_row(self) -> dict[str, Any]:
-        """The values by column."""
-        return asdict(self)
+
+RESULT_NAMES = tuple(field.name for field in fields(Result))
+"""The columns, in order."""
 
 
 def _result_fields(parsed: pa.DataType) -> list[pa.Field]:
@@ -65,11 +65,11 @@ def output_schema(source: pa.Schema, parsed: pa.DataType) -> pa.Schema:
     Raises:
         InvalidRequestError: a column of the source has the name of a result's.
     """
-    fields = _result_fields(parsed)
-    for found in fields:
+    added = _result_fields(parsed)
+    for found in added:
         if found.name in source.names:
             raise InvalidRequestError(
                 f"source: its column {found.name!r} would be overwritten by the results; rename it",
                 field="source",
             )
-    return pa.schema([*source.remove_metadata(), *fields])
+    return pa.schema([*source.remove_metadata(), *added])

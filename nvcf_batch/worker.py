@@ -17,7 +17,7 @@ from .answer_schema import ParsedAnswers
 from .asker import Asker, AskerConfig, take_error
 from .ledger import AsyncLedger
 from .output_folder import OutputFolder
-from .part_writer import PartWriter
+from .part_writer import PartWriter, Row
 from .question import Question
 from .results import Result
 from .row_ids import key_digests, request_digests
@@ -106,18 +106,18 @@ class Worker:
             if self._job.question.media:
                 # What a batch uploads is deleted after it: the service keeps only so many assets.
                 asker = await stack.enter_async_context(copy.deepcopy(asker))
-            await _all([self._row(asker, table.take([place]), id) for place, id in wanted])
+            await _all([self._row(asker, Row(id, table, place)) for place, id in wanted])
 
-    async def _row(self, asker: Asker, row: pa.Table, id: bytes) -> None:
+    async def _row(self, asker: Asker, row: Row) -> None:
         async with self._unwritten:
             async with self._places:
                 self._writer.check()
                 result = await self._result(asker, row)
-            await self._writer.add(id, row, result)
+            await self._writer.add(row, result)
 
-    async def _result(self, asker: Asker, row: pa.Table) -> Result:
+    async def _result(self, asker: Asker, row: Row) -> Result:
         try:
-            (values,) = row.to_pylist()
+            (values,) = row.table.slice(row.place, 1).to_pylist()
             messages = self._job.question.conversation(values)
         except NVCFError as error:
             refused = Result()

@@ -19,7 +19,7 @@ class ChatModel(BaseNVCF):
 
     @property
     def spec(self) -> ModelSpec:
-        """The row of the model."""
+        """The model spec."""
         return self._spec()
 
     @property
@@ -56,7 +56,7 @@ class ChatModel(BaseNVCF):
 
         Args:
             path: a file of any size.
-            progress: told the bytes sent so far and the bytes in all.
+            progress: called with the bytes sent so far and the total bytes.
 
         Raises:
             InvalidRequestError: the file cannot be read or is not an image, audio or video, or the

@@ -188,7 +188,7 @@ def chat(
 
 
 def _question(text: str | None, *, as_json: bool) -> str | None:
-    """What is asked; None for a conversation."""
+    """Return the text to send, None for a conversation."""
     if text == _STANDARD_INPUT or (text is None and not sys.stdin.isatty()):
         return sys.stdin.read().strip()
     if text is None and (as_json or not sys.stdout.isatty()):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import typer
 
 from nvcf_cli.chat_model import ChatModel
-from nvcf_cli.diagnosis.check import Check
+from nvcf_cli.diagnosis.check import CheckResult
 from nvcf_cli.diagnosis.environment import check_address, check_key, check_packages, check_python
 from nvcf_cli.diagnosis.network import check_certificates, check_host
 from nvcf_cli.diagnosis.service import check_assets, check_listing, check_model
@@ -26,7 +26,7 @@ from nvcf_cli.options import (
     service_settings,
 )
 from nvcf_cli.output import Output
-from nvcf_core.config.endpoints import is_nvidia
+from nvcf_core.config.endpoints import is_nvidia_https_url
 from nvcf_core.errors import InvalidRequestError
 
 __all__ = ["Diagnosis", "doctor"]
@@ -35,7 +35,7 @@ _TIMEOUT = 20.0
 """Seconds for each phase of a request."""
 
 _ANY = "any"
-"""The id of a model without a row: it is never asked itself."""
+"""The id of a model without a spec. No request is sent to it."""
 
 _BASE_URL = ("NVIDIA_BASE_URL", "--base-url")
 
@@ -58,7 +58,7 @@ class Diagnosis:
     _broken: dict[str, str] = field(default_factory=dict[str, str], init=False)
     """What failed on the way to a service, by the origin of its urls."""
 
-    def checks(self) -> Iterator[Check]:
+    def checks(self) -> Iterator[CheckResult]:
         """Yield every check, as soon as it is made."""
         yield check_python(self.python)
         yield from check_packages()
@@ -69,16 +69,16 @@ class Diagnosis:
         key = check_key(needed=usable and self._needs_key())
         yield key
         if not usable:
-            yield Check("service", "skipped", "nothing was sent: a url failed")
+            yield CheckResult("service", "skipped", "nothing was sent: a url failed")
             return
         yield from self._network()
         if key.status == "failed":
-            yield Check("service", "skipped", "not asked: the key failed")
+            yield CheckResult("service", "skipped", "not asked: the key failed")
             return
         yield from self._service()
 
     def _urls_are_usable(self) -> bool:
-        """Whether requests can be made at all; one without its /v1 can, and shows what comes of it."""
+        """Return whether requests can be made at all; one without its /v1 can, and shows what comes of it."""
         try:
             self._model(_ANY)
         except InvalidRequestError:
@@ -86,7 +86,7 @@ class Diagnosis:
         return True
 
     def _needs_key(self) -> bool:
-        return any(is_nvidia(url) for url in self._roots())
+        return any(is_nvidia_https_url(url) for url in self._roots())
 
     def _given_urls(self) -> dict[str, str]:
         """The urls that were given, by the name of the option or variable that they come from."""
@@ -98,7 +98,7 @@ class Diagnosis:
                 found[name] = os.environ[name].strip()
         return found
 
-    def _network(self) -> Iterator[Check]:
+    def _network(self) -> Iterator[CheckResult]:
         """The way to every host that will be asked."""
         urls = self._roots()
         trusted = True
@@ -115,8 +115,8 @@ class Diagnosis:
                     self._broken[_origin(url)] = check.name
                 yield check
 
-    def _service(self) -> Iterator[Check]:
-        """What is asked of the service itself."""
+    def _service(self) -> Iterator[CheckResult]:
+        """Check the service: listing, models, assets."""
         listed: list[str] = []
         with self._model(_ANY) as model:
             service = model.endpoints
@@ -129,10 +129,10 @@ class Diagnosis:
                 yield skipped or check_model(model, listed)
         yield self._skipped("assets", service.nvcf_url) or check_assets(self._model(_ANY))
 
-    def _skipped(self, name: str, url: str | None) -> Check | None:
+    def _skipped(self, name: str, url: str | None) -> CheckResult | None:
         """The line of a check that cannot be made, None where it can be."""
         broken = self._broken.get(_origin(url or ""))
-        return Check(name, "skipped", f"not asked: {broken} failed") if broken else None
+        return CheckResult(name, "skipped", f"not asked: {broken} failed") if broken else None
 
     def _roots(self) -> list[str]:
         """A root at each host that will be asked: for the listing, the models, and assets."""
@@ -178,7 +178,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _complain(failed: Sequence[Check], output: Output) -> None:
+def _complain(failed: Sequence[CheckResult], output: Output) -> None:
     if output.is_terminal:  # The lines above say the rest.
         output.complain("failed: " + ", ".join(check.name for check in failed))
         return
@@ -186,7 +186,7 @@ def _complain(failed: Sequence[Check], output: Output) -> None:
         output.complain(f"{check.name}: {check.detail}")
 
 
-def _show(check: Check, output: Output) -> None:
+def _show(check: CheckResult, output: Output) -> None:
     output.piece(f"{check.status:<8}", _STYLES[check.status])
     output.line(f"{check.name}: {check.detail}")
     if check.advice:

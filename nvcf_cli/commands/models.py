@@ -26,7 +26,8 @@ def models(
         bool, typer.Option("--offline", help="Do not ask the service which models it lists.")
     ] = False,
     show_all: Annotated[
-        bool, typer.Option("--all", help="Also name the listed models that have no row here.")
+        bool,
+        typer.Option("--all", help="Also name the listed models that have no model spec here."),
     ] = False,
     as_json: AsJSON = False,
 ) -> None:

@@ -26,7 +26,7 @@ from nvcf_cli.recording import recorder
 from nvcf_cli.verification.comparison import Result, compare, estimated_cost
 from nvcf_cli.verification.exchange import Connection
 from nvcf_cli.verification.probes import Probe, probes_for
-from nvcf_core.config.endpoints import is_nvidia
+from nvcf_core.config.endpoints import is_nvidia_https_url
 from nvcf_core.models.catalog import known_models, spec_for
 
 __all__ = ["verify"]
@@ -107,7 +107,7 @@ def _results(models: Sequence[ChatModel], probes: dict[str, list[Probe]]) -> Ite
 
 def _key(base_url: str) -> str:
     key = os.environ.get("NVIDIA_API_KEY", "").strip()
-    if not key and is_nvidia(base_url):
+    if not key and is_nvidia_https_url(base_url):
         raise CommandError(
             "there is no API key: set NVIDIA_API_KEY (keys are made at https://build.nvidia.com)"
         )

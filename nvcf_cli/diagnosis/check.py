@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["Check", "Status"]
+__all__ = ["CheckResult", "Status"]
 
 Status: TypeAlias = Literal["ok", "note", "failed", "skipped"]
 """`note`: nothing is broken, but worth knowing. `skipped`: what it needs has failed already."""
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """What was looked at, and how it is."""
+class CheckResult:
+    """The result of one check."""
 
     name: str
     status: Status

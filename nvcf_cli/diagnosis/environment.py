@@ -10,10 +10,10 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from pydantic import SecretStr
 
-from nvcf_core.config.endpoints import checked_root
+from nvcf_core.config.endpoints import validate_root_url
 from nvcf_core.errors import InvalidRequestError
 
-from .check import Check
+from .check import CheckResult
 
 __all__ = [
     "DISTRIBUTION",
@@ -44,17 +44,17 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
-def check_python(version: tuple[int, int, int]) -> Check:
-    """Whether this Python is new enough.
+def check_python(version: tuple[int, int, int]) -> CheckResult:
+    """Check whether this Python is new enough.
 
     Args:
         version: the first three numbers of `sys.version_info`.
     """
     running = ".".join(map(str, version))
     if version[:2] >= _OLDEST_PYTHON:
-        return Check("Python", "ok", running)
+        return CheckResult("Python", "ok", running)
     oldest = ".".join(map(str, _OLDEST_PYTHON))
-    return Check(
+    return CheckResult(
         "Python",
         "failed",
         f"{running} is too old: nvcf-adapters needs {oldest} or newer",
@@ -62,7 +62,7 @@ def check_python(version: tuple[int, int, int]) -> Check:
     )
 
 
-def check_packages(version_of: VersionOf = installed_version) -> Iterator[Check]:
+def check_packages(version_of: VersionOf = installed_version) -> Iterator[CheckResult]:
     """Yield which of the packages that this project works with are installed, and whether they fit.
 
     Args:
@@ -70,7 +70,7 @@ def check_packages(version_of: VersionOf = installed_version) -> Iterator[Check]
     """
     wanted = _requirements()
     own = version_of(DISTRIBUTION)
-    yield Check(
+    yield CheckResult(
         DISTRIBUTION, "ok" if own else "note", own or "runs from a source tree, not installed"
     )
     for name in ("httpx", "pydantic"):
@@ -79,7 +79,7 @@ def check_packages(version_of: VersionOf = installed_version) -> Iterator[Check]
     for extra, framework in _ADAPTERS.items():
         command = f'pip install "nvcf-adapters[{extra}]"'
         if found[framework] is None and any(found.values()):
-            yield Check(
+            yield CheckResult(
                 framework, "note", f"not installed: {extra}_nvcf cannot be imported", command
             )
         else:
@@ -87,7 +87,7 @@ def check_packages(version_of: VersionOf = installed_version) -> Iterator[Check]
 
 
 def _requirements() -> dict[str, Requirement]:
-    """What the installed project declares, the extras included, by name."""
+    """Return the requirements of the installed project by name, extras included."""
     try:
         declared = metadata.requires(DISTRIBUTION) or ()
     except metadata.PackageNotFoundError:
@@ -95,16 +95,20 @@ def _requirements() -> dict[str, Requirement]:
     return {wanted.name: wanted for wanted in map(Requirement, declared)}
 
 
-def _check_package(name: str, wanted: Requirement | None, found: str | None, command: str) -> Check:
+def _check_package(
+    name: str, wanted: Requirement | None, found: str | None, command: str
+) -> CheckResult:
     if found is None:
-        return Check(name, "failed", "not installed", command)
+        return CheckResult(name, "failed", "not installed", command)
     if wanted is not None and not wanted.specifier.contains(found, prereleases=True):
-        return Check(name, "failed", f"{found} does not fit: {wanted.specifier} is needed", command)
-    return Check(name, "ok", found)
+        return CheckResult(
+            name, "failed", f"{found} does not fit: {wanted.specifier} is needed", command
+        )
+    return CheckResult(name, "ok", found)
 
 
-def check_key(*, needed: bool) -> Check:
-    """Whether there is a key in the environment and whether it looks like one. It is never shown.
+def check_key(*, needed: bool) -> CheckResult:
+    """Check whether there is a key in the environment and whether it looks like one. It is never shown.
 
     Args:
         needed: whether the service is NVIDIA's, which takes no request without a key.
@@ -113,16 +117,16 @@ def check_key(*, needed: bool) -> Check:
     key = SecretStr(raw.strip())
     length = len(key.get_secret_value())
     if not length and needed:
-        return Check(
+        return CheckResult(
             "key",
             "failed",
             "there is no key: NVIDIA_API_KEY is not set or empty",
             "make one at https://build.nvidia.com and export NVIDIA_API_KEY=nvapi-…",
         )
     if not length:
-        return Check("key", "note", "NVIDIA_API_KEY is not set: requests go without a key")
+        return CheckResult("key", "note", "NVIDIA_API_KEY is not set: requests go without a key")
     if re.search(r"\s", key.get_secret_value()) or not key.get_secret_value().isascii():
-        return Check(
+        return CheckResult(
             "key",
             "failed",
             f"NVIDIA_API_KEY has {length} characters, among them some that no key has: "
@@ -130,17 +134,19 @@ def check_key(*, needed: bool) -> Check:
             "copy the key again, in one line and without quotation marks",
         )
     if not _SHAPE.fullmatch(key.get_secret_value()):
-        return Check(
+        return CheckResult(
             "key",
             "note",
             f"NVIDIA_API_KEY is set, {length} characters; keys of NVIDIA's begin with nvapi- and are longer",
             "copy the whole key from https://build.nvidia.com" if needed else "",
         )
-    return Check("key", "ok", f"NVIDIA_API_KEY is set, {length} characters, begins with nvapi-")
+    return CheckResult(
+        "key", "ok", f"NVIDIA_API_KEY is set, {length} characters, begins with nvapi-"
+    )
 
 
-def check_address(name: str, url: str, *, suffix: str = "") -> Check:
-    """Whether a root url has the form that it needs.
+def check_address(name: str, url: str, *, suffix: str = "") -> CheckResult:
+    """Check whether a root url has the form that it needs.
 
     Args:
         name: the environment variable, or whatever else it comes from.
@@ -148,16 +154,16 @@ def check_address(name: str, url: str, *, suffix: str = "") -> Check:
         suffix: how its path has to end, such as `/v1`.
     """
     try:
-        root = checked_root(url, name)
+        root = validate_root_url(url, name)
     except InvalidRequestError as error:
-        return Check(
+        return CheckResult(
             name, "failed", str(error), f"set {name} to a url such as https://host{suffix}"
         )
     if not root.endswith(suffix):
-        return Check(
+        return CheckResult(
             name,
             "failed",
             f"{root} does not end in {suffix}: every request would miss its path",
             f"set {name}={root}{suffix}",
         )
-    return Check(name, "ok", root)
+    return CheckResult(name, "ok", root)

@@ -16,7 +16,7 @@ import httpx
 
 from nvcf_core.config.endpoints import is_loopback
 
-from .check import Check
+from .check import CheckResult
 
 __all__ = ["check_certificates", "check_host"]
 
@@ -39,13 +39,13 @@ class _Target:
 class _Failed(Exception):
     """A step failed. The check says how."""
 
-    def __init__(self, check: Check) -> None:
+    def __init__(self, check: CheckResult) -> None:
         super().__init__(check.detail)
         self.check = check
 
 
-def check_certificates() -> Check:
-    """Whether the certificates that TLS is checked against can be loaded."""
+def check_certificates() -> CheckResult:
+    """Check whether the certificates that TLS is checked against can be loaded."""
     named = {name: os.environ[name] for name in _CA_VARIABLES if os.environ.get(name)}
     said = ", ".join(f"{name}={path}" for name, path in named.items())
     try:
@@ -53,7 +53,7 @@ def check_certificates() -> Check:
             os.stat(path)
         context = httpx.create_ssl_context()
     except (OSError, ssl.SSLError) as error:
-        return Check(
+        return CheckResult(
             "certificates",
             "failed",
             f"cannot load the certificates of {said or 'the installation'}: {error}",
@@ -62,16 +62,16 @@ def check_certificates() -> Check:
             else "reinstall certifi: pip install --force-reinstall certifi",
         )
     if "SSL_CERT_FILE" in named and not context.cert_store_stats()["x509_ca"]:
-        return Check(
+        return CheckResult(
             "certificates",
             "failed",
             f"{said} holds no certificate of an authority",
             "let SSL_CERT_FILE name a PEM file with the certificates of the authorities to trust",
         )
-    return Check("certificates", "ok", said or "those that are installed with certifi")
+    return CheckResult("certificates", "ok", said or "those that are installed with certifi")
 
 
-def check_host(url: str) -> Iterator[Check]:
+def check_host(url: str) -> Iterator[CheckResult]:
     """Yield the steps of the way to the host of a url, up to the one that fails.
 
     Args:
@@ -85,13 +85,13 @@ def check_host(url: str) -> Iterator[Check]:
         if proxy is None:
             yield _resolved(target)
             connection = _connected(target)
-            yield Check(f"TCP {target}", "ok", "connected")
+            yield CheckResult(f"TCP {target}", "ok", "connected")
         elif proxy.scheme not in ("http", "https"):
             yield _other_proxy(proxy)
             return
         else:
             connection = _through(proxy, target)
-            yield Check(f"proxy {_shown(proxy)}", "ok", f"leads to {target}")
+            yield CheckResult(f"proxy {_shown(proxy)}", "ok", f"leads to {target}")
         with connection:
             if tls:
                 yield _handshake(connection, target)
@@ -113,27 +113,29 @@ def _shown(proxy: SplitResult) -> str:
     return f"{proxy.scheme}://{proxy.hostname}:{proxy.port or 80}"
 
 
-def _other_proxy(proxy: SplitResult) -> Check:
+def _other_proxy(proxy: SplitResult) -> CheckResult:
     """A proxy that cannot be asked here: whether httpx can use it at all."""
     name = f"proxy {_shown(proxy)}"
     if proxy.scheme not in ("socks5", "socks5h"):
-        return Check(
+        return CheckResult(
             name,
             "failed",
             f"{proxy.scheme} is not a kind of proxy that works",
             "let HTTPS_PROXY, HTTP_PROXY or ALL_PROXY begin with http://, https:// or socks5://",
         )
     if find_spec("socksio") is None:
-        return Check(name, "failed", "a SOCKS proxy needs a package", 'pip install "httpx[socks]"')
-    return Check(name, "note", "SOCKS proxies are not checked here")
+        return CheckResult(
+            name, "failed", "a SOCKS proxy needs a package", 'pip install "httpx[socks]"'
+        )
+    return CheckResult(name, "note", "SOCKS proxies are not checked here")
 
 
-def _resolved(target: _Target) -> Check:
+def _resolved(target: _Target) -> CheckResult:
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise _Failed(
-            Check(
+            CheckResult(
                 f"DNS {target.host}",
                 "failed",
                 f"the name cannot be resolved: {error}",
@@ -141,7 +143,7 @@ def _resolved(target: _Target) -> Check:
             )
         ) from None
     addresses = sorted({str(address[4][0]) for address in found})
-    return Check(f"DNS {target.host}", "ok", ", ".join(addresses[:3]))
+    return CheckResult(f"DNS {target.host}", "ok", ", ".join(addresses[:3]))
 
 
 def _connected(target: _Target) -> socket.socket:
@@ -149,7 +151,7 @@ def _connected(target: _Target) -> socket.socket:
         return socket.create_connection((target.host, target.port), timeout=_TIMEOUT)
     except OSError as error:
         raise _Failed(
-            Check(
+            CheckResult(
                 f"TCP {target}",
                 "failed",
                 f"no connection: {error}",
@@ -172,13 +174,13 @@ def _through(proxy: SplitResult, target: _Target) -> socket.socket:
         answer = _connect(connection, proxy, target) if target.tls else b""
     except OSError as error:
         raise _Failed(
-            Check(name, "failed", f"the proxy does not respond: {error}", advice)
+            CheckResult(name, "failed", f"the proxy does not respond: {error}", advice)
         ) from None
     head = answer.split(b"\r\n", 1)[0].decode("latin-1")
     if target.tls and head.split(" ")[1:2] != ["200"]:
         connection.close()
         refusal = f"the proxy refuses to connect to {target}: {head or 'it closed the connection'}"
-        raise _Failed(Check(name, "failed", refusal, advice))
+        raise _Failed(CheckResult(name, "failed", refusal, advice))
     return connection
 
 
@@ -198,15 +200,15 @@ def _connect(connection: socket.socket, proxy: SplitResult, target: _Target) -> 
     return head
 
 
-def _handshake(connection: socket.socket, target: _Target) -> Check:
+def _handshake(connection: socket.socket, target: _Target) -> CheckResult:
     name = f"TLS {target.host}"
     try:
         context = httpx.create_ssl_context()
         with context.wrap_socket(connection, server_hostname=target.host) as secured:
-            return Check(name, "ok", f"{secured.version()}, the certificate is trusted")
+            return CheckResult(name, "ok", f"{secured.version()}, the certificate is trusted")
     except ssl.SSLCertVerificationError as error:
         raise _Failed(
-            Check(
+            CheckResult(
                 name,
                 "failed",
                 f"the certificate is not trusted: {error.verify_message}",
@@ -216,7 +218,7 @@ def _handshake(connection: socket.socket, target: _Target) -> Check:
         ) from None
     except OSError as error:
         raise _Failed(
-            Check(
+            CheckResult(
                 name,
                 "failed",
                 f"the handshake failed: {error}",

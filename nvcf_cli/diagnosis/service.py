@@ -13,7 +13,7 @@ from nvcf_core.errors import NVCFError
 from nvcf_core.media.sources import BytesSource
 
 from .advice import advice_for, cause_of
-from .check import Check
+from .check import CheckResult
 
 __all__ = ["check_assets", "check_listing", "check_model"]
 
@@ -21,8 +21,8 @@ _LONGEST = 300
 """Characters of an error that a line shows."""
 
 
-def check_listing(model: ChatModel) -> tuple[Check, list[str]]:
-    """Whether the service lists its models; and their ids, none where it does not.
+def check_listing(model: ChatModel) -> tuple[CheckResult, list[str]]:
+    """Check whether the service lists its models; and their ids, none where it does not.
 
     Args:
         model: asks, whatever model it is for.
@@ -31,11 +31,11 @@ def check_listing(model: ChatModel) -> tuple[Check, list[str]]:
         listed = model.available_models()
     except NVCFError as error:
         return _failed("models", error, advice_for(error)), []
-    return Check("models", "ok", f"the service lists {len(listed)}"), listed
+    return CheckResult("models", "ok", f"the service lists {len(listed)}"), listed
 
 
-def check_model(model: ChatModel, listed: Sequence[str]) -> Check:
-    """Whether a model answers with one token.
+def check_model(model: ChatModel, listed: Sequence[str]) -> CheckResult:
+    """Check whether a model answers with one token.
 
     Args:
         model: the model.
@@ -54,17 +54,17 @@ def check_model(model: ChatModel, listed: Sequence[str]) -> Check:
         return _failed(f"model {spec.id}", error, advice_for(error, spec.id, listed))
     used = f"{answer.usage.total_tokens} tokens used" if answer.usage else "usage not reported"
     unlisted = "" if not listed or spec.id in listed else "; it is not in the listing"
-    return Check(f"model {spec.id}", "ok", f"answers; {used}{unlisted}")
+    return CheckResult(f"model {spec.id}", "ok", f"answers; {used}{unlisted}")
 
 
-def check_assets(model: ChatModel) -> Check:
-    """Whether an asset can be created, put and deleted.
+def check_assets(model: ChatModel) -> CheckResult:
+    """Check whether an asset can be created, put and deleted.
 
     Args:
         model: uploads, whatever model it is for. It is closed.
     """
     if model.endpoints.nvcf_url is None:
-        return Check(
+        return CheckResult(
             "assets",
             "note",
             "there is no asset API: NVCF_URL is not set, and NVIDIA_BASE_URL is not NVIDIA's; "
@@ -79,9 +79,11 @@ def check_assets(model: ChatModel) -> Check:
             model.delete_uploads()
     except NVCFError as error:
         return _failed("assets", error, advice_for(cause_of(error)))
-    return Check("assets", "ok", "created, put and deleted")
+    return CheckResult("assets", "ok", "created, put and deleted")
 
 
-def _failed(name: str, error: NVCFError, advice: str) -> Check:
+def _failed(name: str, error: NVCFError, advice: str) -> CheckResult:
     text = " ".join(str(error).split())
-    return Check(name, "failed", text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…", advice)
+    return CheckResult(
+        name, "failed", text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…", advice
+    )

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from nvcf_core import ModelSpec
 
-from .exchange import Connection, Observation
-from .outcomes import details_of
+from .exchange import Connection, ProbeObservation
+from .outcomes import describe_details
 from .probes import Probe
 
 __all__ = ["Reference", "Result", "compare", "estimated_cost"]
@@ -18,7 +18,7 @@ _PROMPT_TOKENS = 120
 """About what the question of a probe costs, media included."""
 
 _STOPPING = (401, 402, 403, 404, 410)
-"""Statuses of the first probe after which no other can tell anything."""
+"""Statuses of the first probe after which the other probes are pointless."""
 
 
 class Reference(Protocol):
@@ -92,7 +92,7 @@ def compare(
                 return
 
 
-def _result(spec: ModelSpec, probe: Probe, emulator: str, observed: Observation) -> Result:
+def _result(spec: ModelSpec, probe: Probe, emulator: str, observed: ProbeObservation) -> Result:
     outcome = probe.outcome(observed)
     wanted = emulator if probe.documented is None else probe.documented
     return Result(
@@ -102,5 +102,5 @@ def _result(spec: ModelSpec, probe: Probe, emulator: str, observed: Observation)
         emulator=emulator,
         observed=outcome,
         deviates=outcome != wanted,
-        detail=details_of(observed),
+        detail=describe_details(observed),
     )

@@ -14,7 +14,7 @@ import httpx
 
 from nvcf_cli.output import CommandError
 
-__all__ = ["Connection", "Observation"]
+__all__ = ["Connection", "ProbeObservation"]
 
 JSONObject = dict[str, Any]
 
@@ -22,7 +22,7 @@ _TRIES = 5
 """Requests for one answer where the service is busy."""
 
 _LONGEST_WAIT = 60.0
-"""Seconds between two tries."""
+"""Seconds between two attempts."""
 
 _MOST_POLLS = 60
 
@@ -33,7 +33,7 @@ _BUSY = (429, 502, 503, 504)
 
 
 @dataclass
-class Observation:
+class ProbeObservation:
     """What came back for one request.
 
     Attributes:
@@ -76,7 +76,7 @@ class Observation:
 
     @property
     def usage(self) -> JSONObject:
-        """The usage of the answer; of a stream, the last that it told."""
+        """The usage of the answer; of a stream, the last one."""
         told = [event.get("usage") for event in (self.events or [self.body])]
         return next((usage for usage in reversed(told) if isinstance(usage, dict)), {})
 
@@ -120,7 +120,7 @@ class Connection:
 
     def ask(
         self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
-    ) -> Observation:
+    ) -> ProbeObservation:
         """Ask for an answer, and follow it through 202 and redirects.
 
         Args:
@@ -139,8 +139,8 @@ class Connection:
             if response.status_code == 302:
                 response = self._http.get(response.headers["location"])
         except (httpx.HTTPError, KeyError) as error:
-            return Observation(problem=f"{type(error).__name__}: {error}")
-        return _observed(response, polls, self._key)
+            return ProbeObservation(problem=f"{type(error).__name__}: {error}")
+        return _observe(response, polls, self._key)
 
     def upload(self, data: bytes, media_type: str) -> str:
         """Create and put an asset, and return its id.
@@ -199,11 +199,11 @@ def _pause(response: httpx.Response, number: int) -> float:
     return min(wanted, _LONGEST_WAIT)
 
 
-def _observed(response: httpx.Response, polls: int, key: str) -> Observation:
+def _observe(response: httpx.Response, polls: int, key: str) -> ProbeObservation:
     text = _text(response)
     if len(key) >= _SHORTEST_SECRET:  # A service may repeat the key in an error.
         text = text.replace(key, "[key]")
-    observed = Observation(status=response.status_code, text=text, polls=polls)
+    observed = ProbeObservation(status=response.status_code, text=text, polls=polls)
     if "data:" in observed.text and not observed.text.lstrip().startswith("{"):
         _read_events(observed)
     else:
@@ -223,7 +223,7 @@ def _text(response: httpx.Response) -> str:
         return ""
 
 
-def _read_events(observed: Observation) -> None:
+def _read_events(observed: ProbeObservation) -> None:
     for line in observed.text.splitlines():
         data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
         if data == "[DONE]":

@@ -1,4 +1,4 @@
-"""The probes of one model, made from its row: what is sent, and what the documentation says comes of it."""
+"""The probes of one model, made from its spec: what is sent, and the documented outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nvcf_core.messages import TAGS
 from nvcf_core.models.spec import Range
 
 from . import outcomes
-from .exchange import Connection, JSONObject, Observation
+from .exchange import Connection, JSONObject, ProbeObservation
 from .outcomes import BUDGET, TOOL
 
 __all__ = ["Probe", "probes_for"]
@@ -64,8 +64,8 @@ class Probe:
 
     name: str
     documented: str | None
-    send: Callable[[Connection], Observation]
-    outcome: Callable[[Observation], str]
+    send: Callable[[Connection], ProbeObservation]
+    outcome: Callable[[ProbeObservation], str]
     tokens: int
     polled: bool = False
 
@@ -74,7 +74,7 @@ def probes_for(spec: ModelSpec, *, assets: bool) -> list[Probe]:
     """Return the probes of a model.
 
     Args:
-        spec: its row. Of a model without documentation nothing is promised.
+        spec: the model spec. For a model without documentation no outcome is documented.
         assets: whether the service has an asset API.
     """
     found = [
@@ -93,35 +93,41 @@ def _answers(spec: ModelSpec) -> Iterator[Probe]:
     short = {"max_tokens": _SHORT, **_quiet(spec)}
     # The documentation of the other path does not promise OpenAI's form of an answer.
     usage = outcomes.USAGE if spec.model_in_body else None
-    yield Probe("text", outcomes.ANSWERED, _ask(spec, **short), outcomes.answered, _SHORT)
     yield Probe(
-        "stream", outcomes.STREAMED, _ask(spec, stream=True, **short), outcomes.streamed, _SHORT
+        "text", outcomes.ANSWERED, _chat_probe(spec, **short), outcomes.answer_outcome, _SHORT
     )
-    yield Probe("usage", usage, _ask(spec, **short), outcomes.usage_told, _SHORT)
-    if spec.documents("stream_options"):
-        asked = _ask(spec, stream=True, stream_options={"include_usage": True}, **short)
-        yield Probe("usage in a stream", outcomes.USAGE, asked, outcomes.usage_told, _SHORT)
-    patient = _ask(spec, headers={"nvcf-poll-seconds": "1"}, **short)
     yield Probe(
-        "202 and polling", outcomes.ANSWERED, patient, outcomes.answered, _SHORT, polled=True
+        "stream",
+        outcomes.STREAMED,
+        _chat_probe(spec, stream=True, **short),
+        outcomes.stream_outcome,
+        _SHORT,
+    )
+    yield Probe("usage", usage, _chat_probe(spec, **short), outcomes.usage_outcome, _SHORT)
+    if spec.documents("stream_options"):
+        asked = _chat_probe(spec, stream=True, stream_options={"include_usage": True}, **short)
+        yield Probe("usage in a stream", outcomes.USAGE, asked, outcomes.usage_outcome, _SHORT)
+    patient = _chat_probe(spec, headers={"nvcf-poll-seconds": "1"}, **short)
+    yield Probe(
+        "202 and polling", outcomes.ANSWERED, patient, outcomes.answer_outcome, _SHORT, polled=True
     )
 
 
 def _thinking(spec: ModelSpec) -> Iterator[Probe]:
     if spec.reasoning_efforts is None:
         return
-    for name, body, wanted, tokens in _switches(spec):
-        asked = _ask(spec, max_tokens=tokens, **body)
-        yield Probe(name, wanted, asked, outcomes.reasoned, tokens)
+    for name, body, wanted, tokens in _thinking_switches(spec):
+        asked = _chat_probe(spec, max_tokens=tokens, **body)
+        yield Probe(name, wanted, asked, outcomes.reasoning_outcome, tokens)
     if spec.parameters is not None and "reasoning_budget" in spec.parameters:
         body = {"reasoning_budget": BUDGET, **_effort(spec, "high")}
-        asked = _ask(spec, max_tokens=_LONG, **body)
+        asked = _chat_probe(spec, max_tokens=_LONG, **body)
         yield Probe(
-            "reasoning_budget", outcomes.WITHIN_BUDGET, asked, outcomes.within_budget, _LONG
+            "reasoning_budget", outcomes.WITHIN_BUDGET, asked, outcomes.budget_outcome, _LONG
         )
 
 
-def _switches(spec: ModelSpec) -> Iterator[tuple[str, JSONObject, str, int]]:
+def _thinking_switches(spec: ModelSpec) -> Iterator[tuple[str, JSONObject, str, int]]:
     """Every way to switch thinking on and off: name, fields, wanted outcome, most tokens."""
     yield "thinking on", _effort(spec, "high"), outcomes.REASONED, _LONG
     yield "thinking off", _effort(spec, "none"), outcomes.UNREASONED, _SHORT
@@ -145,12 +151,18 @@ def _tools(spec: ModelSpec) -> Iterator[Probe]:
         return
     offered = {"tools": [_TOOL], "max_tokens": _SHORT, **_quiet(spec)}
     text = f"Call {TOOL} for the city 'Rome'."
-    yield Probe("tool call", outcomes.CALLED, _ask(spec, text, **offered), outcomes.called, _SHORT)
+    yield Probe(
+        "tool call",
+        outcomes.CALLED,
+        _chat_probe(spec, text, **offered),
+        outcomes.tool_call_outcome,
+        _SHORT,
+    )
     yield Probe(
         "tool call, streamed",
         outcomes.CALLED,
-        _ask(spec, text, stream=True, **offered),
-        outcomes.called,
+        _chat_probe(spec, text, stream=True, **offered),
+        outcomes.tool_call_outcome,
         _SHORT,
     )
     if spec.reasoning_efforts is not None:
@@ -161,7 +173,11 @@ def _tools(spec: ModelSpec) -> Iterator[Probe]:
             **_effort(spec, "high"),
         }
         yield Probe(
-            "forced tool while thinking", None, _ask(spec, text, **forced), outcomes.called, _LONG
+            "forced tool while thinking",
+            None,
+            _chat_probe(spec, text, **forced),
+            outcomes.tool_call_outcome,
+            _LONG,
         )
 
 
@@ -172,8 +188,8 @@ def _histories(spec: ModelSpec) -> Iterator[Probe]:
             ("content null beside a call", None, outcomes.ANSWERED),
             ('content "" beside a call', "", None),
         ):
-            asked = _ask(spec, messages=_after_a_call(content), tools=[_TOOL], **short)
-            yield Probe(name, documented, asked, outcomes.answered, _SHORT)
+            asked = _chat_probe(spec, messages=_after_a_call(content), tools=[_TOOL], **short)
+            yield Probe(name, documented, asked, outcomes.answer_outcome, _SHORT)
     if spec.supports_reasoning:
         documented = outcomes.ANSWERED if "reasoning_content" in spec.message_keys else None
         thought = {
@@ -185,8 +201,8 @@ def _histories(spec: ModelSpec) -> Iterator[Probe]:
         yield Probe(
             "reasoning in the history",
             documented,
-            _ask(spec, messages=conversation, **short),
-            outcomes.answered,
+            _chat_probe(spec, messages=conversation, **short),
+            outcomes.answer_outcome,
             _SHORT,
         )
 
@@ -195,20 +211,22 @@ def _media(spec: ModelSpec, *, assets: bool) -> Iterator[Probe]:
     short = {"max_tokens": _SHORT, **_quiet(spec)}
     for kind in _MEDIA:
         documented = outcomes.ANSWERED if kind in spec.media else None
-        asked = _ask(spec, content=[_text("Describe it."), _part(kind, spec)], **short)
-        yield Probe(f"inline {kind}", documented, asked, outcomes.answered, _SHORT)
+        asked = _chat_probe(spec, content=[_text("Describe it."), _part(kind, spec)], **short)
+        yield Probe(f"inline {kind}", documented, asked, outcomes.answer_outcome, _SHORT)
     tagged = [kind for kind in _MEDIA if kind in spec.html_tags and kind in spec.media]
     if assets and spec.assets and tagged:
         kind = tagged[0]
-        yield Probe("asset", outcomes.DELETED, _asset(spec, kind), _with_asset, _SHORT)
+        yield Probe("asset", outcomes.DELETED, _asset_probe(spec, kind), _asset_outcome, _SHORT)
 
 
 def _limits(spec: ModelSpec) -> Iterator[Probe]:
     """The values next to the documented range: above each, and below those that do not begin at 0."""
     for name, bound in sorted(spec.bounds.items()):
         for value in _outside(name, bound):
-            asked = _ask(spec, **{"max_tokens": _SHORT, **_quiet(spec), name: value})
-            yield Probe(f"{name} {value}", outcomes.REFUSED, asked, outcomes.refused, _SHORT)
+            asked = _chat_probe(spec, **{"max_tokens": _SHORT, **_quiet(spec), name: value})
+            yield Probe(
+                f"{name} {value}", outcomes.REFUSED, asked, outcomes.refusal_outcome, _SHORT
+            )
 
 
 def _outside(name: str, bound: Range) -> list[float]:
@@ -220,30 +238,32 @@ def _outside(name: str, bound: Range) -> list[float]:
 
 def _refusals(spec: ModelSpec) -> Iterator[Probe]:
     short = {"max_tokens": _SHORT, **_quiet(spec)}
-    unknown = _ask(spec, **{**short, _UNKNOWN_FIELD: True})
-    yield Probe("unknown field", None, unknown, outcomes.refused, _SHORT)
+    unknown = _chat_probe(spec, **{**short, _UNKNOWN_FIELD: True})
+    yield Probe("unknown field", None, unknown, outcomes.refusal_outcome, _SHORT)
     yield Probe(
         "wrong model id",
         outcomes.REFUSED,
-        _ask(_other(spec), **short),
-        outcomes.refused,
+        _chat_probe(_other(spec), **short),
+        outcomes.refusal_outcome,
         _SHORT,
     )
     if spec.alternating or spec.single_message:
         twice = [_user("Say hello."), _user("Say hello again.")]
-        asked = _ask(spec, messages=twice, **short)
+        asked = _chat_probe(spec, messages=twice, **short)
         # `system_first` comes from a chat template, which the documentation does not mention.
         documented = None if spec.system_first else outcomes.REFUSED
-        yield Probe("two user messages in a row", documented, asked, outcomes.refused, _SHORT)
+        yield Probe(
+            "two user messages in a row", documented, asked, outcomes.refusal_outcome, _SHORT
+        )
 
 
-def _ask(
+def _chat_probe(
     spec: ModelSpec,
     text: str = "Say hello.",
     *,
     headers: Mapping[str, str] | None = None,
     **body: Any,
-) -> Callable[[Connection], Observation]:
+) -> Callable[[Connection], ProbeObservation]:
     """A request with further fields of the body; `content` or `messages` take the place of the text."""
     content = body.pop("content", None) or _question(spec, text)
     fields = {"messages": [_user(content)], "stream": False, **body}
@@ -257,27 +277,27 @@ def _question(spec: ModelSpec, text: str) -> Any:
     return [_text(text), _part("image", spec)] if spec.max_media == 1 else text
 
 
-def _asset(spec: ModelSpec, kind: MediaKind) -> Callable[[Connection], Observation]:
+def _asset_probe(spec: ModelSpec, kind: MediaKind) -> Callable[[Connection], ProbeObservation]:
     media_type, data = _MEDIA[kind]
 
-    def send(connection: Connection) -> Observation:
+    def send(connection: Connection) -> ProbeObservation:
         try:
             asset = connection.upload(data, media_type)
             content = f'Describe it. <{TAGS[kind]} src="data:{media_type};asset_id,{asset}" />'
             headers = {"nvcf-input-asset-references": asset}
             fields = {"content": content, "max_tokens": _SHORT, **_quiet(spec)}
-            observed = _ask(spec, headers=headers, **fields)(connection)
+            observed = _chat_probe(spec, headers=headers, **fields)(connection)
             connection.delete(asset)
         except (httpx.HTTPError, KeyError, ValueError) as error:
-            return Observation(problem=f"the asset API: {type(error).__name__}: {error}")
+            return ProbeObservation(problem=f"the asset API: {type(error).__name__}: {error}")
         return observed
 
     return send
 
 
-def _with_asset(observed: Observation) -> str:
+def _asset_outcome(observed: ProbeObservation) -> str:
     """The outcome of a question about an asset, which was deleted where there is one at all."""
-    outcome = outcomes.answered(observed)
+    outcome = outcomes.answer_outcome(observed)
     if observed.problem:
         return "the asset API failed"
     return outcomes.DELETED if outcome == outcomes.ANSWERED else outcome

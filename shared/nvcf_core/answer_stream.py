@@ -26,7 +26,7 @@ from .response.json_body import LONGEST_ANSWER
 from .response.options import DecodeOptions, options_for
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
 from .transport.bodies import pause_too_long
-from .transport.driver import Conversation, OpenResponse
+from .transport.driver import FlowRunner, OpenResponse
 from .transport.redaction import clear_locals
 
 __all__ = ["AnswerStream", "AsyncAnswerStream", "decode_options"]
@@ -55,10 +55,10 @@ class _AnswerReader:
     """What reading an answer has in common, sync and async.
 
     Args:
-        call: what was asked.
+        call: the request.
         response: the head of the answer.
-        arriving: its body. None: it is in the response.
-        whole: whether the answer is handed out when it is whole, and not in pieces.
+        arriving: its open body. None: the body is in the response.
+        whole: whether the caller gets the complete answer, not chunks.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class _AnswerReader:
         self.decoder: Decoder = decoder_for(response, decode_options(call))
         self._heard = time.monotonic()
         if not whole:
-            self._expect_pieces()
+            self._limit_between_chunks()
 
     def feed(self, data: bytes) -> list[Chunk]:
-        """Decode, within bounds of bytes, and of the time in which nothing comes that is part of the answer.
+        """Decode the next bytes, within limits of size and of the time in which no part of the answer arrives.
 
         Raises:
             InvalidResponseError: the answer is longer than any may be.
@@ -101,31 +101,34 @@ class _AnswerReader:
         return chunks
 
     def _begin(self) -> None:
-        """Take note of the first bytes. More of a whole answer has to come as soon as a chunk of a stream would."""
+        """Handle the first bytes. The rest of a complete answer has the same time limit as the next chunk of a
+        stream."""
         if self._arriving is not None and (self._whole or self.decoder.at_end):
-            self._expect_pieces()
-            self._arriving.limits.shorten()
+            self._limit_between_chunks()
+            self._arriving.limits.cap_next_chunk()
 
-    def _expect_pieces(self) -> None:
+    def _limit_between_chunks(self) -> None:
         if self._arriving is not None:
             pause = self.call.options.chunk_timeout
-            self._arriving.limits.piece_by_piece(pause, "stream_chunk_timeout")
+            self._arriving.limits.limit_between_chunks(pause, "stream_chunk_timeout")
 
     def _without_a_chunk(self, data: bytes) -> None:
-        """Take what completes no piece of the answer: part of one, a comment, or white space around a JSON text."""
-        if self._arriving is not None and not self._is_sign_of_life(data):
-            self._arriving.limits.go_on()
+        """Handle bytes that complete no chunk: a part of one, a comment, or white space around a JSON text."""
+        if self._arriving is not None and not self._resets_read_timeout(data):
+            self._arriving.limits.keep_running_timer()
         if self.decoder.at_end and not data.isspace():
             self._looked = False
             self._heard = time.monotonic()
-        elif self._is_whole():
+        if self._is_whole(data):
             self._finish()
         else:
             self._check_silence()
 
-    def _is_sign_of_life(self, data: bytes) -> bool:
-        """Whether the wait for the next piece begins anew. Who waits for a whole answer is kept by events alone, and
-        until the answer begins the time for the response runs, whatever comes."""
+    def _resets_read_timeout(self, data: bytes) -> bool:
+        """Return whether these bytes, which complete no chunk, reset the read timeout.
+
+        Before the answer begins, and in a JSON body, none do. For a non-streaming caller only events do, not comments.
+        """
         if not self._begun or self.decoder.at_end:
             return False
         lines = data.splitlines(keepends=True)
@@ -133,23 +136,28 @@ class _AnswerReader:
             return any(line[:5] == b"data:" and line[5:].strip() for line in lines)
         return any(line[-1:] in (b"\n", b"\r") for line in lines)
 
-    def _is_whole(self) -> bool:
-        """Whether the answer is whole although its body has not ended. A JSON text is parsed for that: once behind each
-        piece, as long as all of that costs no more than a few readings of the body."""
+    def _is_whole(self, data: bytes) -> bool:
+        """Return whether the answer is complete although its body has not ended.
+
+        A JSON text is parsed for that where it may be over, as long as all of that costs no more than a few readings of
+        the body.
+        """
         if not self.decoder.at_end or self._looked or self._parsed > _MOST_PARSED * self._length:
             return self.decoder.done
+        if not (data.isspace() or data.rstrip().endswith(b"}")):
+            return False
         self._looked = True
         self._parsed += self._length
         return self.decoder.can_end
 
     def _finish(self) -> None:
-        """Give the rest of the body a moment, which frees the connection for the next request."""
+        """Limit the time for the rest of the body. Reading it frees the connection for the next request."""
         if self._arriving is not None and not self._finishing:
             self._finishing = True
             self._arriving.limits.finish_within(_AFTER_THE_END)
 
     def _check_silence(self) -> None:
-        """Comments alone do not keep a call waiting for ever."""
+        """Raise if only comments arrived for too long."""
         limit, name = self.call.options.keepalive_limit, "comments alone"
         if self.decoder.at_end and self._arriving is not None:
             given, name = self._arriving.limits.body_limit
@@ -158,14 +166,14 @@ class _AnswerReader:
             raise pause_too_long(limit, name)
 
     def body_ends_by_itself(self) -> bool:
-        """Whether a body is framed, so that reading on after the answer frees the connection for the next."""
+        """Return whether a body is framed, so that reading on after the answer frees the connection for the next."""
         headers = self.response.headers
         return (
             "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
         )
 
-    def done(self) -> bool:
-        """Whether the rest of the body is of no interest."""
+    def may_stop(self) -> bool:
+        """Return whether the rest of the body is of no interest."""
         decoder = self.decoder
         return (
             decoder.stopped
@@ -173,24 +181,24 @@ class _AnswerReader:
             or (decoder.done and not self.body_ends_by_itself())
         )
 
-    def broken(self, error: APIConnectionError) -> NVCFError | None:
-        """What a broken connection means: nothing, if the answer is whole already."""
+    def error_for_broken_body(self, error: APIConnectionError) -> NVCFError | None:
+        """Return the error for a broken connection, None if the answer is complete already."""
         if self.decoder.can_end or self.decoder.done:
             return None
         if isinstance(error, APITimeoutError) and self._is_polled_too_long():
             return polled_too_long(self.call, self.response.headers.get("nvcf-reqid"))
-        return self.interrupted(error)
+        return self.interruption(error)
 
     def _is_polled_too_long(self) -> bool:
-        """Whether the time of the polls is over before the answer begins, and that of all of the call is not."""
+        """Return whether the time of the polls is over before the answer begins, and that of all of the call is not."""
         arriving, now = self._arriving, time.monotonic()
         if arriving is None or arriving.polls_end is None or self._begun:
             return False
         deadline = arriving.limits.deadline
         return now >= arriving.polls_end and (deadline is None or now < deadline)
 
-    def interrupted(self, error: APIConnectionError) -> NVCFError:
-        """The answer ended halfway."""
+    def interruption(self, error: APIConnectionError) -> NVCFError:
+        """Return the error for an answer that ended halfway."""
         interrupted = StreamInterruptedError(
             f"the answer broke off: {error}",
             partial=self.decoder.snapshot(),
@@ -201,12 +209,12 @@ class _AnswerReader:
 
 
 class _Attempts:
-    """The tries of one answer, until a piece of it has been handed out.
+    """The attempts to get one answer, until its first chunk has been handed out.
 
     Args:
-        call: what is asked.
-        begin: the conversation of a try.
-        whole: whether the answer is handed out when it is whole, and not in pieces.
+        call: the request.
+        begin: makes the flow of an attempt.
+        whole: whether the caller gets the complete answer, not chunks.
     """
 
     def __init__(
@@ -219,39 +227,39 @@ class _Attempts:
         self.observation = observe(call)
 
     def begin(self) -> Flow[Response]:
-        """The conversation of the next try."""
+        """Return the flow of the next attempt."""
         self._handed_out = False
         return self._begin(self._retries)
 
     def hand_out(self) -> None:
-        """Note that a piece of the answer is about to be handed out."""
+        """Record that a chunk is about to be handed out."""
         if not self._handed_out:
             self._handed_out = True
             self.observation.first_chunk()
 
-    def reader(self, conversation: Conversation, response: Response) -> _AnswerReader:
-        """What reads the answer of a try."""
-        self._reader = _AnswerReader(self.call, response, conversation.answer, self._whole)
+    def new_reader(self, runner: FlowRunner, response: Response) -> _AnswerReader:
+        """Return the reader for the answer of an attempt."""
+        self._reader = _AnswerReader(self.call, response, runner.answer, self._whole)
         self.observation.reading(self._reader.decoder.snapshot)
         return self._reader
 
     def answer(self) -> Chunk:
-        """All of the answer, once it has been read."""
+        """Return the complete answer, once it has been read."""
         if self._reader is None:
             raise RuntimeError("the answer was not read yet")
         return self._reader.decoder.snapshot()
 
-    def try_again(self, error: NVCFError, conversation: Conversation) -> bool:
-        """Whether there is another try after a failure, from whose text the key is taken.
+    def can_retry(self, error: NVCFError, runner: FlowRunner) -> bool:
+        """Return whether to try again after an error, from whose text the key is removed.
 
         Raises:
-            NVCFError: the call's time is over.
+            NVCFError: the time limit of the call has passed.
         """
-        conversation.redact(error)
+        runner.redact(error)
         clear_locals(error)
         if self._handed_out and not self._whole:
             return False
-        if conversation.is_over():
+        if runner.is_over():
             return False
         return self._retries.after(error)
 
@@ -260,7 +268,7 @@ class AnswerStream(_Attempts):
     """One answer being read.
 
     Args:
-        backend: what the conversation is held over.
+        backend: sends and waits.
     """
 
     def __init__(
@@ -275,7 +283,7 @@ class AnswerStream(_Attempts):
         self._backend = backend
 
     def chunks(self) -> Generator[Chunk]:
-        """Its pieces, as they arrive. Closing the generator closes the response.
+        """Yield the chunks as they arrive. Closing the generator closes the response.
 
         Raises:
             NVCFError: whatever goes wrong.
@@ -283,35 +291,37 @@ class AnswerStream(_Attempts):
         call, observation = self.call, self.observation
         with observation:
             call.deliveries.hash_uploads()
-            conversation = Conversation(self._backend, call.options, observation)
+            runner = FlowRunner(self._backend, call.options, observation)
             while True:
                 with observation.sending():
-                    response = run_sync(conversation.run(self.begin()))
+                    response = run_sync(runner.run(self.begin()))
                 try:
-                    reader = self.reader(conversation, response)
+                    reader = self.new_reader(runner, response)
                     try:
-                        for data in _pieces(conversation, response):
+                        for data in _body_chunks(runner, response):
+                            # The caller may take its time over a chunk, while more has arrived already.
+                            runner.check_deadline()
                             if chunks := reader.feed(data):
                                 self.hand_out()
                                 yield from chunks
-                            if reader.done():
+                            if reader.may_stop():
                                 break
                     except APIConnectionError as error:
-                        if broken := reader.broken(error):
+                        if broken := reader.error_for_broken_body(error):
                             raise broken from error
                     for chunk in reader.decoder.flush():
                         self.hand_out()
                         yield chunk
                     return
                 except NVCFError as error:
-                    if not self.try_again(error, conversation):
+                    if not self.can_retry(error, runner):
                         raise
                 finally:
-                    run_sync(conversation.leave())
+                    run_sync(runner.close_answer())
 
 
 class AsyncAnswerStream(_Attempts):
-    """One answer being read, asynchronously. See `AnswerStream`."""
+    """Async version of `AnswerStream`."""
 
     def __init__(
         self,
@@ -325,7 +335,7 @@ class AsyncAnswerStream(_Attempts):
         self._backend = backend
 
     async def chunks(self) -> AsyncGenerator[Chunk]:
-        """Its pieces, as they arrive. Closing the generator closes the response.
+        """Yield the chunks as they arrive. Closing the generator closes the response.
 
         Raises:
             NVCFError: whatever goes wrong.
@@ -334,44 +344,45 @@ class AsyncAnswerStream(_Attempts):
         with observation:
             if call.deliveries.uploads():
                 await asyncio.to_thread(call.deliveries.hash_uploads)
-            conversation = Conversation(self._backend, call.options, observation)
+            runner = FlowRunner(self._backend, call.options, observation)
             while True:
                 with observation.sending():
-                    response = await conversation.run(self.begin())
+                    response = await runner.run(self.begin())
                 try:
-                    reader = self.reader(conversation, response)
+                    reader = self.new_reader(runner, response)
                     try:
-                        async with aclosing(_apieces(conversation, response)) as pieces:
+                        async with aclosing(_abody_chunks(runner, response)) as pieces:
                             async for data in pieces:
+                                runner.check_deadline()
                                 if chunks := reader.feed(data):
                                     self.hand_out()
                                 for chunk in chunks:
                                     yield chunk
-                                if reader.done():
+                                if reader.may_stop():
                                     break
                     except APIConnectionError as error:
-                        if broken := reader.broken(error):
+                        if broken := reader.error_for_broken_body(error):
                             raise broken from error
                     for chunk in reader.decoder.flush():
                         self.hand_out()
                         yield chunk
                     return
                 except NVCFError as error:
-                    if not self.try_again(error, conversation):
+                    if not self.can_retry(error, runner):
                         raise
                 finally:
-                    await conversation.leave()
+                    await runner.close_answer()
 
 
-def _pieces(conversation: Conversation, response: Response) -> Iterable[bytes]:
-    """The body of an answer: as it arrives, or what has been read already."""
-    answer = conversation.answer
+def _body_chunks(runner: FlowRunner, response: Response) -> Iterable[bytes]:
+    """Return the body of an answer: as it arrives, or as it has been read already."""
+    answer = runner.answer
     return (response.body,) if answer is None else answer.response.iter_bytes()
 
 
-def _apieces(conversation: Conversation, response: Response) -> AsyncGenerator[bytes]:
-    """As `_pieces`."""
-    answer = conversation.answer
+def _abody_chunks(runner: FlowRunner, response: Response) -> AsyncGenerator[bytes]:
+    """Async version of `_body_chunks`."""
+    answer = runner.answer
     return _once(response.body) if answer is None else answer.response.aiter_bytes()
 
 

@@ -1,4 +1,4 @@
-"""What ChatNVCF, NVCFLLM and NVCF inherit: the settings, a client of their own, and how a call is made of both."""
+"""The base class of ChatNVCF, NVCFLLM and NVCF: settings, client, and how a request is built."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import inspect
 import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pydantic import PrivateAttr, SecretStr
 
-from .client import Client
-from .config.endpoints import Endpoints, checked_root
-from .config.options import RequestOptions, checked_headers, request_options
+from .config.endpoints import Endpoints, validate_root_url
+from .config.options import RequestOptions, request_options, validate_headers
 from .config.settings import Settings, key_from_env
 from .errors import InvalidRequestError
 from .exchange import Flow
@@ -32,8 +31,11 @@ from .protocol.retry import RetryPolicy
 from .protocol.upload_cache import Asset
 from .request.parameters import check_client_limits, check_settings
 from .request_builder import build_chat_request, call_context, endpoints_of
-from .transport.clients import ClientConfig
 from .transport.limits.rate_limiter import RequestLimiter
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .transport.clients import ClientConfig
 
 __all__ = ["BaseNVCF"]
 
@@ -48,27 +50,28 @@ class BaseNVCF(Settings):
     def __init__(self, **data: Any) -> None:
         super().__init__(**self.constructor_keywords(data))
         # Here and not in a validator: pydantic would wrap the error.
-        check_settings(self, Validator(self._spec(), self.validation, self.warn))
+        check_settings(self, Validator(self._spec(), self.validation, self.warn_once))
         for name in ("base_url", "nvcf_url"):
             if getattr(self, name) is not None:
-                checked_root(getattr(self, name), name)
-        checked_headers(self.default_headers)
+                validate_root_url(getattr(self, name), name)
+        validate_headers(self.default_headers)
         check_client_limits(self)
         _check_limiter(self.request_limiter)
         _check_client("http_client", self.http_client, asynchronous=False)
         _check_client("http_async_client", self.http_async_client, asynchronous=True)
+        _client_classes()
 
     def available_models(self) -> list[str]:
         """The ids of the models that the service lists, sorted. Listed does not mean entitled.
 
         Raises:
-            NVCFError: the service could not be asked.
+            NVCFError: the request failed.
         """
-        return self._client.run(*self._listing())
+        return self._client.run_flow(*self._listing())
 
     async def aavailable_models(self) -> list[str]:
-        """As `available_models`."""
-        return await self._client.arun(*self._listing())
+        """Async version of `available_models`."""
+        return await self._client.arun_flow(*self._listing())
 
     def close(self) -> None:
         """Delete the assets that this object uploaded, and close its connections. It can be used again."""
@@ -76,7 +79,7 @@ class BaseNVCF(Settings):
             self._opened_client.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         if self._opened_client is not None:
             await self._opened_client.aclose()
 
@@ -102,32 +105,41 @@ class BaseNVCF(Settings):
     ) -> None:
         await self.aclose()
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's. A copy that reaches the service in another way has connections of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        _, config_class = _client_classes()
+        if update and not update.keys().isdisjoint(field.name for field in fields(config_class)):
+            copied._opened_client = None
+        return copied
+
     @property
     def _client(self) -> Client:
         if self._opened_client is None:
-            with _opening:  # Two threads that ask at once must not get a client each.
+            with _opening:  # Two threads must not create a client each.
                 if self._opened_client is None:
                     self._opened_client = self._new_client()
         return self._opened_client
 
     def _new_client(self) -> Client:
-        config = ClientConfig(
+        client_class, config_class = _client_classes()
+        config = config_class(
             verify=self.verify,
             max_connections=self.max_connections,
             proxy=self.proxy,
             http_client=self.http_client,
             http_async_client=self.http_async_client,
         )
-        return Client(config, self._own_options())
+        return client_class(config, self._own_options())
 
     def _spec(self, given: Mapping[str, Any] | None = None) -> ModelSpec:
-        """The row of the model that a call asks."""
+        """Return the spec of the model that a call requests."""
         return endpoints_of(self, (given or {}).get("model") or self.model)[0]
 
     def _build_request(
         self, messages: Sequence[Message], given: Mapping[str, Any], *, stream: bool
     ) -> ChatRequest:
-        """Everything about one call, checked, before anything is sent.
+        """Build and check the request of one call, before anything is sent.
 
         Args:
             messages: the conversation.
@@ -135,7 +147,7 @@ class BaseNVCF(Settings):
             stream: whether the answer is to be streamed.
 
         Raises:
-            InvalidRequestError: something in it cannot be sent.
+            InvalidRequestError: a part of it cannot be sent.
         """
         return build_chat_request(messages, call_context(self, given, stream=stream))
 
@@ -145,10 +157,10 @@ class BaseNVCF(Settings):
         mime_type: str | None,
         progress: Callable[[int, int], None] | None,
     ) -> Media:
-        """Upload a file as an asset, and return the medium that refers to it."""
-        media, uploading = self._uploading(source, mime_type, progress)
+        """Upload a file as an asset, and return the media item that refers to it."""
+        media, upload = self._upload_flow(source, mime_type, progress)
         return replace(
-            media, source=None, asset_id=self._client.run(uploading, self._own_options()).id
+            media, source=None, asset_id=self._client.run_flow(upload, self._own_options()).id
         )
 
     async def _aupload_media(
@@ -157,13 +169,13 @@ class BaseNVCF(Settings):
         mime_type: str | None,
         progress: Callable[[int, int], None] | None,
     ) -> Media:
-        """As `_upload_media`."""
+        """Async version of `_upload_media`."""
         # In a thread: the file is opened, and its beginning read.
-        media, uploading = await asyncio.to_thread(self._uploading, source, mime_type, progress)
-        asset = await self._client.arun(uploading, self._own_options())
+        media, upload = await asyncio.to_thread(self._upload_flow, source, mime_type, progress)
+        asset = await self._client.arun_flow(upload, self._own_options())
         return replace(media, source=None, asset_id=asset.id)
 
-    def _uploading(
+    def _upload_flow(
         self,
         file: str | os.PathLike[str] | BinaryIO,
         mime_type: str | None,
@@ -179,17 +191,17 @@ class BaseNVCF(Settings):
         kind, mime = detect_media_type(source, mime_type, field="path_or_file")
         media = Media(kind=kind, source=source, mime_type=mime)
         retry = RetryPolicy(max_retries=self.max_retries)
-        return media, self._client.uploading(Upload(source, mime), root, retry, progress)
+        return media, self._client.upload_flow(Upload(source, mime), root, retry, progress)
 
     def _endpoints(self) -> Endpoints:
         return endpoints_of(self, self.model)[1]
 
     def _own_options(self) -> RequestOptions:
-        """The options of what is the object's own business, such as its assets."""
+        """Return the options for requests that belong to no call, such as uploads."""
         return request_options(self, self, self._endpoints().roots)
 
     def _listing(self) -> tuple[Flow[list[str]], RequestOptions]:
-        # Every hosted model is listed at one host, also those that are asked at another.
+        # One host lists every hosted model, also those that are served by another.
         hosted = ModelSpec(id=self.model).base_url
         base_url = Endpoints.resolve(self.base_url, self.nvcf_url, hosted).base_url
         options = request_options(self, self, (base_url,))
@@ -208,7 +220,7 @@ class BaseNVCF(Settings):
         return super().__deepcopy__(memo)
 
     def __getstate__(self) -> dict[Any, Any]:
-        """What pickling keeps: no pools, and no key but a function that can be pickled.
+        """Return the state to pickle: without connection pools, and with `api_key` only if it is a picklable callable.
 
         Raises:
             InvalidRequestError: a client or an SSLContext was injected, which cannot be pickled.
@@ -223,7 +235,7 @@ class BaseNVCF(Settings):
                 "a model whose verify is an SSLContext cannot be pickled", field="verify"
             )
         state = dict(super().__getstate__())
-        key = self._key_that_travels()
+        key = self._picklable_api_key()
         state["__dict__"] = {**state["__dict__"], "api_key": key}
         private = state.get("__pydantic_private__") or {}
         state["__pydantic_private__"] = {
@@ -233,8 +245,8 @@ class BaseNVCF(Settings):
         }
         return state
 
-    def _key_that_travels(self) -> Callable[[], Any] | None:
-        """A function that the other side can import. A key that is text stays here."""
+    def _picklable_api_key(self) -> Callable[[], Any] | None:
+        """`api_key` if it is a picklable callable, else None. String keys are never pickled."""
         if self.api_key is None or isinstance(self.api_key, (str, SecretStr)):
             return None
         try:
@@ -244,7 +256,7 @@ class BaseNVCF(Settings):
         return self.api_key
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        """On the other side a key that did not travel is that of its environment."""
+        """Restore the state. A key that was not pickled is read from the environment."""
         values = dict(state["__dict__"])
         if values.get("api_key") is None:
             values["api_key"] = key_from_env()
@@ -253,8 +265,20 @@ class BaseNVCF(Settings):
         self._key_left_behind = self.api_key is None and private.get("_key_left_behind", False)
 
 
+def _client_classes() -> tuple[type[Client], type[ClientConfig]]:
+    """What a client is made of.
+
+    With it comes all of the transport and of the decoding: a third of what importing an adapter would cost. So it is
+    imported with the first object, and not with the first call, for which an event loop would have to wait.
+    """
+    from .client import Client
+    from .transport.clients import ClientConfig
+
+    return Client, ClientConfig
+
+
 def _check_client(field: str, client: Any, *, asynchronous: bool) -> None:
-    """Tell a client of the other kind when it is given, and not when it is first used.
+    """Reject an injected client of the wrong kind when it is given, not when it is first used.
 
     Raises:
         InvalidRequestError: it is not a client, or of the other kind.

@@ -1,4 +1,4 @@
-"""A client: flows, how they are held, and the assets it uploaded, behind plain calls."""
+"""The client: runs the protocol's flows and tracks uploaded assets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .protocol.retry import Retries, RetryPolicy
 from .protocol.upload_cache import Asset, UploadCache
 from .transport.backends import AsyncBackend, SyncBackend, run_sync
 from .transport.clients import ClientConfig
-from .transport.driver import Conversation
+from .transport.driver import FlowRunner
 
 __all__ = ["Client", "PendingCleanup"]
 
@@ -33,32 +33,32 @@ _AT_EXIT = 5.0
 
 
 class PendingCleanup:
-    """Every cache that may hold assets, also where its client is gone."""
+    """Upload caches whose assets are deleted when the process ends, also after their client is gone."""
 
     def __init__(self) -> None:
         self._caches: dict[UploadCache, tuple[ClientConfig, RequestOptions]] = {}
 
     def add(self, cache: UploadCache, config: ClientConfig, options: RequestOptions) -> None:
-        """Note a cache, and how its assets are deleted."""
+        """Track a cache, and how its assets are deleted."""
         self._caches[cache] = (config, options)
 
     def remove(self, cache: UploadCache) -> None:
-        """Forget a cache that holds no assets, if it is known."""
+        """Stop tracking a cache that holds no assets."""
         self._caches.pop(cache, None)
 
     def delete_all(self, seconds: float = _AT_EXIT) -> None:
-        """Delete the assets of all caches, and warn of those for which the seconds do not suffice."""
+        """Delete the assets of all caches, and warn about those that could not be deleted in `seconds`."""
         deadline = time.monotonic() + seconds
         for cache, (config, options) in list(self._caches.items()):
             assets = cache.pop_all()
             if time.monotonic() > deadline:
-                _warn_of_left([f"no time to delete asset {asset.id}" for asset in assets])
+                _warn_not_deleted([f"no time to delete asset {asset.id}" for asset in assets])
             elif assets:
                 backend = SyncBackend(config)
                 flow = _delete_all(assets, cache)
                 try:
-                    _warn_of_left(
-                        run_sync(Conversation(backend, replace(options, timeout=seconds)).run(flow))
+                    _warn_not_deleted(
+                        run_sync(FlowRunner(backend, replace(options, timeout=seconds)).run(flow))
                     )
                 finally:
                     backend.pool.close()
@@ -69,12 +69,12 @@ atexit.register(_at_exit.delete_all)
 
 
 class Client:
-    """Asks chat models, sync and async. Safe to share between threads and event loops.
+    """Sends chat requests, sync and async. Safe to share between threads and event loops.
 
     Args:
         config: how connections are made.
-        options: on which what was uploaded is deleted in the end.
-        cleanup: what deletes it when the process ends, if this client did not.
+        options: for the requests that delete uploaded assets.
+        cleanup: deletes them when the process ends, if this client did not.
     """
 
     def __init__(
@@ -90,102 +90,104 @@ class Client:
         return Client(self._config, self._options, self._cleanup)
 
     def complete(self, call: ChatRequest) -> Chunk:
-        """One whole answer.
+        """Return one complete answer.
 
         Raises:
-            NVCFError: whatever goes wrong.
+            NVCFError: the call failed.
         """
-        reading = AnswerStream(self._backend, call, self._beginning(call), whole=True)
+        reading = AnswerStream(self._backend, call, self._flow_factory(call), whole=True)
         for _ in reading.chunks():
             pass  # The decoder keeps what it reads.
         return reading.answer()
 
     def stream(self, call: ChatRequest) -> Generator[Chunk]:
-        """One answer as it arrives. Closing the generator closes the connection.
+        """Yield the chunks of one answer as they arrive. Closing the generator closes the connection.
 
         Raises:
-            NVCFError: whatever goes wrong; `StreamInterruptedError` once the answer has begun.
+            NVCFError: the call failed; `StreamInterruptedError` once the answer has begun.
         """
-        return AnswerStream(self._backend, call, self._beginning(call), whole=False).chunks()
+        return AnswerStream(self._backend, call, self._flow_factory(call), whole=False).chunks()
 
     async def acomplete(self, call: ChatRequest) -> Chunk:
-        """As `complete`."""
-        reading = AsyncAnswerStream(self._async_backend, call, self._beginning(call), whole=True)
+        """Async version of `complete`."""
+        reading = AsyncAnswerStream(self._async_backend, call, self._flow_factory(call), whole=True)
         async for _ in reading.chunks():
             pass  # The decoder keeps what it reads.
         return reading.answer()
 
     def astream(self, call: ChatRequest) -> AsyncGenerator[Chunk]:
-        """As `stream`."""
-        begin = self._beginning(call)
+        """Async version of `stream`."""
+        begin = self._flow_factory(call)
         return AsyncAnswerStream(self._async_backend, call, begin, whole=False).chunks()
 
-    def run(self, flow: Flow[T], options: RequestOptions) -> T:
-        """Hold any other conversation.
+    def run_flow(self, flow: Flow[T], options: RequestOptions) -> T:
+        """Run any other flow (model list, upload).
 
         Raises:
-            NVCFError: what the conversation raises.
+            NVCFError: the flow failed.
         """
-        return run_sync(Conversation(self._backend, options).run(flow))
+        return run_sync(FlowRunner(self._backend, options).run(flow))
 
-    async def arun(self, flow: Flow[T], options: RequestOptions) -> T:
-        """As `run`."""
-        return await Conversation(self._async_backend, options).run(flow)
+    async def arun_flow(self, flow: Flow[T], options: RequestOptions) -> T:
+        """Async version of `run_flow`."""
+        return await FlowRunner(self._async_backend, options).run(flow)
 
-    def uploading(
+    def upload_flow(
         self,
         upload: Upload,
         root: str,
         retry: RetryPolicy,
         progress: Callable[[int, int], None] | None,
     ) -> Flow[Asset]:
-        """The upload of a file of any size, to be run. The asset is deleted when the client is closed."""
+        """Return the flow that uploads a file of any size. The asset is deleted when the client is closed."""
         api = AssetApi(root, retry, self._uploads)
-        return self._remembering(api.upload(upload.source, upload.mime_type, progress))
+        return self._track_uploads(api.upload(upload.source, upload.mime_type, progress))
 
     def close(self) -> None:
         """Delete the assets that this client uploaded, and close its pools. It can be used again."""
         assets = self._uploads.pop_all()
         try:
             if assets:
-                _warn_of_left(self.run(_delete_all(assets, self._uploads), self._options))
+                _warn_not_deleted(self.run_flow(_delete_all(assets, self._uploads), self._options))
         finally:
-            self._remember()
+            self._update_cleanup()
             self._backend.pool.close()
             self._async_backend.pools.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         assets = self._uploads.pop_all()
         try:
             if assets:
-                _warn_of_left(await self.arun(_delete_all(assets, self._uploads), self._options))
+                _warn_not_deleted(
+                    await self.arun_flow(_delete_all(assets, self._uploads), self._options)
+                )
         finally:
-            self._remember()
+            self._update_cleanup()
             await self._async_backend.pools.aclose()
             self._backend.pool.close()
 
-    def _remembering(self, flow: Flow[T]) -> Flow[T]:
-        """A conversation that may upload: what it leaves is remembered until it is deleted, or the process ends."""
+    def _track_uploads(self, flow: Flow[T]) -> Flow[T]:
+        """Run a flow that may upload. Assets that it leaves are tracked until they are deleted or the process ends."""
         self._cleanup.add(self._uploads, self._config, self._options)
         try:
             return (yield from flow)
         finally:
             # Once more: another thread's close() may have found nothing to delete yet.
-            self._remember()
+            self._update_cleanup()
 
-    def _remember(self) -> None:
+    def _update_cleanup(self) -> None:
         if self._uploads.empty:
             self._cleanup.remove(self._uploads)
         else:
             self._cleanup.add(self._uploads, self._config, self._options)
 
-    def _beginning(self, call: ChatRequest) -> Callable[[Retries], Flow[Response]]:
-        """Makes the conversation of each try to get an answer."""
+    def _flow_factory(self, call: ChatRequest) -> Callable[[Retries], Flow[Response]]:
+        """Return a function that makes the flow of each attempt."""
 
         def begin(retries: Retries) -> Flow[Response]:
             flow = chat(call, self._uploads, time.monotonic(), retries)
-            return self._remembering(flow) if call.deliveries.uploads() else flow
+            return self._track_uploads(flow) if call.deliveries.uploads() else flow
 
         return begin
 
@@ -199,9 +201,11 @@ def _delete_all(assets: list[Asset], cache: UploadCache) -> Flow[list[NVCFError]
     return [result for result in results if isinstance(result, NVCFError)]
 
 
-def _warn_of_left(reasons: Sequence[object]) -> None:
+def _warn_not_deleted(reasons: Sequence[object]) -> None:
     if reasons:
         said = "; ".join(str(reason) for reason in reasons)
         warnings.warn(
-            f"assets were left behind for their 24 hours: {said}", NVCFWarning, stacklevel=3
+            f"could not delete uploaded assets; the service deletes them after 24 hours: {said}",
+            NVCFWarning,
+            stacklevel=3,
         )

@@ -8,7 +8,7 @@ NVCFError
 ├── PollingTimeoutError                     accepted with 202 and not done in time
 ├── StreamInterruptedError                  ended or failed halfway; .partial holds what had arrived
 ├── AssetUploadError                        .stage is "create", "put" or "delete"
-├── RefusalError                            the model declined to give the object it was asked for; .refusal
+├── RefusalError                            the model declined to give the requested object; .refusal
 ├── InvalidResponseError                    a 200 whose body is not an answer; .body holds its beginning
 └── APIStatusError                          .status .title .detail .response
     ├── BadRequestError                     400 409 413 422
@@ -158,7 +158,7 @@ class AssetUploadError(NVCFError):
 
 
 class RefusalError(NVCFError):
-    """The model declined to give the structured answer that it was asked for.
+    """The model declined to give the requested structured answer.
 
     Attributes:
         refusal: what it said.
@@ -209,11 +209,15 @@ class APIStatusError(NVCFError):
         self.retry_after = retry_after
         said = ": ".join(part for part in (title, detail) if part)
         message = f"HTTP {self.status}: {said or 'the response has no explanation'}"
-        super().__init__(f"{message}. {hint}" if hint else message, request_id=request_id)
+        super().__init__(_with_hint(message, hint), request_id=request_id)
 
     def add_hint(self, hint: str) -> None:
         """Add a sentence to the message that says what to do."""
-        self.args = (f"{self}. {hint}",)
+        self.args = (_with_hint(str(self), hint),)
+
+
+def _with_hint(message: str, hint: str) -> str:
+    return f"{message.rstrip('.')}. {hint}" if hint else message
 
 
 class BadRequestError(APIStatusError):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+from .values import value_class
 
 __all__ = ["Body", "ByteSource", "Flow", "Request", "Response", "Stage", "Step"]
 
@@ -46,9 +48,9 @@ class Body(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Request:
-    """One HTTP request that a conversation wants sent."""
+    """One HTTP request that a flow yields."""
 
     stage: Stage
     method: str
@@ -58,9 +60,9 @@ class Request:
     delay: float = 0.0
     """Seconds to wait before sending."""
     failure: Exception | None = field(default=None, repr=False)
-    """Why it is sent again, None at the first try. It is raised once more where the process can afford no retry."""
+    """Why it is sent again, None for the first attempt. Raised again if the retry budget is empty."""
     tries: tuple[int, int] = (0, 0)
-    """Which retry it is, and how many there may be. (0, 0) at the first try."""
+    """The number of this retry, and the maximum. (0, 0) for the first attempt."""
     authorized: bool = True
     """Whether the driver adds the API key. The key itself never enters a Request."""
     stream: bool = False
@@ -68,23 +70,23 @@ class Request:
     read_timeout: float | None = None
     """Seconds to wait for the response, where that is less than the client's own limit."""
     on_progress: Callable[[int, int], None] | None = field(default=None, repr=False)
-    """Told (bytes sent, bytes in all) while the body is sent."""
+    """Called with (bytes sent, total bytes) while the body is sent."""
     on_response: Callable[[Response], None] | None = field(default=None, repr=False)
-    """Told of the response as soon as it is there, also if the conversation is left before it goes on: while others
-    of the same step are under way, say."""
+    """Called with the response as soon as it arrives, also if the flow is closed before it is resumed, while other
+    requests of the same step are under way."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Response:
-    """What came back: enough of it to decide what comes next."""
+    """The response to a request."""
 
     status: int
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes = field(default=b"", repr=False)
-    """Empty while a live response is still arriving."""
+    """Empty if the body was left open (`Request.stream`)."""
     received_at: float = 0.0
-    """When it arrived, in seconds of a steady clock, so that conversations need no clock."""
+    """When it arrived, by `time.monotonic`, so that flows need no clock."""
 
     @property
     def status_code(self) -> int:
@@ -98,12 +100,12 @@ class Response:
 
 
 Step: TypeAlias = "Request | tuple[Any, ...] | Future[Any]"
-"""One request; or several steps that may be taken side by side; or another conversation's result to wait for."""
+"""One request; or several steps that may run concurrently; or a future of another flow to wait for."""
 
 Flow: TypeAlias = Generator[Step, Any, T]
-"""Yields each `Step` and is sent what came of it, and returns a result.
+"""A generator that yields each `Step`, is sent the result of the step, and returns the result of the flow.
 
-A `Request` is answered with its `Response`, or the `NVCFError` that stands for its absence is thrown in.
-A tuple of steps is answered with a tuple of what came of each, in the same order, `NVCFError`s among them.
-A `Future` is answered with None when it is done, whatever its outcome.
+For a `Request` it is sent the `Response`, or the `NVCFError` of the failed request is thrown into it. For a tuple of
+steps it is sent a tuple of their results in the same order, `NVCFError`s included. For a `Future` it is sent None once
+the future is done, successful or not.
 """

@@ -1,4 +1,4 @@
-"""Locks that are free in a forked child, whatever the parent's threads were doing."""
+"""Locks that neither a forked child nor the garbage collector waits for in vain."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ __all__ = ["Lock"]
 
 
 class Lock:
-    """A lock to be used with `with`. In a forked child, where its holder does not exist, it is free."""
+    """A lock to be used with `with`.
+
+    In a forked child, where its holder does not exist, it is free. The thread that holds it may take it again: the
+    garbage collector runs anywhere, and closes calls that somebody dropped, which then give back what they held. So
+    what is done under a lock has to be right at every point at which an object is made.
+    """
 
     __slots__ = ("__weakref__", "_lock")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         _all.add(self)
 
     def __enter__(self) -> None:
@@ -26,7 +31,7 @@ class Lock:
 
     def renew(self) -> None:
         """Be free."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 _all: weakref.WeakSet[Lock] = weakref.WeakSet()

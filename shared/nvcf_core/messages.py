@@ -1,4 +1,4 @@
-"""The words that both frameworks are translated to and from."""
+"""Messages and chunks: the types that both frameworks' messages are converted to and from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from .exchange import ByteSource
+from .values import value_class
 
 __all__ = [
     "TAGS",
@@ -48,7 +49,7 @@ class Media:
 
     @property
     def place(self) -> str:
-        """What errors call its message, such as `messages[2]`."""
+        """The name of its message in errors, such as `messages[2]`."""
         return _place(self.index)
 
 
@@ -57,7 +58,7 @@ Part: TypeAlias = str | Media
 
 @dataclass(slots=True)
 class ToolCall:
-    """A whole tool call, or a piece of one: pieces with the same `index` add up."""
+    """A complete tool call, or a fragment of one: fragments with the same `index` add up."""
 
     index: int
     id: str = ""
@@ -71,7 +72,7 @@ class ToolCall:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Message:
     """One message of a conversation."""
 
@@ -89,12 +90,13 @@ class Message:
 
     @property
     def place(self) -> str:
-        """What errors call it, such as `messages[2]`."""
+        """Its name in errors, such as `messages[2]`."""
         return _place(self.index)
 
     @property
     def text(self) -> str:
-        """The text of the parts, media left out. An answer's pieces belong together; others are lines."""
+        """The text of the parts without media. The parts of an assistant message are concatenated, others joined by
+        line breaks."""
         texts = [part for part in self.parts if isinstance(part, str)]
         return ("" if self.role == "assistant" else "\n").join(texts)
 
@@ -120,11 +122,11 @@ class Usage:
 
 @dataclass(slots=True)
 class Chunk:
-    """A piece of an answer. Pieces add up, and a whole answer is one too.
+    """A chunk of an answer. Chunks add up, and a complete answer is a chunk too.
 
-    Of a stream, every piece but the last carries only `text`, `reasoning`, `refusal`, `tool_calls`, `logprobs`
-    and `raw`; all that is said once (`finish_reason`, `usage`, `id`, `model`, `request_id`, `headers`) comes
-    with the last, whose `last` is true and which always comes.
+    In a stream, every chunk but the last has only `text`, `reasoning`, `refusal`, `tool_calls`, `logprobs`
+    and `raw`; all fields that are sent once (`finish_reason`, `usage`, `id`, `model`, `request_id`, `headers`) are in
+    the last one, whose `last` is true. There always is a last one.
     """
 
     text: str = ""
@@ -144,7 +146,7 @@ class Chunk:
     headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """The headers of the response, names in lower case. Said once."""
     other_choices: tuple[Chunk, ...] = ()
-    """The second and later choices of a whole answer that was asked with `n` > 1."""
+    """The second and later choices of a whole answer that was requested with `n` > 1."""
 
     def __add__(self, more: Chunk) -> Chunk:
         return Chunk(
@@ -175,7 +177,8 @@ def _add_calls(left: tuple[ToolCall, ...], right: tuple[ToolCall, ...]) -> tuple
 
 
 def join_logprobs(pieces: Iterable[dict[str, Any] | None]) -> dict[str, Any] | None:
-    """The pieces' lists, one after another; of anything else the last that is not null. None: there are no pieces."""
+    """Concatenate the lists of all chunks; of other values keep the last that is not null. None: no chunk has
+    logprobs."""
     total: dict[str, Any] = {}
     found = False
     for piece in pieces:
@@ -185,7 +188,7 @@ def join_logprobs(pieces: Iterable[dict[str, Any] | None]) -> dict[str, Any] | N
 
 
 def extend_logprobs(total: dict[str, Any], piece: Mapping[str, Any]) -> None:
-    """Append the lists of a piece to those of `total`, which grow; of anything else keep the last that is not null."""
+    """Append the lists of a chunk to those of `total`, which grow; of anything else keep the last that is not null."""
     for name, value in piece.items():
         before = total.get(name)
         if isinstance(before, list) and isinstance(value, list):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .config.endpoints import Endpoints
@@ -19,22 +18,23 @@ from .models.validator import Validator
 from .protocol.chat_request import ChatRequest
 from .protocol.polling import POLL_SECONDS_HEADER
 from .protocol.retry import RetryPolicy
-from .request.normalize import normalize, numbered
+from .request.normalize import normalize, number_messages
 from .request.parameters import body_fields, check_client_limits
 from .request.past_calls import with_call_reasoning
 from .request.reasoning import without_thinking, without_thinking_for_forced_tool
-from .request.structured import take_schema_in_prompt
-from .request.tools import tool_names_of, tools_in_one_form, with_wire_names
+from .request.structured import move_schema_into_prompt
+from .request.tools import normalize_tools, tool_names_of, with_wire_names
+from .values import value_class
 
 __all__ = ["CallContext", "build_chat_request", "call_context", "endpoints_of"]
 
 _HOLD_SECONDS = 60
-"""The longest that the service is asked to hold a request. Its limit is 300."""
+"""Seconds that the service may hold a request at most. Its own limit is 300."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class CallContext:
-    """What one call goes by, besides its messages."""
+    """What one call depends on, besides its messages."""
 
     validator: Validator
     endpoints: Endpoints
@@ -46,7 +46,7 @@ class CallContext:
     """Whether the answer is to be streamed."""
 
 
-def _checked_model(model: object) -> str:
+def _validate_model_id(model: object) -> str:
     """The id of a model.
 
     Raises:
@@ -58,19 +58,19 @@ def _checked_model(model: object) -> str:
 
 
 def endpoints_of(settings: Settings, model: object) -> tuple[ModelSpec, Endpoints]:
-    """The row of the model that a call asks, as it holds where it is asked, and the urls of that place.
+    """Return the spec of the requested model, as it applies at its server, and the URLs of that server.
 
     Raises:
         InvalidRequestError: it is not a model id, or a url is not a usable root.
     """
-    name = _checked_model(model)
+    name = _validate_model_id(model)
     spec = spec_for(name)
     endpoints = Endpoints.resolve(settings.base_url, settings.nvcf_url, spec.base_url)
     return (spec_for(name, own_server=True) if endpoints.own_server else spec), endpoints
 
 
 def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) -> CallContext:
-    """What a call goes by.
+    """Return the context of a call.
 
     Args:
         settings: the object's own.
@@ -88,7 +88,7 @@ def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) 
     as_stream = call.streaming or (bool(call.stop) and not spec.documents("stop"))
     streaming = stream or (as_stream and extra.get("n", 1) == 1)
     return CallContext(
-        validator=Validator(spec, call.validation, settings.warn),
+        validator=Validator(spec, call.validation, settings.warn_once),
         endpoints=endpoints,
         options=request_options(settings, call, endpoints.roots),
         settings=call,
@@ -98,23 +98,23 @@ def call_context(settings: Settings, given: Mapping[str, Any], *, stream: bool) 
 
 
 def build_chat_request(messages: Sequence[Message], context: CallContext) -> ChatRequest:
-    """Everything about one call, checked.
+    """Build and check the request of one call.
 
     Raises:
         InvalidRequestError: something in it cannot be sent.
     """
     validator, settings, endpoints = context.validator, context.settings, context.endpoints
     spec = validator.spec
-    extra = tools_in_one_form(context.extra, settings.extra_body)
-    messages, extra = take_schema_in_prompt(numbered(messages), extra)
-    asked = body_fields(settings, extra, validator, stream=context.stream)
+    extra = normalize_tools(context.extra, settings.extra_body)
+    messages, extra = move_schema_into_prompt(messages, extra)
+    parameters = body_fields(settings, extra, validator, stream=context.stream)
     normalized = normalize(
         _with_tags(messages, context), validator, tools_as_text=settings.tools_as_text
     )
     planned, deliveries = plan_delivery(
         normalized, validator, can_upload=endpoints.nvcf_url is not None
     )
-    body = without_thinking_for_forced_tool(asked.body, validator)
+    body = without_thinking_for_forced_tool(parameters.body, validator)
     planned, body = without_thinking(planned, body, settings.reasoning_effort, validator)
     planned = with_call_reasoning(planned, body, validator)
     names = tool_names_of(planned, body)
@@ -133,8 +133,8 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
         options=context.options,
         deliveries=deliveries,
         names=names,
-        stops=asked.stops,
-        single_call=asked.single_call,
+        stops=parameters.stops,
+        single_call=parameters.single_call,
         keeps_raw=settings.keeps_raw,
         retry=RetryPolicy(max_retries=settings.max_retries),
         poll_timeout=settings.poll_timeout,
@@ -147,7 +147,7 @@ def build_chat_request(messages: Sequence[Message], context: CallContext) -> Cha
 def _with_tags(messages: Sequence[Message], context: CallContext) -> Sequence[Message]:
     """The messages with media tags parsed, where the user wants that."""
     if context.settings.media_tags == "parse":
-        return parse_media_tags(messages)
+        return parse_media_tags(number_messages(messages))
     warn_unparsed_tags(messages, context.validator)
     return messages
 
@@ -155,6 +155,11 @@ def _with_tags(messages: Sequence[Message], context: CallContext) -> Sequence[Me
 def _url(context: CallContext) -> str:
     settings, endpoints = context.settings, context.endpoints
     if settings.function_id is None:
+        if settings.function_version is not None:
+            raise InvalidRequestError(
+                "function_version is a version of a function, and no function_id is given",
+                field="function_version",
+            )
         return endpoints.chat_url(context.validator.spec.path)
     return endpoints.function_url(settings.function_id, settings.function_version)
 

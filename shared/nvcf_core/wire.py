@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from .errors import InvalidRequestError
 
@@ -18,6 +18,7 @@ __all__ = [
     "JSON",
     "LONGEST_DOCUMENT",
     "dump_json",
+    "dump_plain_json",
     "get_int",
     "get_list",
     "get_object",
@@ -25,6 +26,7 @@ __all__ = [
     "parse_json",
     "retry_after",
     "why_unencodable",
+    "without_half_characters",
 ]
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
@@ -32,6 +34,8 @@ JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | boo
 
 LONGEST_DOCUMENT = 32 * 1024 * 1024
 """Bytes of one JSON document, past which it is refused: its objects take some thirty times as much memory."""
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def dump_json(content: object) -> bytes:
@@ -42,16 +46,29 @@ def dump_json(content: object) -> bytes:
             The message names the place.
     """
     try:
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode()
+        return _encode(content).encode()
     except (TypeError, ValueError, RecursionError) as error:
         place = _find_unserializable(content)
         field, reason = place or ("the request", str(error))
         raise InvalidRequestError(f"{field} cannot be sent: {reason}", field=field) from None
 
 
+def dump_plain_json(content: object) -> bytes:
+    """Fast version of `dump_json` for values made of dicts, lists, str and None only: a third of its cost.
+
+    Of anything else the faster encoder makes something else: text of a date, `NaN`, numbers in another form.
+
+    Raises:
+        InvalidRequestError: a text holds half a character. The message names the place.
+    """
+    try:
+        return to_json(content)
+    except ValueError:
+        return dump_json(content)  # It says where.
+
+
 def _find_unserializable(content: object) -> tuple[str, str] | None:
-    """Where the first thing lies that cannot be JSON, and what it is."""
+    """Find the first value that cannot be JSON; return its place and the reason."""
     stack: list[tuple[str, object, int]] = [("", content, 0)]
     while stack:
         place, value, depth = stack.pop()
@@ -83,7 +100,7 @@ def _why_unserializable(value: object) -> str:
 
 
 def why_unencodable(text: str) -> str:
-    """Why a text cannot be sent as UTF-8; empty where it can."""
+    """Return why a text cannot be sent as UTF-8, empty if it can."""
     if text.isascii():  # Known without a look at the characters.
         return ""
     try:
@@ -104,7 +121,14 @@ def parse_json(data: bytes) -> Any:
             text = json.dumps(json.loads(data), ensure_ascii=False)
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
-        return from_json(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+        return from_json(without_half_characters(text))
+
+
+def without_half_characters(text: str) -> str:
+    """The text, with halves of a character that stand alone replaced, so that it can be sent."""
+    if not why_unencodable(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def get_text(value: object, key: str) -> str:
@@ -134,7 +158,7 @@ def get_list(value: object, key: str) -> list[Any]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `Retry-After` asks to wait: a number, or a date set against the response's own
+    """Return the seconds that `Retry-After` gives: a number, or a date set against the response's own
     `Date`, or else against this machine's clock."""
     value = headers.get("retry-after")
     if value is None:

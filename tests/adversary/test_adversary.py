@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from .judge import KEY, complaints, holds_key
+from .lag import LagWatch
 from .variations import variation
 
 ROOT = Path(__file__).parents[2]
@@ -37,8 +39,19 @@ def test_a_number_names_a_variation() -> None:
 def test_the_judge_sees_what_is_wrong() -> None:
     drawn = variation(0, 1, KEY)
     said = list(complaints(drawn, ValueError(f"no {KEY}"), 100.0))
-    assert [line.split()[0] for line in said] == ["took", "raised", "the", "the"]
-    assert list(complaints(drawn, "an answer", 0.1)) == []
+    assert [line.split()[0] for line in said] == ["was", "raised", "the", "the"]
+    assert list(complaints(drawn, "an answer", -0.1)) == []
+
+
+def test_the_watch_sees_who_keeps_a_thread_from_running() -> None:
+    created = time.monotonic()
+    with LagWatch() as watch:
+        begun = time.monotonic()
+        held = sum(range(20_000_000))  # The interpreter does nothing else meanwhile.
+        ended = time.monotonic()
+        assert held
+        lag = watch.between(begun, ended)
+    assert (ended - begun) / 2 < lag <= time.monotonic() - created
 
 
 @pytest.mark.parametrize(

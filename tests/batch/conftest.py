@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,22 @@ class Bench:
         table = pq.read_table(self.output)
         return sorted(table.to_pylist(), key=lambda row: row.get("id") or 0)
 
-    def asked(self) -> Counter[int]:
-        """How often each of the rows of `source(number)` was asked."""
-        texts = [str(request.body["messages"][-1]["content"]) for request in self.server.chats]
+    def asked(self, first: int = 0) -> Counter[int]:
+        """How often each of the rows of `source(number)` was asked, from the request with this number on."""
+        chats = self.server.chats[first:]
+        texts = [str(request.body["messages"][-1]["content"]) for request in chats]
         return Counter(
             int(found[1]) for text in texts if (found := re.search(r"row (\d+)\.", text))
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _equal_ray() -> Iterator[None]:
+    """Give Ray's processes the priority of others, so that tests beside them do not starve them, and start one less."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_worker_niceness", "0")
+        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        yield
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from nvcf_batch.cluster_limiter import STATE_FILE
 from nvcf_cli import samples
 from nvcf_core import RequestLimiter
 from nvcf_core.errors import InvalidRequestError
+from nvcf_core.transport.limits.sliding_window import SlidingWindow
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,7 +51,7 @@ class City(BaseModel):
 def cluster() -> Iterator[None]:
     ray.init(
         "local",
-        num_cpus=2,
+        num_cpus=1,  # For what reads the source; those that ask need none.
         object_store_memory=100 * MB,
         include_dashboard=False,
         log_to_driver=False,
@@ -88,23 +89,19 @@ def test_a_run_and_a_second_one(cluster: None, bench: Any) -> None:
 
 def test_a_dataset_with_a_key_and_a_limit(cluster: None, bench: Any) -> None:
     dataset = ray.data.from_items([{"id": n, "text": f"row {n}."} for n in range(40)])
-    report = bench.run(dataset, local=False, key="id", requests_per_minute=30_000)
+    report = bench.run(dataset, local=False, key="id", requests_per_minute=30_000, actors=1)
     assert report.answered == 40
     assert (bench.output / STATE_FILE).exists()
-    assert bench.run(dataset, local=False, key="id").skipped == 40
+    assert bench.run(dataset, local=False, key="id", actors=1).skipped == 40
 
 
 def test_errors_that_end_a_run_come_as_they_are(cluster: None, bench: Any) -> None:
     with pytest.raises(InvalidRequestError, match="'txt'"):
         bench.run(bench.source(3), local=False, prompt="{txt}")
-    # Both without a key: lines are read in parts, and the other might have been asked before.
-    rows = [{"id": None, "text": "x"}, {"id": None, "text": "y"}]
-    with pytest.raises(InvalidRequestError, match="null"):
-        bench.run(bench.source(rows), local=False, key="id")
-    rows = [{"id": n, "text": f"row {n}."} for n in range(3)]
     settings = {"base_url": None, "nvcf_url": None, "api_key": None}
-    with pytest.raises(InvalidRequestError, match="NVIDIA_API_KEY"):
-        bench.run(bench.source(rows), local=False, settings=settings)
+    with pytest.raises(InvalidRequestError, match="NVIDIA_API_KEY") as caught:
+        bench.run(bench.source(3), local=False, settings=settings, actors=1)
+    assert caught.value.field == "api_key"
     assert not bench.server.requests
 
 
@@ -131,7 +128,9 @@ def test_an_output_that_workers_do_not_share_with_the_driver_is_refused(
     cluster: None, bench: Any
 ) -> None:
     with pytest.raises(InvalidRequestError, match="all nodes share"):
-        bench.run(bench.source(3), local=False, output=f"memory://batch-{os.getpid()}/out")
+        bench.run(
+            bench.source(3), local=False, output=f"memory://batch-{os.getpid()}/out", actors=1
+        )
     assert not bench.server.requests
 
 
@@ -142,22 +141,22 @@ def test_a_block_may_take_longer_than_ray_gives_it(
     monkeypatch.setattr(context, "execution_no_progress_timeout_s", 1)
     dataset = ray.data.from_items([{"id": n, "text": f"row {n}."} for n in range(4)])
     bench.server.reply("Late.", delay=4.0, times=None)
-    assert bench.run(dataset, local=False).answered == 4
+    assert bench.run(dataset, local=False, actors=1).answered == 4
     assert dataset.context.execution_no_progress_timeout_s == 1, "the dataset is its owner's"
     assert dataset.context.enable_progress_bars == context.enable_progress_bars
 
 
-@pytest.mark.parametrize("key", [None, "id"])
 def test_a_killed_worker(
-    cluster: None, bench: Any, key: str | None, written_ids: Callable[[Path], list[int]]
+    cluster: None, bench: Any, written_ids: Callable[[Path], list[int]]
 ) -> None:
+    """Rows are known by all that they hold; where a node is lost, they have a key (see test_nodes)."""
     rows, concurrency = 400, 8
     source = bench.source(rows)
     killed: list[int] = []
 
     async def go_on() -> Any:
         running = asyncio.create_task(
-            asyncio.to_thread(bench.run, source, local=False, key=key, concurrency=concurrency)
+            asyncio.to_thread(bench.run, source, local=False, concurrency=concurrency)
         )
         for wanted in (40, 160):
             while len(bench.server.chats) < wanted:
@@ -294,6 +293,26 @@ def test_a_429_slows_the_cluster_down(cluster: None) -> None:
     asyncio.run(asking())
 
 
+def test_who_waits_learns_that_the_cluster_is_slowed_down_and_tells_of_its_successes(
+    cluster: None,
+) -> None:
+    limiter = nvcf_batch.ClusterLimiter(4, window=60.0)
+    other = pickle.loads(pickle.dumps(limiter))
+
+    async def asking() -> None:
+        await other.acquire_async()
+        limiter.feedback(429, None)
+        await limiter.acquire_async()  # The second of the two that are left.
+        waiting = asyncio.ensure_future(other.acquire_async())
+        async with asyncio.timeout(40):
+            while not waiting.done():
+                await asyncio.sleep(0.05)
+                other.feedback(200, None)
+        await waiting
+
+    asyncio.run(asking())
+
+
 def test_a_limiter_that_is_made_anew_counts_what_was_noted(cluster: None, tmp_path: Path) -> None:
     first = nvcf_batch.ClusterLimiter(3, state=str(tmp_path))
     for _ in range(3):
@@ -305,6 +324,24 @@ def test_a_limiter_that_is_made_anew_counts_what_was_noted(cluster: None, tmp_pa
 
     with pytest.raises(TimeoutError):
         asyncio.run(fourth())
+
+
+def test_a_request_that_goes_out_late_counts_from_then_on_for_the_cluster(
+    cluster: None, tmp_path: Path
+) -> None:
+    limiter = nvcf_batch.ClusterLimiter(2, state=str(tmp_path))
+    permit = limiter.acquire()
+    other = pickle.loads(pickle.dumps(limiter))
+    other.sent(time.monotonic())
+    other.sent(permit - 30.0)
+
+    async def second() -> None:
+        await asyncio.wait_for(other.acquire_async(), 2.0)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(second())
+    noted = SlidingWindow.load((tmp_path / STATE_FILE).read_text(), 60.0)
+    assert sum(count for _, count in noted.used) == 2
 
 
 def test_without_ray_it_says_so() -> None:

@@ -314,7 +314,7 @@ def test_an_asset_that_cannot_be_deleted(program: Any, service: Emulator) -> Non
     service.fail(500, times=None, on="delete")
     ended = program("doctor", "--json")
     assert failed(ended.document) == {"assets"}
-    assert "left behind" in checks(ended.document)["assets"]["detail"]
+    assert "could not delete uploaded assets" in checks(ended.document)["assets"]["detail"]
 
 
 def test_python_is_too_old(service: Emulator) -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from nvcf_cli.verification import outcomes
-from nvcf_cli.verification.exchange import Connection, Observation
+from nvcf_cli.verification.exchange import Connection, ProbeObservation
 from nvcf_cli.verification.probes import probes_for
 from nvcf_core.models.catalog import known_models, spec_for
 from nvcf_emulator import Emulator
@@ -362,7 +362,7 @@ def test_a_202_that_is_polled(service: Emulator) -> None:
         with Connection(service.base_url, service.nvcf_url, service.api_key) as connection:
             observed = probe.send(connection)
         assert probe.outcome(observed) == outcomes.ANSWERED
-        assert outcomes.details_of(observed) == "after 202 and 2 poll(s)"
+        assert outcomes.describe_details(observed) == "after 202 and 2 poll(s)"
 
 
 def test_a_busy_service_is_asked_again(service: Emulator) -> None:
@@ -467,7 +467,7 @@ def test_a_recording_can_be_replayed(
         body = next(chat.body for chat in service.chats if chat.body["stream"])
         again = httpx.post(f"{replayed.base_url}/chat/completions", json=body)
     assert again.status_code == 200
-    assert Observation(text=again.text).text.endswith("data: [DONE]\n\n")
+    assert ProbeObservation(text=again.text).text.endswith("data: [DONE]\n\n")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -495,11 +495,13 @@ def test_models_of_two_hosts_are_recorded_apart(nvcf: Any, tmp_path: Path) -> No
 
 
 def test_every_outcome_of_a_response() -> None:
-    assert outcomes.answered(Observation(problem="ConnectError: refused")) == "no response"
-    assert outcomes.answered(Observation(status=500)) == "HTTP 500"
-    assert outcomes.answered(Observation(status=403)) == "HTTP 403"
-    assert outcomes.answered(Observation(status=422)) == "refused"
-    assert outcomes.answered(Observation(status=200)) == "an empty answer"
+    assert (
+        outcomes.answer_outcome(ProbeObservation(problem="ConnectError: refused")) == "no response"
+    )
+    assert outcomes.answer_outcome(ProbeObservation(status=500)) == "HTTP 500"
+    assert outcomes.answer_outcome(ProbeObservation(status=403)) == "HTTP 403"
+    assert outcomes.answer_outcome(ProbeObservation(status=422)) == "refused"
+    assert outcomes.answer_outcome(ProbeObservation(status=200)) == "an empty answer"
     message = {"content": None, "reasoning_content": "Hm."}
-    thought = Observation(status=200, body={"choices": [{"message": message}]})
-    assert outcomes.answered(thought) == "reasoning, no text"
+    thought = ProbeObservation(status=200, body={"choices": [{"message": message}]})
+    assert outcomes.answer_outcome(thought) == "reasoning, no text"

@@ -120,5 +120,5 @@ def test_the_end_of_the_process_deletes_what_was_uploaded(
     assert done.stdout.strip() in server.requests[-1].path
     server.fail(403, on="delete", times=2)
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "assets were left behind" in done.stderr
+    assert "could not delete uploaded assets" in done.stderr
     assert done.stdout.strip() in done.stderr

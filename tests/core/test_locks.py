@@ -1,9 +1,11 @@
-"""Locks that are free in a forked child, whatever the parent's threads were doing."""
+"""Locks that neither a forked child nor the garbage collector waits for in vain."""
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+from collections.abc import Generator
 
 import pytest
 
@@ -28,12 +30,38 @@ def test_one_at_a_time() -> None:
     assert inside == ["first", "other"]
 
 
+def test_what_the_collector_closes_may_take_a_lock_that_its_thread_holds() -> None:
+    lock, noted = Lock(), []
+
+    def call() -> Generator[None]:
+        try:
+            yield
+        finally:
+            with lock:
+                noted.append("closed")
+
+    def drop_a_call() -> None:
+        ring: list[object] = [running := call()]
+        ring.append(ring)  # Only the collector undoes that.
+        next(running)
+
+    drop_a_call()
+    with lock:
+        gc.collect()
+        assert noted == ["closed"]
+
+
 def test_locks_are_renewed() -> None:
-    lock = Lock()
+    lock, renewed = Lock(), threading.Event()
     lock.__enter__()
     locks._renew_all()
-    with lock:
-        pass
+
+    def enter() -> None:
+        with lock:
+            renewed.set()
+
+    threading.Thread(target=enter, daemon=True).start()
+    assert renewed.wait(10)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")

@@ -75,6 +75,15 @@ def test_a_function_needs_its_api() -> None:
         prepared(base_url=LOCAL, function_id="f")
 
 
+def test_a_version_is_that_of_a_function() -> None:
+    with pytest.raises(InvalidRequestError, match="no function_id is given") as caught:
+        prepared(function_version="v-2")
+    assert caught.value.field == "function_version"
+    assert prepared(function_version="v-2", given={"function_id": "f"}).url.endswith(
+        "/f/versions/v-2"
+    )
+
+
 def test_the_model_of_a_call_brings_its_own_row_and_host() -> None:
     call = prepared(KIMI, given={"model": PALI, "temperature": 1.0})
     assert call.spec.id == PALI

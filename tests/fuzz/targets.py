@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from nvcf_core.response.error_body import status_error
 from nvcf_core.response.options import DecodeOptions
 from nvcf_core.response.sse import SSEDecoder
 from nvcf_core.tools.names import ToolNames
+from nvcf_core.transport.encodings import decompressor_for
 
 CORPUS = Path(__file__).parent / "corpus"
 REPLIES = Path(__file__).parents[1] / "replies"
@@ -193,6 +196,25 @@ def check_zip(data: bytes, cuts: list[int]) -> None:
     assert len(body) <= max(1_000 * len(data), 1_024_000) + 1
 
 
+def check_encoding(data: bytes, cuts: list[int]) -> None:
+    """A compressed body, whatever stands behind it, becomes the same bytes at every cut, or our own error."""
+    for encoding in ("gzip", "deflate"):
+        assert decoded(encoding, [data]) == decoded(encoding, split(data, cuts))
+    packed = gzip.compress(data)
+    assert decoded("gzip", split(packed + data, cuts)) == data
+    assert decoded("deflate", split(zlib.compress(data)[2:] + data, cuts)) == data
+
+
+def decoded(encoding: str, pieces: list[bytes]) -> bytes | None:
+    """What a body becomes. None: it is not of this encoding."""
+    decompressor = decompressor_for({"content-encoding": encoding})
+    assert decompressor is not None
+    try:
+        return b"".join(each for piece in pieces for each in decompressor.feed(piece))
+    except InvalidResponseError:
+        return None
+
+
 JSON_WORDS = (
     b'{"choices":[{"index":0,"delta":{"content":"', b'"},"finish_reason":"stop"}]}', b'{"message":{"content":"',
     b'"tool_calls":[{"index":0,"id":"a","function":{"name":"a_b","arguments":"{', b'"finish_reason":', b"null",
@@ -224,6 +246,10 @@ ZIP_WORDS = (
     b"\x0e\0",
 )
 
+ENCODING_WORDS = (
+    b"\x1f\x8b\x08", b"\x78\x9c", b"\x00\x00\x00\xff\xff", b"\x03\x00", b"\x01\x00\x00\xff\xff", b"\xff" * 4,
+)  # fmt: skip
+
 TARGETS = {
     target.name: target
     for target in (
@@ -238,6 +264,7 @@ TARGETS = {
             "error", (CORPUS / "error", REPLIES / "errors"), JSON_WORDS + ERROR_WORDS, check_error
         ),
         Target("tags", (CORPUS / "tags",), TAG_WORDS, check_tags),
+        Target("encoding", (CORPUS / "encoding",), ENCODING_WORDS, check_encoding),
         Target("zip", (CORPUS / "zip",), ZIP_WORDS, check_zip),
     )
 }

@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,8 @@ GROWING = [
     ("tags", b"<img", b" "),
     ("tags", b"<img src=", b" "),
     ("tags", b'<img src="', b"x"),
+    ("encoding", b"", b"\x00"),
+    ("encoding", zlib.compress(b"x"), b"x"),
     ("zip", b"", b"PK\1\2"),
     ("zip", b"", b"PK\5\6"),
 ]
@@ -98,9 +101,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_from_the_command_line() -> None:
     assert "--seconds" in run("--help").stdout
-    done = run("--seconds", "2", "--seed", "1")
+    done = run("--seconds", "0.5", "--seed", "1")
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("all well") == len(TARGETS)
     sample = str(ROOT / "tests/fuzz/corpus/tags/asset.txt")
-    assert run("--target", "tags", "--input", sample).returncode == 0
+    assert run("--target", "tags", "--input", sample, "--cuts", "1", "9").returncode == 0
     assert "--input needs --target" in run("--input", sample).stderr

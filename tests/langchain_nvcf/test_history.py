@@ -545,12 +545,17 @@ def test_tools_that_take_nothing_or_come_from_mcp(
         {"type": "function", "function": {"name": "then", "parameters": {}}},
         {"name": "weather", "description": "It.", "inputSchema": schema},
         {"name": "climate", "input_schema": schema},
+        {"name": "tides", "parametersJsonSchema": schema},
+        {"name": "stop", "inputSchema": {"type": "object", "additionalProperties": False}},
     ]
     nvcf_emulator.reply(text="ok")
     ask(chat(SUPER).bind_tools(tools), "go")
     sent = [tool["function"] for tool in nvcf_emulator.chats[0].body["tools"]]
-    assert [tool["parameters"] for tool in sent] == [nothing, nothing, schema, schema]
-    assert [tool["name"] for tool in sent] == ["now", "then", "weather", "climate"]
+    closed = {**nothing, "additionalProperties": False}
+    assert [tool["parameters"] for tool in sent] == [
+        nothing, nothing, schema, schema, schema, closed,
+    ]  # fmt: skip
+    assert [tool["name"] for tool in sent] == ["now", "then", "weather", "climate", "tides", "stop"]
     assert "inputSchema" not in sent[2]
 
 
@@ -583,6 +588,6 @@ def test_a_response_format_of_another_server(
         chat(UNKNOWN).bind(response_format=tags).invoke("go")
     assert nvcf_emulator.chats[0].body["response_format"] == tags
     with pytest.raises(
-        InvalidRequestError, match="'structural_tag' cannot be asked for in the prompt"
+        InvalidRequestError, match="'structural_tag' cannot be requested in the prompt"
     ):
         chat(KIMI).bind_tools([], response_format=tags)

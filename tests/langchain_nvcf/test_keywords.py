@@ -9,7 +9,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumpd, dumps, load
 from langchain_core.runnables import ConfigurableField
 
@@ -47,6 +49,19 @@ def test_fields_of_the_body_in_the_constructor(
     ask(model.bind(top_k=4), "hello", min_p=None)
     assert last_body(nvcf_emulator)["top_k"] == 4
     assert last_body(nvcf_emulator)["min_p"] == 0.1
+
+
+@pytest.mark.nvcf_emulator(models=[UNKNOWN], strict=False)
+def test_a_keyword_of_the_call_wins_over_the_constructors_dict_of_fields(
+    chat: Callable[..., ChatNVCF], ask: Callable[..., Any], nvcf_emulator: Emulator
+) -> None:
+    model = chat(UNKNOWN, model_kwargs={"top_k": 5, "min_p": 0.1, "temperature": 0.3})
+    ask(model.bind(top_k=3), "hello", temperature=0.9)
+    body = last_body(nvcf_emulator)
+    assert (body["top_k"], body["min_p"], body["temperature"]) == (3, 0.1, 0.9)
+    ask(model, "hello", extra_body={"top_k": 4})
+    body = last_body(nvcf_emulator)
+    assert (body["top_k"], body["temperature"]) == (4, 0.3)
 
 
 def test_log_probabilities_in_the_constructor(
@@ -111,7 +126,7 @@ def test_one_warning_where_a_known_model_lacks_it(chat: Callable[..., ChatNVCF])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
-            model._call(_messages(model), None, {}, stream=False)
+            model._build_chat_request(_messages(model), None, {}, stream=False)
     assert [str(warning.message)[:13] for warning in caught] == ["top_k is sent"]
     assert {warning.category for warning in caught} == {NVCFWarning}
 
@@ -125,6 +140,8 @@ TAKEN: dict[str, Any] = {
     "call_timeout": 60.0,
     "tools_as_text": True,
     "include_response_headers": True,
+    "request_timeout": httpx.Timeout(5.0, read=60.0),
+    "verify": False,
 }
 
 
@@ -152,6 +169,7 @@ def test_nothing_is_lost_on_the_way(cls: Any, how: str) -> None:
     assert twin.model_dump() == model.model_dump()
     assert twin.call_keywords == {"top_k": 5}
     assert (twin.max_tokens, twin.extra_body, twin.proxy) == (7, {"a": 1}, TAKEN["proxy"])
+    assert (twin.timeout.connect, twin.timeout.read, twin.verify) == (5.0, 60.0, False)
 
 
 def test_a_proxys_password_is_in_no_dump() -> None:
@@ -165,6 +183,27 @@ def test_caches_tell_such_models_apart() -> None:
         for more in ({}, {"top_k": 5}, {"top_k": 6}, {"tools_as_text": True})
     }
     assert len(keys) == 4
+
+
+def test_the_cache_of_a_copy_is_asked_by_the_copys_settings(
+    chat: Callable[..., ChatNVCF], colour: Any, nvcf_emulator: Emulator
+) -> None:
+    for text in ("first", "second", "third"):
+        nvcf_emulator.reply(text=text)
+    model = chat(cache=InMemoryCache())
+    warmer = model.model_copy(update={"temperature": 0.7})
+    assert [colour.invoke(model, "hello").text, colour.invoke(model, "hello").text] == [
+        "first",
+        "first",
+    ]
+    assert colour.invoke(warmer, "hello").text == "second"
+    copied = model.model_copy(update={"temperature": 0.9})
+    assert [colour.invoke(copied, "hello").text, colour.invoke(model, "hello").text] == [
+        "third",
+        "first",
+    ]
+    copied.temperature = 0.7
+    assert colour.invoke(copied, "hello").text == "second"
 
 
 @pytest.mark.parametrize("cls", [ChatNVCF, NVCFLLM])
@@ -229,7 +268,9 @@ def test_another_name_of_the_weights_is_the_name_that_is_sent(
 ) -> None:
     model = chat("moonshotai/Kimi-K2.6")
     assert model.profile == {**(chat(KIMI).profile or {}), "name": "moonshotai/Kimi-K2.6"}
-    call = model._call(_messages(model), None, {"reasoning_effort": "none"}, stream=True)
+    call = model._build_chat_request(
+        _messages(model), None, {"reasoning_effort": "none"}, stream=True
+    )
     assert call.fields["model"] == "moonshotai/Kimi-K2.6"
     assert call.fields["chat_template_kwargs"] == {"thinking": False}
 
@@ -238,5 +279,5 @@ def test_a_key_that_did_not_travel_is_named(
     chat: Callable[..., ChatNVCF], ask: Callable[..., Any]
 ) -> None:
     twin = pickle.loads(pickle.dumps(chat()))
-    with twin, pytest.raises(AuthenticationError, match=r"by pickle.*NVIDIA_API_KEY"):
+    with twin, pytest.raises(AuthenticationError, match=r"not pickled.*NVIDIA_API_KEY"):
         ask(twin, "hello")

@@ -342,6 +342,10 @@ def test_functions_of_the_old_form_stay_tied_to_their_results() -> None:
             [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}, "yes"]
         ),
         AIMessage([{"type": "reasoning_content", "reasoning_content": {"text": "hm"}}, "yes"]),
+        AIMessage([{"type": "reasoning", "text": "hm"}, "yes"]),
+        AIMessage([{"type": "text", "text": "hm", "thought": True}, "yes"]),
+        AIMessage("yes", additional_kwargs={"reasoning": "hm"}),
+        AIMessage("yes", additional_kwargs={"thinking": {"text": "hm", "signature": "x"}}),
         AIMessage(
             [{"type": "reasoning", "reasoning": "hm"}, "yes"],
             additional_kwargs={"reasoning_content": "hm"},

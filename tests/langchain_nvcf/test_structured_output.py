@@ -247,6 +247,25 @@ def test_reasoning_that_used_up_the_tokens_is_named(
         colour.invoke(chat(SUPER).with_structured_output(Person), "Ann")
 
 
+@pytest.mark.parametrize(
+    ("finish_reason", "said"),
+    [
+        ("length", r"cut off at max_tokens \(finish_reason 'length'\)"),
+        ("content_filter", "the service's content filter"),
+    ],
+)
+def test_an_answer_that_breaks_off_says_why(
+    chat: Callable[..., ChatNVCF],
+    nvcf_emulator: Emulator,
+    colour: SimpleNamespace,
+    finish_reason: str,
+    said: str,
+) -> None:
+    nvcf_emulator.reply(text='{"name": "An', finish_reason=finish_reason)
+    with pytest.raises(OutputParserException, match=said):
+        colour.invoke(chat(SUPER).with_structured_output(Person, method="json_schema"), "Ann")
+
+
 def test_a_refusal_is_named(
     chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, colour: SimpleNamespace
 ) -> None:

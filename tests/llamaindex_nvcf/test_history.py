@@ -311,10 +311,19 @@ def test_eleven_assets_are_refused(make: Any, server: Emulator, ask: Any):
 def test_tools_by_dict(make: Any, server: Emulator, ask: Any):
     server.reply(text="ok")
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
-    tools = [{"name": "now", "description": "It."}, {"name": "weather", "inputSchema": schema}]
+    tools = [
+        {"name": "now", "description": "It."},
+        {"name": "weather", "inputSchema": schema},
+        {"name": "then", "inputSchema": {"type": "object"}},
+        {"name": "tides", "parameters_json_schema": schema},
+        {"toolSpec": {"name": "climate", "inputSchema": {"json": schema}}},
+    ]
     ask(make(KIMI), [GO], tools=tools)
     functions = [tool["function"] for tool in server.chats[0].body["tools"]]
+    nothing = {"type": "object", "properties": {}}
+    assert [function["name"] for function in functions] == [
+        "now", "weather", "then", "tides", "climate",
+    ]  # fmt: skip
     assert [function["parameters"] for function in functions] == [
-        {"type": "object", "properties": {}},
-        schema,
-    ]
+        nothing, schema, nothing, schema, schema,
+    ]  # fmt: skip

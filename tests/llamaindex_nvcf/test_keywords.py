@@ -6,6 +6,7 @@ import copy
 import pickle
 from typing import Any
 
+import httpx
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.tools import FunctionTool
@@ -29,6 +30,16 @@ def test_fields_of_the_body_in_the_constructor(make, server: Emulator, colour, w
     assert (server.chats[-1].body["top_k"], server.chats[-1].body["min_p"]) == (3, 0.1)
 
 
+@pytest.mark.nvcf_emulator(models=[UNKNOWN], strict=False)
+def test_a_keyword_of_the_call_wins_over_the_constructors_dict_of_fields(
+    make, server: Emulator, colour, way: str
+):
+    llm = make(UNKNOWN, additional_kwargs={"top_k": 5, "min_p": 0.1, "temperature": 0.3})
+    colour.answer(llm, way, HELLO, top_k=3, temperature=0.9)
+    body = server.chats[-1].body
+    assert (body["top_k"], body["min_p"], body["temperature"]) == (3, 0.1, 0.9)
+
+
 def test_log_probabilities_in_the_constructor(make, server: Emulator, colour, way: str):
     response = colour.answer(make(SUPER, logprobs=True), way, HELLO)
     assert server.chats[-1].body["logprobs"] is True
@@ -45,6 +56,8 @@ TAKEN: dict[str, Any] = {
     "tools_as_text": True,
     "include_response_headers": True,
     "context_window": 1000,
+    "request_timeout": httpx.Timeout(5.0, read=60.0),
+    "verify": False,
 }
 
 
@@ -61,6 +74,7 @@ def test_nothing_is_lost_on_the_way(how: str):
     assert twin.to_dict() == llm.to_dict()
     assert twin.call_keywords == {"top_k": 5}
     assert (twin.max_tokens, twin.extra_body, twin.proxy) == (7, {"a": 1}, TAKEN["proxy"])
+    assert (twin.timeout.connect, twin.timeout.read, twin.verify) == (5.0, 60.0, False)
 
 
 def test_a_pickle_takes_the_urls_of_where_it_was_made(monkeypatch: pytest.MonkeyPatch):
@@ -158,5 +172,5 @@ def test_a_key_that_did_not_travel_is_named(make, colour, way: str, times: int):
     twin = make()
     for _ in range(times):
         twin = pickle.loads(pickle.dumps(twin))
-    with twin, pytest.raises(AuthenticationError, match=r"by pickle.*NVIDIA_API_KEY"):
+    with twin, pytest.raises(AuthenticationError, match=r"not pickled.*NVIDIA_API_KEY"):
         colour.answer(twin, way, HELLO)

@@ -29,6 +29,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
+from llama_index.core.llms.llm import ToolSelection
 
 from llamaindex_nvcf import InvalidRequestError
 from llamaindex_nvcf import messages as conversion
@@ -256,6 +257,8 @@ def test_thoughts_come_from_blocks_or_from_where_other_models_keep_them():
     assert reasoning(ThinkingBlock(content="a"), reasoning_content="other") == "a"
     assert reasoning(reasoning_content="kept") == "kept"
     assert reasoning(thinking="kept") == "kept"
+    assert reasoning(reasoning="kept") == "kept"
+    assert reasoning(reasoning={"summary": []}, thinking="kept") == "kept"
     assert reasoning(ThinkingBlock(content=None), TextBlock(text="x")) is None
     assert reasoning(ThinkingBlock(content="a"), role="user") is None
 
@@ -306,7 +309,10 @@ OPENAI = {"id": "a", "type": "function", "function": {"name": "f", "arguments": 
         SimpleNamespace(id="fc_1", call_id="a", name="f", arguments='{"x":1}'),
         {"id": "a", "type": "tool_use", "name": "f", "input": {"x": 1}},  # Anthropic
         {"toolUseId": "a", "name": "f", "input": {"x": 1}},  # Bedrock
+        {"toolUse": {"toolUseId": "a", "name": "f", "input": {"x": 1}}},
         {"id": "a", "name": "f", "args": {"x": 1}},  # Gemini
+        {"functionCall": {"id": "a", "name": "f", "args": {"x": 1}}},
+        ToolSelection(tool_id="a", tool_name="f", tool_kwargs={"x": 1}),
     ],
 )
 def test_calls_of_other_models_messages_are_understood(call: object):
@@ -314,6 +320,13 @@ def test_calls_of_other_models_messages_are_understood(call: object):
     message.additional_kwargs = {"tool_calls": [call]}
     [found] = only(message).tool_calls
     assert (found.id, found.name, json.loads(found.arguments)) == ("a", "f", {"x": 1})
+
+
+def test_a_call_in_openais_first_form_is_understood():
+    message = ChatMessage(role="assistant", content="")
+    message.additional_kwargs = {"function_call": {"name": "f", "arguments": '{"x":1}'}}
+    [found] = only(message).tool_calls
+    assert (found.name, json.loads(found.arguments)) == ("f", {"x": 1})
 
 
 def test_blocks_win_over_additional_kwargs_and_nothing_is_said_twice():

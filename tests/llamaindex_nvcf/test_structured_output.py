@@ -157,7 +157,7 @@ def test_a_model_that_writes_instead_of_calling_is_understood(make, server: Emul
     [
         ({"text": "I would rather not"}, "holds no JSON.*I would rather not"),
         ({"text": '{"name": "Ann"}'}, "age(.|\n)*Field required(.|\n)*Ann"),
-        ({"text": '{"name": "Ann", "a', "finish_reason": "length"}, "cut off at max_tokens"),
+        ({"text": '{"name": "Ann", "a', "finish_reason": "length"}, r"max_tokens \(finish_reason"),
         (call("Person", '{"name": 5}'), "(.|\n)*Person.*name.*5"),
         ({**call("Person", ANN), "finish_reason": "length"}, "cut off at max_tokens"),
         ({**call("Person", ANN), "finish_reason": "content_filter"}, "content filter"),
@@ -173,6 +173,14 @@ def test_an_error_shows_what_came(make, server: Emulator, colour, way: str, repl
         asking(llm, method, Person, PROMPT, who="x")
     assert "The answer is not a Person" in str(caught.value)
     assert len(str(caught.value)) < 3000
+
+
+def test_reasoning_that_used_up_the_tokens_is_named(make, server: Emulator, colour, way: str):
+    server.reply(reasoning="hm", finish_reason="length")
+    asking = colour.call if way == "whole" else colour.stream
+    method = "structured_predict" if way == "whole" else "stream_structured_predict"
+    with pytest.raises(ValueError, match="max_tokens, all of them spent on reasoning"):
+        asking(make(SUPER), method, Person, PROMPT, who="x")
 
 
 def test_a_refusal_is_not_a_value_error_which_engines_would_swallow(

@@ -243,7 +243,7 @@ def core(settings: dict[str, Any]) -> Callable[..., CoreFace]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Retries that wait 10 ms instead of their backoff. Returns the longest waits that there could have been."""
     asked: list[float] = []
-    real = retry.RetryPolicy.delay
+    real = retry.RetryPolicy.next_delay
 
     def delay(policy: retry.RetryPolicy, retries: int, error: errors.NVCFError) -> float | None:
         wait = real(policy, retries, error)
@@ -253,7 +253,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return 0.01
 
     monkeypatch.setattr(retry, "random", types.SimpleNamespace(uniform=lambda _, longest: longest))
-    monkeypatch.setattr(retry.RetryPolicy, "delay", delay)
+    monkeypatch.setattr(retry.RetryPolicy, "next_delay", delay)
     return asked
 
 

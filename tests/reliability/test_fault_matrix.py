@@ -245,7 +245,7 @@ def _cells() -> Iterator[Any]:
         for turn, (face, colour) in enumerate(WAYS):
             fast = turn == number % len(WAYS) and "endless-line" not in case.name
             yield pytest.param(
-                case, mode, face, colour, marks=() if fast else pytest.mark.slow,
+                case, mode, face, colour, marks=() if fast else pytest.mark.wide,
                 id=f"{case.name}-{mode}-{face}-{colour}",
             )  # fmt: skip
 

@@ -37,11 +37,14 @@ HALF_A_REPLY = ("half-close", "truncate", "stall-body")
 NO_ANSWER = ("bad-json", "bad-utf8", "endless-line")
 """Replies that are whole, and no answer. In those to `put` and `delete` there is nothing that could be read wrongly."""
 
-FAULTS = get_args(FaultKind)
+REFUSALS = {"503": "ServerError", "429": "RateLimitError", "403": "PermissionDeniedError"}
+"""Statuses, and their classes. The last of them stays what it is: it is not tried again."""
+
+FAULTS = (*get_args(FaultKind), *REFUSALS)
 
 
 def test_every_fault_is_of_one_kind() -> None:
-    assert sorted((*NO_REPLY, *HALF_A_REPLY, *NO_ANSWER)) == sorted(FAULTS)
+    assert sorted((*NO_REPLY, *HALF_A_REPLY, *NO_ANSWER, *REFUSALS)) == sorted(FAULTS)
 
 
 def _expected(stage: str, fault: str, mode: str, *, lasting: bool) -> str | None:
@@ -49,8 +52,10 @@ def _expected(stage: str, fault: str, mode: str, *, lasting: bool) -> str | None
     if stage == "delete":
         return None  # What is left is told in a warning.
     if stage in ("create", "put"):
-        unreadable = stage == "create" and fault in NO_ANSWER
-        return "AssetUploadError" if lasting or unreadable else None
+        at_once = fault == "403" or (stage == "create" and fault in NO_ANSWER)
+        return "AssetUploadError" if lasting or at_once else None
+    if fault in REFUSALS:
+        return REFUSALS[fault] if lasting or fault == "403" else None
     if fault in NO_ANSWER:
         begun = mode == "stream" and stage in ("ask", "poll")
         return "StreamInterruptedError" if begun else "InvalidResponseError"
@@ -74,7 +79,7 @@ def _cells() -> Iterator[Any]:
             # The fast lane has each cell in one way; what is read to a limit of 32 MiB takes its time.
             fast = turn == 2 * (number % 6) and fault != "endless-line"
             yield pytest.param(
-                stage, fault, face, colour, mode, marks=() if fast else pytest.mark.slow,
+                stage, fault, face, colour, mode, marks=() if fast else pytest.mark.wide,
                 id=f"{stage}-{fault}-{face}-{colour}-{mode}",
             )  # fmt: skip
 
@@ -110,7 +115,7 @@ async def _outcome(asked: Any, stage: str, picture: bytes) -> tuple[str | None, 
 )
 @pytest.mark.usefixtures("impatient")
 async def test_a_fault_at_a_stage(
-    stage: str, fault: FaultKind, mode: str, way: Any, nvcf_emulator: Emulator, large_picture: bytes
+    stage: Any, fault: Any, mode: str, way: Any, nvcf_emulator: Emulator, large_picture: bytes
 ) -> None:
     server = nvcf_emulator
     limit = LIMIT if fault.startswith("stall") else 5.0
@@ -118,15 +123,21 @@ async def test_a_fault_at_a_stage(
     # The stand-in does not see who leaves while it leaves off reading: a stalled put is read first.
     after = 1 if (stage, fault) == ("put", "stall") else None
     for lasting in (False, True):
+        earlier = len(server.requests)
         STAGES[stage](server)
-        server.fault(fault, stage, times=None if lasting else 1, after=after)
+        times = None if lasting else 1
+        if fault in REFUSALS:
+            server.fail(int(fault), times, on=stage)
+        else:
+            server.fault(fault, stage, times=times, after=after)
         server.reply(text=WORDS, times=3)
         raised, warned = await _outcome(asked, stage, large_picture + bytes([lasting]))
         assert raised == _expected(stage, fault, mode, lasting=lasting)
-        made = Counter(request.place for request in server.requests)
-        assert made[stage] <= 1 + RETRIES
+        made = Counter(request.place for request in server.requests[earlier:])
+        assert made[stage] <= 1 + RETRIES * (fault != "403")
         # A deletion whose reply was lost is found done at the next try.
-        left = stage == "delete" and lasting and fault in NO_REPLY
+        stays = lasting and (fault in NO_REPLY or fault in REFUSALS)
+        left = stage == "delete" and (stays or fault == "403")
         assert len(warned) == left, warned
         # Of an asset whose creation was never answered the client does not know the id.
         lost = (1 + lasting * (1 + RETRIES)) if stage == "create" else left

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import subprocess
@@ -610,10 +611,10 @@ def observe_any(asked: Any) -> Any:
     """The observation of any call."""
     model = asked.model
     client_messages = asked.face.messages("hi", None)
-    build = getattr(model, "_build_chat", None) or getattr(model, "_call", None)
+    build = getattr(model, "_build_chat_request", None)
     if build is None:
         return observe(model._build_request(client_messages, {}, stream=False))
-    given = (None, {}) if build.__name__ == "_call" else ({},)
+    given = (None, {}) if "stop" in inspect.signature(build).parameters else ({},)
     return observe(build(client_messages, *given, stream=False))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import copy
 import threading
+import time
 from typing import Any
 
 import pytest
 
 from nvcf_core import FileLimiter
 from nvcf_core.errors import InvalidRequestError, RateLimitError
+from nvcf_core.transport.direct import network
 from nvcf_emulator import Emulator
 
 KIMI = "moonshotai/kimi-k2.6"
@@ -82,6 +84,72 @@ def test_every_try_asks_it_and_tells_it(
             ask(model, stream=stream)
     word = "acquire_async" if asynchronous else "acquire"
     assert limiter.calls == [word, (429, 0.0), word, (200, None)]
+
+
+class Timed(Recorder):
+    """A limiter that is told when what it let through goes out."""
+
+    def acquire(self) -> str:
+        super().acquire()
+        return f"permit {len(self.calls)}"
+
+    async def acquire_async(self) -> str:
+        await super().acquire_async()
+        return f"permit {len(self.calls)}"
+
+    def sent(self, permit: str) -> None:
+        self.calls.append(permit)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("framework", ["langchain", "llamaindex"])
+def test_it_may_learn_when_a_request_goes_out_which_is_after_connecting(
+    nvcf_emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    framework: str,
+    asynchronous: bool,
+    stream: bool,
+) -> None:
+    limiter = Timed()
+    link = network.AsyncLink if asynchronous else network.SyncLink
+    connect = link.connect
+
+    def connecting(*args: Any) -> Any:
+        limiter.calls.append("connect")
+        return connect(*args)
+
+    monkeypatch.setattr(link, "connect", connecting)
+    nvcf_emulator.fault("close")
+    with make(framework, nvcf_emulator, request_limiter=limiter) as model:
+        if asynchronous:
+            asyncio.run(aask(model, stream=stream))
+        else:
+            ask(model, stream=stream)
+    word = "acquire_async" if asynchronous else "acquire"
+    tries = [word, "connect", "permit 1", word, "connect", "permit 4", (200, None)]
+    assert limiter.calls == tries
+
+
+def test_a_connection_that_takes_long_does_not_break_the_limit(
+    nvcf_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    limiter = FileLimiter(tmp_path / "limit", 1, window=0.5)
+    connected: list[float] = []
+    connect, delays = network.SyncLink.connect, iter([0.45, 0.0])
+
+    def slowly(*args: Any) -> None:
+        time.sleep(next(delays))
+        connect(*args)
+        connected.append(time.monotonic())
+
+    monkeypatch.setattr(network.SyncLink, "connect", slowly)
+    for _ in range(2):  # A connection for each.
+        with make("langchain", nvcf_emulator, request_limiter=limiter) as model:
+            model.invoke("Hello")
+    first, second = connected
+    assert second - first > 0.5
+    assert len(nvcf_emulator.chats) == 2
 
 
 @pytest.mark.parametrize(

@@ -79,10 +79,10 @@ def test_the_backoff_doubles_up_to_eight_seconds_and_is_jittered(core: Any) -> N
     )
     failure = errors.APIConnectionError("gone")
     for number, longest in enumerate([0.5, 1, 2, 4, 8, 8, 8]):
-        waits = {policy.delay(number, failure) for _ in range(50)}
+        waits = {policy.next_delay(number, failure) for _ in range(50)}
         assert len(waits) > 1
         assert all(0.1 <= wait <= longest for wait in waits)
-    assert policy.delay(9, failure) is None
+    assert policy.next_delay(9, failure) is None
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -8,7 +8,7 @@ import random
 import re
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -107,7 +107,9 @@ class Service:
         if outcome.takes > limit:
             return Outcome(limit, APITimeoutError("no reply in time", failed_at=now + limit))
         if isinstance(outcome.result, Response):
-            outcome.result = replace(outcome.result, received_at=now + outcome.takes)
+            reply = outcome.result
+            arrived = now + outcome.takes
+            outcome.result = Response(reply.status, reply.headers, reply.body, arrived)
         return outcome
 
     def _fail(

@@ -110,14 +110,14 @@ def test_it_notices_a_question_asked_again_after_its_answer(
 
 
 def test_it_notices_retries_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry.RetryPolicy, "delay", lambda *_: 1.0)
+    monkeypatch.setattr(retry.RetryPolicy, "next_delay", lambda *_: 1.0)
     assert "asks" in first_violation() or "for ever" in first_violation()
 
 
 def test_it_notices_pauses_that_are_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = retry.RetryPolicy.delay
+    real = retry.RetryPolicy.next_delay
     monkeypatch.setattr(
-        retry.RetryPolicy, "delay", lambda *given: (real(*given) or 0) * 1000 or None
+        retry.RetryPolicy, "next_delay", lambda *given: (real(*given) or 0) * 1000 or None
     )
     assert "a pause of" in first_violation()
 

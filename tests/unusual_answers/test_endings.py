@@ -112,6 +112,7 @@ def test_a_stream_with_nothing_in_it_is_interrupted_and_may_be_tried_again(
         ({"error": {"message": "slow down", "status": 503}}, ServerError),
         ({"error": "slow down", "status": 500}, ServerError),
         ({"object": "error", "message": "slow down", "code": 503}, ServerError),
+        ({"message": "slow down", "code": 429}, RateLimitError),
     ],
 )
 def test_an_error_before_anything_else_is_the_status_it_names(
@@ -182,6 +183,24 @@ def test_content_and_calls_leave_the_reasoning_alone(
     answer([*events(message), DONE], body(message))
     said = way.ask(server, **OFF)
     assert (said.text, said.reasoning) == ("Rome.", "Paris?")
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [
+        {"type": "thinking", "thinking": "Italy?"},
+        {"type": "thinking", "thinking": [{"type": "text", "text": "Italy?"}]},
+        {"type": "reasoning", "reasoning": "Italy?"},
+        {"type": "reasoning", "text": "Italy?"},
+    ],
+)
+def test_content_in_parts_has_its_reasoning_apart(
+    thought: dict[str, Any], way: Any, server: Emulator, answer: Answer
+) -> None:
+    message = {"content": [thought, {"type": "text", "text": "Rome."}]}
+    answer([*events(message), DONE], body(message))
+    said = way.ask(server)
+    assert (said.text, said.reasoning) == ("Rome.", "Italy?")
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,14 @@ CASES = (
     Case("half_a_name_in_pieces", ((piece("{"),), (piece('"amo', None, None),)), bad=("pay",)),
     Case("half_without_finish", ((piece('{"amount": 12'),),), bad=("pay",), finish_reason=None),
     Case("no_json", ((piece("12 please"),),), bad=("pay",), finish_reason="stop"),
+    Case("no_number", ((piece('{"amount": NaN}'),),), bad=("pay",)),
+    Case("an_infinity", ((piece('{"amount": -Infinity, "note": "a"}'),),), bad=("pay",)),
+    Case(
+        "too_large_a_number",
+        ((piece('{"amount": 1e9'),), (piece("99}", None, None),)),
+        bad=("pay",),
+    ),
+    Case("no_number_in_a_text", ((piece('{"note": "NaN"}'),),), calls=(("pay", {"note": "NaN"}),)),
     Case("a_list", ((piece("[12]"),),), bad=("pay",)),
     *(
         Case(f"{reason}_{kind}", ((piece(arguments),),), cut=True, finish_reason=reason)

@@ -1,1 +1,1 @@
-"""What the user configured."""
+"""The user's configuration."""

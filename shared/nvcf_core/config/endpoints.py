@@ -5,24 +5,24 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from nvcf_core.errors import InvalidRequestError
+from nvcf_core.values import value_class
 
 __all__ = [
     "NVCF_URL",
     "Endpoints",
-    "checked_root",
     "is_loopback",
-    "is_nvidia",
+    "is_nvidia_https_url",
     "is_safe_redirect",
     "origin",
+    "validate_root_url",
 ]
 
 
 def is_safe_redirect(url: str, root: str) -> bool:
-    """Whether an url that the service named may be used: never one less protected than the service itself."""
+    """Return whether an url that the service named may be used: never one less protected than the service itself."""
     try:
         parts = urlsplit(url)
         scheme, host, _ = parts.scheme, parts.hostname, parts.port  # Reading a bad port raises.
@@ -36,8 +36,8 @@ NVCF_URL = "https://api.nvcf.nvidia.com/v2/nvcf"
 
 
 @functools.lru_cache(maxsize=256)
-def is_nvidia(url: str) -> bool:
-    """Whether a url leads to a host of NVIDIA's, over TLS."""
+def is_nvidia_https_url(url: str) -> bool:
+    """Return whether a URL is https and its host is nvidia.com or below it."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     return parts.scheme == "https" and (host == "nvidia.com" or host.endswith(".nvidia.com"))
@@ -45,7 +45,7 @@ def is_nvidia(url: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def is_loopback(url: str) -> bool:
-    """Whether a url leads to this machine."""
+    """Return whether a url leads to this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -54,14 +54,14 @@ def is_loopback(url: str) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def checked_root(url: str, field: str) -> str:
+def validate_root_url(url: str, field: str) -> str:
     """A root url without its last slash.
 
     Raises:
         InvalidRequestError: it is not an http url, or carries a user name, a query or a fragment.
     """
     if "@" in re.split("[/?#]", url.partition("//")[2], maxsplit=1)[0]:
-        # Told first, lest a message below repeats a password.
+        # Checked first, so that no message below repeats a password.
         raise InvalidRequestError(
             f"{field} carries a user name or password; give the key as api_key", field=field
         )
@@ -72,12 +72,16 @@ def checked_root(url: str, field: str) -> str:
     except ValueError:
         usable = False
     if not usable or any(ord(letter) <= 32 or ord(letter) == 127 for letter in url):
-        raise InvalidRequestError(f"{field} is not an http or https url: {url!r}", field=field)
-    if parts.query or parts.fragment:
+        hint = "" if "://" in url else ". It begins with http:// or https://"
         raise InvalidRequestError(
-            f"{field} is a root, without query or fragment: {url!r}", field=field
+            f"{field} is not an http or https url: {url!r}{hint}", field=field
         )
-    return url.rstrip("/")
+    if parts.query or parts.fragment:
+        shown = re.split("[?#]", url, maxsplit=1)[0]  # Some put their key behind it.
+        raise InvalidRequestError(
+            f"{field} is a root, without the query or fragment that follows {shown!r}", field=field
+        )
+    return parts.scheme + url[len(parts.scheme) :].rstrip("/")
 
 
 @functools.lru_cache(maxsize=256)
@@ -85,18 +89,18 @@ def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port: what a key may go to."""
     parts = urlsplit(url)
     default = {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, parts.hostname or "", parts.port or default
+    return parts.scheme, parts.hostname or "", default if parts.port is None else parts.port
 
 
 _FUNCTION_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Endpoints:
-    """The urls of the service that one model is asked at."""
+    """The URLs of the service for one model."""
 
     base_url: str
-    """The root below which models are asked, without a last slash."""
+    """The root of the chat API, without a trailing slash."""
     nvcf_url: str | None
     """The root of the asset, polling and function API, None where there is none."""
 
@@ -113,10 +117,10 @@ class Endpoints:
         Raises:
             InvalidRequestError: one of them is not a usable root.
         """
-        root = checked_root(base_url, "base_url") if base_url else documented
+        root = validate_root_url(base_url, "base_url") if base_url else documented
         if nvcf_url:
-            return cls(root, checked_root(nvcf_url, "nvcf_url"))
-        return cls(root, NVCF_URL if is_nvidia(root) else None)
+            return cls(root, validate_root_url(nvcf_url, "nvcf_url"))
+        return cls(root, NVCF_URL if is_nvidia_https_url(root) else None)
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -130,16 +134,20 @@ class Endpoints:
 
     @property
     def poll_url(self) -> str:
-        """Where the result of a request that was accepted with 202 is asked for, below its id."""
+        """The URL below which the result of a request that was accepted with 202 is polled, by its id."""
         root = self.base_url if self.nvcf_url is None else f"{self.nvcf_url}/pexec"
         return f"{root}/status"
 
     def chat_url(self, path: str) -> str:
-        """Where a model of the catalogue is asked, by the path of its row."""
+        """Return the chat URL of a catalogue model.
+
+        Args:
+            path: from the model spec.
+        """
         return f"{self.base_url}/{path}"
 
     def function_url(self, function_id: str, version: str | None) -> str:
-        """Where a function that is deployed on NVCF is called.
+        """Return the URL of a function that is deployed on NVCF.
 
         Raises:
             InvalidRequestError: there is no `nvcf_url`, or an id has characters that no id has.

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from nvcf_core.errors import InvalidRequestError
 
-__all__ = ["ALIASES", "check_spelling", "without_aliases"]
+__all__ = ["ALIASES", "check_spelling", "resolve_aliases"]
 
 ALIASES: Mapping[str, str] = {
     "model_name": "model",
@@ -51,11 +51,21 @@ _SERVER_FIELDS = """
 _BODY_FIELDS = frozenset((_OPENAI_FIELDS + _SERVER_FIELDS).split())
 """Fields of bodies that servers are known to take: never a misspelling, however near to one of our keywords."""
 
+_ENDINGS: Mapping[str, str] = {
+    "apikey": "api_key",
+    "apitoken": "api_key",
+    "apibase": "base_url",
+    "baseurl": "base_url",
+    "headers": "default_headers",
+}
+"""How keywords of other clients end (`openai_api_key`, `extra_headers`) that say what no body has: a key in one would
+be sent, and shown by every dump."""
+
 _SHORT = 6
 """Letters below which one changed letter makes another word: `top_k` is not a misspelt `top_p`."""
 
 
-def without_aliases(given: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_aliases(given: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords under our own names. None is "not set".
 
     Raises:
@@ -82,7 +92,7 @@ def without_aliases(given: Mapping[str, Any]) -> dict[str, Any]:
         below |= fields or {}
     if below:
         extra_body = found.get("extra_body", {})
-        # What is not a dict is told by the check of its type.
+        # A value that is not a dict is rejected by the type check.
         found["extra_body"] = (
             {**below, **extra_body} if isinstance(extra_body, Mapping) else extra_body
         )
@@ -94,7 +104,7 @@ def _plain(value: Any) -> Any:
 
 
 def check_spelling(name: str, keywords: frozenset[str]) -> None:
-    """Tell a misspelt keyword from a field of the body.
+    """Reject a misspelt keyword; accept a field of the body.
 
     Args:
         name: a keyword that is not one of ours.
@@ -119,7 +129,7 @@ def _nearest(name: str, keywords: frozenset[str]) -> str | None:
         changed = len(wanted) == len(match) and sorted(wanted) != sorted(match)
         if not (changed and len(match) < _SHORT):
             return known[match]
-    return None
+    return next((_ENDINGS[ending] for ending in _ENDINGS if wanted.endswith(ending)), None)
 
 
 def _letters(name: str) -> str:

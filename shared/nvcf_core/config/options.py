@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import Request
+from nvcf_core.values import value_class
 
 from .auth import Auth
-from .settings import CallSettings, Settings
+from .settings import CallSettings, Settings, key_from_env
 
-__all__ = ["RequestOptions", "checked_headers", "request_options"]
+__all__ = ["RequestOptions", "request_options", "validate_headers"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class RequestOptions:
-    """The options of one conversation."""
+    """The options for the requests of one call."""
 
     auth: Auth
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
@@ -30,10 +31,10 @@ class RequestOptions:
     keepalive_limit: float = 300.0
     """Seconds that a stream may consist of comments alone, which say only that the service is alive."""
     call_timeout: float | None = None
-    """Seconds for all of a call: uploads, tries, waits, polls, the answer. None: no limit."""
+    """Seconds for all of a call: uploads, attempts, waits, polls, the answer. None: no limit."""
     requests_per_minute: int | None = None
     request_limiter: Any = field(default=None, repr=False)
-    """The user's own, asked before each request to the model."""
+    """The user's own, acquired before each request to the model."""
     retry_budget: bool = True
     """Whether retries are taken from the budget that all calls of the process share."""
 
@@ -48,7 +49,7 @@ _LONGEST_WAIT = 1_000_000.0
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
-def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+def validate_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Headers under lower-case names.
 
     Raises:
@@ -74,7 +75,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def request_options(settings: Settings, call: CallSettings, roots: Sequence[str]) -> RequestOptions:
-    """The options of one conversation.
+    """Return the options for the requests of one call.
 
     Args:
         settings: the object's own.
@@ -84,16 +85,18 @@ def request_options(settings: Settings, call: CallSettings, roots: Sequence[str]
     Raises:
         InvalidRequestError: a header cannot be sent.
     """
-    left_behind = settings.api_key is None and settings.key_left_behind
-    auth = Auth(settings.api_key, tuple(roots), left_behind)
-    if settings.api_key is not None and (plain := auth.insecure_root()):
-        settings.warn(
+    # The environment may have got a key since the object was made.
+    key = key_from_env() if settings.api_key is None else settings.api_key
+    source = key_from_env if settings.api_key is None else settings.api_key
+    auth = Auth(source, tuple(roots), key is None and settings.key_left_behind)
+    if key is not None and (plain := auth.insecure_root()):
+        settings.warn_once(
             "http",
             f"the API key goes to {plain} without TLS, where anyone on the way can read it",
         )
     return RequestOptions(
         auth=auth,
-        headers=checked_headers(call.default_headers),
+        headers=validate_headers(call.default_headers),
         timeout=call.timeout,
         chunk_timeout=min(call.stream_chunk_timeout, _LONGEST_WAIT),
         call_timeout=call.call_timeout,

@@ -6,6 +6,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import (
@@ -23,11 +24,15 @@ from pydantic import (
 from nvcf_core.errors import InvalidRequestError, NVCFWarning
 
 from .endpoints import NVCF_URL
-from .keywords import check_spelling, without_aliases
+from .keywords import check_spelling, resolve_aliases
 
-__all__ = ["CallSettings", "Settings", "key_from_env"]
-
-_MERGED = frozenset(("default_headers", "extra_body"))
+__all__ = [
+    "PHASES",
+    "CallSettings",
+    "PhaseTimeouts",
+    "Settings",
+    "key_from_env",
+]
 
 _NUMBERS = frozenset(
     (
@@ -36,6 +41,19 @@ _NUMBERS = frozenset(
     )
 )  # fmt: skip
 """The keywords that are held against the model's documentation, which says more of them than their type."""
+
+PHASES = ("connect", "read", "write", "pool")
+"""What an httpx.Timeout has a limit for."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTimeouts:
+    """Seconds for each phase, None for no limit: what a dump of an httpx.Timeout is read as."""
+
+    connect: float | None
+    read: float | None
+    write: float | None
+    pool: float | None
 
 
 def _from_env(name: str) -> Callable[[], str | None]:
@@ -53,13 +71,17 @@ class CallSettings(BaseModel):
     """The keywords that a call may repeat, where None leaves the constructor's value standing."""
 
     # A validation error shows the value it refuses, which might be a key.
+    # The validators, of sixty fields for each class, are built with the first object, and so for one class of six.
     model_config = ConfigDict(
-        arbitrary_types_allowed=True, hide_input_in_errors=True, protected_namespaces=()
+        arbitrary_types_allowed=True,
+        defer_build=True,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
     )
 
     keeps_raw: ClassVar[bool] = True
-    """Whether the pieces of a stream have the events that they came in. Where nobody reads them, the events are four
-    containers less for each piece, which the garbage collector would go through again and again."""
+    """Whether stream chunks keep their raw event. Off saves four objects per chunk that the garbage collector would
+    track."""
 
     model: str = Field(description='The model id, e.g. "moonshotai/kimi-k2.6". Any id is accepted.')
     function_id: str | None = Field(
@@ -112,11 +134,12 @@ class CallSettings(BaseModel):
     )
     call_timeout: float | None = Field(
         default=None,
-        description="Seconds for all of a call: uploads, tries, waits, polls and the answer. None: no limit.",
+        description="Seconds for all of a call: uploads, attempts, waits, polls and the answer. None: no limit.",
     )
     poll_timeout: float = Field(default=900.0, description="Seconds a call may stay at 202 in all.")
     max_retries: int = Field(
-        default=2, description="Tries after the first, before the answer's first byte."
+        default=2,
+        description="Attempts after the first, until the first chunk of the answer is handed out.",
     )
     default_headers: dict[str, str] | None = Field(
         default=None,
@@ -146,8 +169,22 @@ class CallSettings(BaseModel):
         default=None,
         exclude=True,
         repr=False,
-        description="Told the percentage done while the service still works on a request (202), where it says so.",
+        description="Called with the percentage done while the service works on a request (202), if it reports that.",
     )
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _timeout_of_a_dump(cls, value: object) -> object:
+        if isinstance(value, Mapping) and set(value) == set(PHASES):
+            return PhaseTimeouts(**value)
+        return value
+
+    @field_serializer("timeout")
+    def shown_timeout(self, timeout: Any) -> Any:
+        """Return `timeout` for serialized output: for an httpx.Timeout the seconds of its phases."""
+        if not all(hasattr(timeout, phase) for phase in PHASES):
+            return timeout
+        return {phase: getattr(timeout, phase) for phase in PHASES}
 
 
 class Settings(CallSettings):
@@ -167,7 +204,7 @@ class Settings(CallSettings):
         default_factory=key_from_env,
         exclude=True,
         repr=False,
-        description="A key, or a callable (sync or async) asked at each request. "
+        description="A key, or a callable (sync or async) that is called for each request. "
         "Default: the environment's NVIDIA_API_KEY.",
     )
     base_url: str | None = Field(
@@ -188,7 +225,6 @@ class Settings(CallSettings):
     )
     verify: Any = Field(
         default=True,
-        exclude=True,
         repr=False,
         description="As httpx's: True, False, an SSLContext or a CA path.",
     )
@@ -196,14 +232,14 @@ class Settings(CallSettings):
         default=None,
         exclude=True,
         repr=False,
-        description="Anything with `acquire()`, `acquire_async()` and `feedback(status, retry_after)`, which is asked "
-        "before each request to the model.",
+        description="Anything with `acquire()`, `acquire_async()` and `feedback(status, retry_after)`, called "
+        "before and after each request to the model.",
     )
     proxy: str | None = Field(
         default=None,
         repr=False,
-        description="As httpx's: the url of a proxy for all that this object asks. Default: the environment's. "
-        "With a password in it, it is in no dump.",
+        description="Proxy URL for all requests, as in httpx. Default: from the environment. "
+        "A URL with a password is left out of serialized output.",
     )
     call_keywords: dict[str, Any] | None = Field(
         default=None,
@@ -222,17 +258,18 @@ class Settings(CallSettings):
 
     @classmethod
     def constructor_keywords(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What the constructor was given, each under the name of its field.
+        """Return the constructor's keywords under the names of their fields.
 
         Args:
-            given: by name, in any of its names. None is "not set"; what is not a field goes to `call_keywords`.
+            given: the keywords, under any of their names. None is "not set"; what is not a field goes to
+                `call_keywords`.
 
         Raises:
             InvalidRequestError: a keyword is misspelt, or given under two names with two values.
         """
         fields: dict[str, Any] = {}
         others: dict[str, Any] = {}
-        for name, value in without_aliases(given).items():
+        for name, value in resolve_aliases(given).items():
             if name in cls.model_fields:
                 fields[name] = value
             else:
@@ -250,8 +287,15 @@ class Settings(CallSettings):
 
     @field_serializer("proxy")
     def shown_proxy(self, proxy: str | None) -> str | None:
-        """What a dump may show of a proxy: nothing, where its url holds a password."""
+        """Return the proxy for serialized output: None if its URL has a password."""
         return None if proxy is not None and "@" in proxy else proxy
+
+    @field_serializer("verify")
+    def shown_verify(self, verify: object) -> bool | str | None:
+        """Return `verify` for serialized output: nothing for an SSLContext, which is not serialized."""
+        if isinstance(verify, os.PathLike):
+            return str(os.fspath(verify))
+        return verify if isinstance(verify, (bool, str)) else None
 
     _warned: set[str] = PrivateAttr(default_factory=set)
     _key_left_behind: bool = PrivateAttr(default=False)
@@ -261,7 +305,7 @@ class Settings(CallSettings):
         """Whether the object was pickled with a key that did not travel, and has none here."""
         return self._key_left_behind
 
-    def warn(self, reason: str, message: str) -> None:
+    def warn_once(self, reason: str, message: str) -> None:
         """Warn once for each object and reason."""
         if reason not in self._warned:
             self._warned.add(reason)
@@ -272,7 +316,8 @@ class Settings(CallSettings):
 
         Args:
             given: what the call itself was given. None leaves the constructor's value standing; headers and
-                extra body fields are merged, the call's own winning.
+                extra body fields are merged, the call's own winning. A keyword of the call wins over a field of the
+                constructor's `extra_body`, too.
 
         Raises:
             InvalidRequestError: one of them belongs to the object and cannot be given per call, has the wrong
@@ -280,8 +325,16 @@ class Settings(CallSettings):
         """
         changed: dict[str, Any] = {}
         extra = dict(self.call_keywords or {})
-        for name, value in without_aliases(given).items():
-            if name in _PER_CALL:
+        given = resolve_aliases(given)
+        own = self.extra_body or {}
+        if not own.keys().isdisjoint(given):
+            # Else the value that the object was made with would be sent in place of the call's.
+            kept = {name: value for name, value in own.items() if name not in given}
+            changed["extra_body"] = kept
+        for name, value in given.items():
+            if name == "extra_body":
+                changed[name] = {**changed.get(name, own), **_typed(name, value)}
+            elif name in _PER_CALL:
                 changed[name] = self._given(name, value)
             elif name in _OF_THE_OBJECT:
                 raise InvalidRequestError(
@@ -296,14 +349,14 @@ class Settings(CallSettings):
 
     def _given(self, name: str, value: object) -> Any:
         if name in _NUMBERS:
-            return value
-        if name in _MERGED:
-            return {**(getattr(self, name) or {}), **_typed(name, value)}
+            return _number(name, value)
+        if name == "default_headers":
+            return {**(self.default_headers or {}), **_typed(name, value)}
         return _typed(name, value)
 
 
 _FRAMEWORK_WORDS = frozenset(("stream",))
-"""What frameworks say to each call, and what `streaming` is not a correction of."""
+"""Keywords that frameworks pass on every call; never reported as misspellings of `streaming`."""
 
 _PER_CALL = frozenset(CallSettings.model_fields)
 
@@ -318,6 +371,16 @@ def _keywords_of(cls: type[Settings]) -> frozenset[str]:
 @functools.cache
 def _type_of(name: str) -> TypeAdapter[Any]:
     return TypeAdapter(CallSettings.model_fields[name].rebuild_annotation())
+
+
+def _number(name: str, value: object) -> object:
+    """A number as the constructor would take it, such as numpy's. What is none stays, and is told with its bounds."""
+    if isinstance(value, int):  # A bool is no number, which is told too.
+        return value
+    try:
+        return _type_of(name).validate_python(value)
+    except ValidationError:
+        return value
 
 
 def _typed(name: str, value: object) -> Any:

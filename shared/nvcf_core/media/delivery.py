@@ -9,11 +9,12 @@ from typing import Literal, TypeAlias
 from nvcf_core.exchange import ByteSource
 from nvcf_core.messages import Media, Message
 from nvcf_core.models.validator import Validator
+from nvcf_core.values import value_class
 
 from .formats import (
     describe,
+    format_can_hold,
     kind_of_mime_type,
-    may_be,
     mime_of_format,
     sniff_format,
 )
@@ -31,7 +32,8 @@ __all__ = [
 ]
 
 INLINE_LIMIT = 180_000
-"""Characters of base64 that one medium may have inline: that of NVIDIA's samples, the lower of the two documented."""
+"""Characters of base64 that one media item may have inline: that of NVIDIA's samples, the lower of the two
+documented."""
 
 INLINE_TOTAL = 200_000
 """Characters of base64 that all inline media of one request may have: the documented 200 KB."""
@@ -55,13 +57,13 @@ class Upload:
 
     @property
     def key(self) -> ContentKey:
-        """Tells contents apart."""
+        """Identifies the content."""
         return self.sha256, self.mime_type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery(Media):
-    """A medium with the way it takes to the model. Its `mime_type` is that of its bytes."""
+    """A media item and how it is sent to the model. Its `mime_type` is detected from its bytes."""
 
     method: Literal["link", "inline", "asset", "upload"]
     length: int = 0
@@ -70,7 +72,7 @@ class Delivery(Media):
     """What is to be uploaded, where `method` is "upload"."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Deliveries:
     """The media of one request, in the order of its messages."""
 
@@ -78,7 +80,7 @@ class Deliveries:
     validator: Validator
 
     def uploads(self) -> list[Upload]:
-        """What is to be uploaded, each content once."""
+        """Return what is to be uploaded, each content once."""
         found = [item.upload for item in self.items if item.upload is not None]
         return list({upload.key: upload for upload in found}.values())
 
@@ -121,7 +123,7 @@ def _check_assets(count: int, validator: Validator) -> None:
 def plan_delivery(
     messages: Sequence[Message], validator: Validator, *, can_upload: bool
 ) -> tuple[tuple[Message, ...], Deliveries]:
-    """Decide for every medium of a request how it is sent, before anything is sent.
+    """Decide how each media item of a request is sent, before anything is sent.
 
     Args:
         messages: the normalized messages.
@@ -135,7 +137,9 @@ def plan_delivery(
         InvalidRequestError: the model takes no such media, or not so many, or not in this format.
     """
     deliveries = [
-        replace(_deliver(part, part.place, validator), index=part.index, returned=part.returned)
+        replace(
+            _initial_delivery(part, part.place, validator), index=part.index, returned=part.returned
+        )
         for message in messages
         for part in message.parts
         if isinstance(part, Media)
@@ -156,7 +160,7 @@ def plan_delivery(
     surplus = _surplus(deliveries)
     planned = iter(
         [
-            _line(item, validator) if place in surplus else item
+            _omission_line(item, validator) if place in surplus else item
             for place, item in enumerate(deliveries)
         ]
     )
@@ -181,7 +185,7 @@ def _surplus(deliveries: Sequence[Delivery]) -> set[int]:
     places = [place for place, item in enumerate(deliveries) if item.method in ("asset", "upload")]
     if len(places) <= MOST_ASSETS:
         return set()
-    contents = {place: _content(deliveries[place]) for place in places}
+    contents = {place: _content_key(deliveries[place]) for place in places}
     own = {contents[place] for place in places if not deliveries[place].returned}
     newest_first = dict.fromkeys(contents[place] for place in reversed(places))
     returned = [content for content in newest_first if content not in own]
@@ -189,16 +193,16 @@ def _surplus(deliveries: Sequence[Delivery]) -> set[int]:
     return {place for place, content in contents.items() if content in left_out}
 
 
-def _content(delivery: Delivery) -> ContentKey:
-    """What is the same for two deliveries that are one asset."""
+def _content_key(delivery: Delivery) -> ContentKey:
+    """Return a key that is equal for two deliveries of one asset."""
     if delivery.upload is None:
         return delivery.asset_id or "", ""
     delivery.upload.sha256 = sha256_hex(delivery.upload.source)
     return delivery.upload.key
 
 
-def _line(delivery: Delivery, validator: Validator) -> str:
-    """What is sent in place of what would be one asset too many."""
+def _omission_line(delivery: Delivery, validator: Validator) -> str:
+    """Return the text that is sent in place of a media item that would be one asset too many."""
     line = describe(
         delivery, f"a request has {MOST_ASSETS} assets at most, and newer ones are in it"
     )
@@ -208,7 +212,7 @@ def _line(delivery: Delivery, validator: Validator) -> str:
     return line
 
 
-def _deliver(media: Media, field: str, validator: Validator) -> Delivery:
+def _initial_delivery(media: Media, field: str, validator: Validator) -> Delivery:
     if media.kind not in validator.spec.media:
         taken = ", ".join(validator.spec.media) or "no media"
         sent = "; it is sent all the same" if validator.validation == "warn" else ""
@@ -216,7 +220,7 @@ def _deliver(media: Media, field: str, validator: Validator) -> Delivery:
     if media.detail is not None and validator.spec.documented:
         validator.warn(
             "detail",
-            f"the model's documentation of {validator.spec.id} has no `detail` for images: it is not sent",
+            f"the documentation of {validator.spec.id} has no `detail` for images: it is not sent",
         )
     if media.url is not None:
         if not validator.spec.remote_urls:
@@ -260,20 +264,20 @@ def _checked_mime_type(media: Media, source: ByteSource, field: str, validator: 
         what = found or "of no known format"
         validator.reject(
             field,
-            f"{field}: the {media.kind} is {what}, by its bytes; the model's documentation takes {formats}",
+            f"{field}: the {media.kind} is {what}, by its bytes; the model's documentation allows {formats}",
         )
     if found is None:
         if media.mime_type is None or kind_of_mime_type(media.mime_type) is None:
             message = f"{field}: the {media.kind} is of no known format; give its mime_type"
             raise validator.invalid_request(field, message)
         return media.mime_type
-    if not may_be(media.kind, found):
+    if not format_can_hold(media.kind, found):
         validator.reject(field, f"{field}: the {media.kind} is {found}, by its bytes")
     return mime_of_format(found, media.kind)
 
 
 def _may_be_assets(messages: Sequence[Message]) -> list[bool]:
-    """For each medium, whether it may be an asset: these are referred to in the user's words alone."""
+    """Return for each media item whether it may be an asset: only user messages can refer to assets."""
     return [
         message.role == "user"
         for message in messages
@@ -297,11 +301,11 @@ def _upload_largest_until_it_fits(
     while inline and (planned[inline[-1]].length > INLINE_LIMIT or total > INLINE_TOTAL):
         place = inline.pop()
         total -= planned[place].length
-        planned[place] = _uploaded(planned[place])
+        planned[place] = _as_upload(planned[place])
     return planned
 
 
-def _uploaded(delivery: Delivery) -> Delivery:
+def _as_upload(delivery: Delivery) -> Delivery:
     if delivery.source is None:
         raise AssertionError("inline media have bytes")
     upload = Upload(delivery.source, delivery.mime_type or "")

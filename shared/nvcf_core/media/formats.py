@@ -16,10 +16,10 @@ __all__ = [
     "MIME_TYPES",
     "describe",
     "detect_media_type",
+    "format_can_hold",
     "format_of",
-    "has_known_kind",
     "kind_of_mime_type",
-    "may_be",
+    "matches_kind",
     "mime_of_format",
     "sniff_format",
 ]
@@ -63,7 +63,7 @@ _MIME = re.compile(r"(image|audio|video)/[\w.+-]+(?:\s*;\s*[\w.+-]+=[\w.+-]+)*",
 
 
 def sniff_format(data: bytes) -> str | None:
-    """The format of a medium by its first bytes (`png`, `mp3`, `mov`, …), None where they say nothing."""
+    """Detect the format of a media item from its first bytes (`png`, `mp3`, `mov`, …). None: unknown."""
     for place, magic, name in _MAGIC:
         if data[place : place + len(magic)] == magic:
             return name
@@ -79,27 +79,27 @@ def sniff_format(data: bytes) -> str | None:
 
 
 def format_of(media: Media) -> str | None:
-    """The format of a medium by its bytes, None where it has none or they say nothing."""
+    """Detect the format of a media item from its bytes. None: it has no bytes, or the format is unknown."""
     return None if media.source is None else sniff_format(first_bytes(media.source))
 
 
-def has_known_kind(media: Media) -> bool:
-    """Whether the bytes of a medium, where it has any, are of the kind that it is said to be."""
+def matches_kind(media: Media) -> bool:
+    """Return whether the bytes of a media item, if it has any, are of its declared kind."""
     if media.source is None:
         return True
     found = format_of(media)
-    return found is not None and may_be(media.kind, found)
+    return found is not None and format_can_hold(media.kind, found)
 
 
-def may_be(kind: MediaKind, found: str) -> bool:
-    """Whether a format may hold a kind of media."""
+def format_can_hold(kind: MediaKind, found: str) -> bool:
+    """Return whether a format may hold a kind of media."""
     if found in AMBIGUOUS_FORMATS:
         return kind != "image"
     return kind_of_mime_type(MIME_TYPES[found]) == kind
 
 
 def describe(media: Media, reason: str) -> str:
-    """A line of text in place of a medium that is not sent: its kind, format and size, and why."""
+    """Return a line of text in place of a media item that is not sent: its kind, format and size, and why."""
     facts: list[str] = [media.kind, format_of(media) or media.mime_type or ""]
     if media.source is not None:
         facts.append(f"{media.source.length} bytes")
@@ -117,7 +117,7 @@ def detect_media_type(source: ByteSource, mime: str | None, *, field: str) -> tu
     """Kind and media type of a file, by its bytes, or else as declared.
 
     Raises:
-        InvalidRequestError: neither tells.
+        InvalidRequestError: the format is unknown and no media type is declared.
     """
     found = sniff_format(first_bytes(source))
     declared = kind_of_mime_type(mime)

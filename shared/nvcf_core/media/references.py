@@ -17,7 +17,7 @@ _ASSET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 
 def media_from_url(url: str, *, kind: MediaKind, field: str, mime: str | None = None) -> Media:
-    """A medium from an http, https or data url, or a reference such as `data:image/png;asset_id,<id>`.
+    """Return a media item from an http, https or data url, or a reference such as `data:image/png;asset_id,<id>`.
 
     Raises:
         InvalidRequestError: it is a path, a `file:` or any other url, or a data url that holds no base64.
@@ -70,7 +70,7 @@ def _media_from_data_url(url: str, kind: MediaKind, field: str) -> Media:
 
 
 def asset_reference(asset_id: str, *, kind: MediaKind, mime: str | None, field: str) -> Media:
-    """A medium that lies at the service already.
+    """Return a media item for an asset that the service has already.
 
     Raises:
         InvalidRequestError: the id has letters that no id has, or the media type is missing.

@@ -1,4 +1,4 @@
-"""Where the bytes of an image, audio or video come from, read piece by piece."""
+"""Sources of the bytes of an image, audio or video, read in chunks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import os
 import stat
 import string
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import BinaryIO
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import ByteSource
+from nvcf_core.values import value_class
 
 __all__ = [
     "PIECE",
@@ -33,7 +34,7 @@ PIECE = 3 << 18
 _ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/"
 
 _HEAD = 4096
-"""Bytes that are enough to tell one media format from another."""
+"""Bytes that are enough to detect a media format."""
 
 
 def base64_length(length: int) -> int:
@@ -42,7 +43,7 @@ def base64_length(length: int) -> int:
 
 
 def first_bytes(source: ByteSource) -> bytes:
-    """The first bytes of a source: enough to tell its format."""
+    """Return the first bytes of a source: enough to detect its format."""
     return next(source.chunks(), b"")[:_HEAD]
 
 
@@ -55,7 +56,7 @@ def sha256_hex(source: ByteSource) -> str:
 
 
 def _encoded(chunks: Generator[bytes]) -> Generator[bytes]:
-    """Base64 over pieces: what does not fill a group of three waits for the next piece."""
+    """Encode chunks as base64: bytes that do not fill a group of three wait for the next chunk."""
     rest = b""
     for chunk in chunks:
         whole = rest + chunk if rest else chunk
@@ -71,7 +72,7 @@ def _pieces(file: BinaryIO) -> Generator[bytes]:
         yield piece
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class BytesSource:
     """Bytes that are in memory already."""
 
@@ -92,7 +93,7 @@ class BytesSource:
         return _encoded(self.chunks())
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Base64Source:
     """Bytes that were given as base64 text. The text is kept as it is; the bytes never exist all at once."""
 
@@ -123,7 +124,8 @@ class Base64Source:
         return source
 
     def _has_only_base64(self) -> bool:
-        """Whether there are no letters but base64's, and padding at the end alone: found faster than by decoding."""
+        """Return whether there are no letters but base64's, and padding at the end alone: found faster than by
+        decoding."""
         if not self.text.isascii():
             return False
         others = b"".join(piece.translate(None, _ALPHABET) for piece in self.base64())
@@ -145,7 +147,7 @@ class Base64Source:
             yield self.text[start : start + PIECE].encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PathSource:
     """A file on disk, opened anew for every reading."""
 
@@ -192,7 +194,7 @@ class PathSource:
         return _encoded(self.chunks())
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FileSource:
     """A binary file that the user has open. It is read from where it stands, and never closed."""
 

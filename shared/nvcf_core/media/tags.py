@@ -47,7 +47,7 @@ def parse_tags(text: str, *, field: str) -> Iterator[Part]:
 
 
 def contains_tag(text: str) -> bool:
-    """Whether the service might read a tag out of the text."""
+    """Return whether the service might read a tag out of the text."""
     return "<" in text and _TAG_START.search(text) is not None
 
 
@@ -72,7 +72,7 @@ def parse_media_tags(messages: Sequence[Message]) -> tuple[Message, ...]:
 
 
 def warn_unparsed_tags(messages: Sequence[Message], validator: Validator) -> None:
-    """Tell a user whose texts hold tags, which stay text, of the way to have them read as media."""
+    """Warn if user texts contain media tags, which are sent as text, and name the setting that parses them."""
     parts = (part for message in messages if message.role == "user" for part in message.parts)
     if validator.spec.html_tags and any(
         isinstance(part, str) and contains_tag(part) and _TAG.search(part) for part in parts

@@ -1,4 +1,4 @@
-"""What a model is."""
+"""Model specs."""
 
 from .catalog import known_models as known_models
 from .catalog import register as register

@@ -166,11 +166,11 @@ _ON_OWN_SERVERS: dict[str, tuple[ModelSpec, ModelSpec]] = {}
 
 
 def spec_for(model: str, *, own_server: bool = False) -> ModelSpec:
-    """The model's row, or the defaults for a model that has none.
+    """Return the model's spec, or the defaults for a model that has none.
 
     Args:
-        model: its id, or another name of the same weights; the row bears the name that is given.
-        own_server: whether it is asked at a server of the user's own; see `ModelSpec.for_own_server`.
+        model: its id, or another name of the same weights; the spec has the id that is given.
+        own_server: whether it runs on a server of the user's own; see `ModelSpec.for_own_server`.
     """
     spec = _MODELS.get(model) or _by_other_name(model) or ModelSpec(id=model)
     return _on_own_server(spec) if own_server and spec.documented else spec
@@ -193,12 +193,12 @@ def _on_own_server(spec: ModelSpec) -> ModelSpec:
 
 
 def register(spec: ModelSpec) -> None:
-    """Add a row, or replace the one with the same id, for the whole process."""
+    """Add a model spec, or replace the one with the same id, for the whole process."""
     _MODELS[spec.id] = spec
 
 
 def unregister(model: str) -> None:
-    """Undo `register`: a documented model has its own row again, any other one none."""
+    """Undo `register`: a documented model has its own spec again, any other has none."""
     documented = next((row for row in _ROWS if row.id == model), None)
     if documented is None:
         _MODELS.pop(model, None)
@@ -208,5 +208,5 @@ def unregister(model: str) -> None:
 
 
 def known_models() -> tuple[ModelSpec, ...]:
-    """Every row there is, the registered ones included: by `id`, each once, its `aliases` with it."""
+    """Return every model spec, registered ones included, each once. Other names are in `aliases`."""
     return tuple(_MODELS.values())

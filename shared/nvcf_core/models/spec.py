@@ -13,11 +13,14 @@ __all__ = ["NEAREST_EFFORT", "ModelSpec", "Range", "ReasoningEffort", "TextToolC
 ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high"]
 
 NEAREST_EFFORT: Mapping[str, ReasoningEffort] = {"minimal": "low", "medium": "high"}
-"""What a model that documents fewer efforts is asked for instead."""
+"""The effort that is sent to a model that does not document these."""
 
 
 TextToolCalls: TypeAlias = Literal["kimi", "nemotron"]
 """The form in which a model writes its tool calls: `<|tool_calls_section_begin|>…`, or `<TOOLCALL>[…]</TOOLCALL>`."""
+
+_THINKING_SWITCHES = ("enable_thinking", "thinking")
+"""What chat templates call the argument that switches thinking on and off."""
 
 _INTEGRATE = "https://integrate.api.nvidia.com/v1"
 
@@ -35,7 +38,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """One row. The defaults describe a model that nobody has told us about: the service judges."""
+    """What is known of one model. The defaults are for an unknown model: no rule of a model is checked here."""
 
     id: str
     aliases: tuple[str, ...] = ()
@@ -50,7 +53,7 @@ class ModelSpec:
     media: Mapping[MediaKind, frozenset[str] | None] = field(
         default_factory=lambda: {"image": None, "audio": None, "video": None}
     )
-    """The kinds it takes, each with the formats its documentation names; None: the model's documentation names none."""
+    """The kinds it takes, each with the formats its documentation names; None: it names none."""
     html_tags: frozenset[MediaKind] = frozenset(("image", "audio", "video"))
     """The kinds that its service reads out of HTML-style tags, where a user's content is a string."""
     max_media: int | None = None
@@ -80,7 +83,8 @@ class ModelSpec:
     """What is sent as the reasoning of an earlier tool call that has none, while the model thinks; None: nothing."""
 
     parameters: frozenset[str] | None = None
-    """The body fields its documentation documents besides messages, model and stream; None: not documented, all go."""
+    """The body fields that its documentation lists besides messages, model and stream. None: no documentation, any
+    field is sent."""
     bounds: Mapping[str, Range] = field(default_factory=dict[str, Range])
     context_window: int = 128_000
     """Tokens of prompt and answer together."""
@@ -103,7 +107,7 @@ class ModelSpec:
     """The form of its tool calls that its server may leave in the answer's text, None where that is not known."""
 
     def for_own_server(self) -> ModelSpec:
-        """The row as it holds at a server of the user's own, which the documentation of NVIDIA's does not describe.
+        """Return the model spec for a server of the user's own, which NVIDIA's documentation does not describe.
 
         The rules for messages stay, and what switches reasoning: both belong to the weights. Bounds, formats and what
         the documentation lacks are the server's to judge.
@@ -118,7 +122,7 @@ class ModelSpec:
         )
 
     def documents(self, parameter: str) -> bool:
-        """Whether the model's documentation has this body field. A model without documentation takes all."""
+        """Return whether the model's documentation has this body field. A model without documentation takes all."""
         return self.parameters is None or parameter in self.parameters
 
     @property
@@ -135,6 +139,25 @@ class ModelSpec:
     def supports_reasoning(self) -> bool:
         """Whether it can think before it answers."""
         return self.reasoning_efforts is not None
+
+    @property
+    def thinking_switches(self) -> tuple[str, ...]:
+        """What its chat template calls the arguments that switch thinking off; the usual names where none is known."""
+        off = (self.reasoning_efforts or {}).get("none", {})
+        return tuple(off.get("chat_template_kwargs", ())) or _THINKING_SWITCHES
+
+    def thinking_is_off(self, fields: Mapping[str, Any]) -> bool:
+        """Whether a body switches the model's thinking off.
+
+        Args:
+            fields: the body of a request but for its messages.
+        """
+        template = fields.get("chat_template_kwargs")
+        if isinstance(template, Mapping) and any(
+            template.get(name) is False for name in self.thinking_switches
+        ):
+            return True
+        return self.supports_reasoning and fields.get("reasoning_effort") == "none"
 
     @property
     def max_output_tokens(self) -> int | None:

@@ -1,13 +1,13 @@
-"""What happens when a request breaks a rule of the model's row: an error, a warning, or nothing."""
+"""What happens when a request breaks a rule of the model spec: an error, a warning, or nothing."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from nvcf_core.errors import InvalidRequestError
+from nvcf_core.values import value_class
 
 from .spec import ModelSpec, Range
 
@@ -38,9 +38,9 @@ def check_number(name: str, value: Any, validator: Validator) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Validator:
-    """Holds one call against one row."""
+    """Checks one call against a model spec."""
 
     spec: ModelSpec
     validation: Literal["error", "warn", "off"]
@@ -48,7 +48,7 @@ class Validator:
     """Takes a reason, for which it warns only once, and the message."""
 
     def reject(self, field: str, message: str) -> None:
-        """A documented bound is broken.
+        """Report a broken rule: raise, warn, or ignore it, by `validation`.
 
         Raises:
             InvalidRequestError: unless `validation` says otherwise.
@@ -65,7 +65,7 @@ class Validator:
         )
 
     def warn_undocumented(self, field: str) -> None:
-        """Something is sent that the model's documentation does not have."""
+        """Warn if the model does not document a field that is sent."""
         if not self.spec.documents(field):
             self.warn(
                 f"field:{field}",

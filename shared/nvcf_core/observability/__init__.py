@@ -1,1 +1,1 @@
-"""Who is told of a call while it goes, and OpenTelemetry as one who is."""
+"""Observers of calls, and the one that exports them to OpenTelemetry."""

@@ -1,4 +1,4 @@
-"""What is told of one call while it goes: to nobody, unless an application asked for it (see `otel`)."""
+"""Callbacks of one call's events. They do nothing unless an application sets an observer (see `otel`)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _nothing = nullcontext()
 
 
 class Observation:
-    """Told of one call. Entered when it begins, left when it ends, with whatever ended it; this one does nothing.
+    """Callbacks for the events of one call, and a context manager around it. This one does nothing.
 
-    What is overridden must not raise: it would end the call.
+    Overrides must not raise: that would end the call.
     """
 
     def __enter__(self) -> None: ...
@@ -30,31 +30,32 @@ class Observation:
     ) -> None: ...
 
     def sending(self) -> AbstractContextManager[object]:
-        """Held while requests are made, and not while the caller has a piece of the answer."""
+        """Return a context manager for the time in which requests are sent, without that in which the caller has a
+        chunk."""
         return _nothing
 
     def redact_with(self, redact: Callable[[str], str]) -> None:
-        """What takes the API key of the next request out of a text: nothing that is noted may hold it."""
+        """Set the function that removes the API key from a text. Nothing that is recorded may contain the key."""
 
     def waited(self, seconds: float) -> None:
-        """It waited for a limit of requests per minute."""
+        """The call waited for a limit of requests per minute."""
 
     def retrying(self, request: Request) -> None:
         """A request is about to be sent again, because of its `failure`."""
 
     def responded(self, request: Request, response: Response) -> None:
-        """The head of a response is there, and all of its body unless that was left open."""
+        """A response arrived: its head, and its body unless that was left open."""
 
     def reading(self, snapshot: Callable[[], Chunk]) -> None:
         """An answer begins to arrive.
 
         Args:
-            snapshot: gives what has arrived of it so far.
+            snapshot: returns what has arrived so far.
         """
 
     def first_chunk(self) -> None:
-        """The first piece of an answer is about to be handed out."""
+        """The first chunk of the answer is about to be handed out."""
 
 
 UNOBSERVED = Observation()
-"""Of a call that nobody asked to be told of."""
+"""No-op observation, used when no observer is set."""

@@ -1,4 +1,4 @@
-"""Who is told of every call of this process: nobody, or what an application has set."""
+"""The observer of every call of this process, if an application has set one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _observer: Observer | None = None
 
 
 def set_observer(observer: Observer | None) -> None:
-    """Tell `observer` of every call that begins from now on. None: tell nobody."""
+    """Set the observer of all calls that begin from now on. None: no observer."""
     global _observer
     _observer = observer
 
 
 def observe(call: ChatRequest) -> Observation:
-    """The observation of a call."""
+    """Return the observation of a call."""
     return UNOBSERVED if _observer is None else _observer(call)

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from nvcf_core.errors import APIStatusError, StreamInterruptedError
 from nvcf_core.exchange import Request, Response
 from nvcf_core.messages import Chunk, Media, Message, ToolCall
 from nvcf_core.protocol.chat_request import ChatRequest
+from nvcf_core.values import value_class
 from nvcf_core.wire import parse_json
 
 from .observation import UNOBSERVED, Observation
@@ -31,7 +31,7 @@ except ImportError as error:
 __all__ = ["CAPTURE_CONTENT", "instrument", "uninstrument"]
 
 CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-"""The environment variable with which an application asks for the content of messages."""
+"""The environment variable that switches the recording of message content on."""
 
 # Both spellings, as opentelemetry-instrumentation has it; and that of tracers of a layer above, which count already.
 _SUPPRESSED_BY = (
@@ -53,14 +53,14 @@ _SETTINGS = {
     "presence_penalty": "gen_ai.request.presence_penalty",
     "n": "gen_ai.request.choice.count",
 }
-"""Fields of the body that are numbers, and the attributes that they are."""
+"""Numeric request fields and their span attributes."""
 
 _Attribute = str | bool | int | float | Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Instruments:
-    """What spans are started and values recorded with, and what is wanted of them."""
+    """Tracer, histograms and options."""
 
     tracer: trace.Tracer
     duration: metrics.Histogram
@@ -70,7 +70,7 @@ class _Instruments:
     count_tokens: bool
 
     def observe(self, call: ChatRequest) -> Observation:
-        """The observation of a call: none, where whoever calls has asked for that."""
+        """Return the observation of a call: a no-op where the caller has suppressed instrumentation."""
         if any(context.get_value(key) for key in _SUPPRESSED_BY):
             return UNOBSERVED
         return _CallSpan(self, call)
@@ -227,7 +227,7 @@ class _CallSpan(Observation):
             return
         if isinstance(failed, APIStatusError):
             self._span.set_attribute("http.response.status_code", failed.status)
-        # The text of an error may repeat what was asked.
+        # The text of an error may repeat the prompt.
         said = self._redact(str(failed)) if self._instruments.capture_content else None
         self._span.set_status(trace.StatusCode.ERROR, said)
 
@@ -262,7 +262,7 @@ class _CallSpan(Observation):
 
 
 def _common(call: ChatRequest) -> dict[str, _Attribute]:
-    """What spans and metrics have in common, known from the start."""
+    """Return the attributes that spans and metrics share, known from the start."""
     url = urlsplit(call.url)
     port = url.port or (443 if url.scheme == "https" else 80)
     return {
@@ -293,7 +293,7 @@ def _request(call: ChatRequest) -> dict[str, _Attribute]:
 
 
 def _answer(answer: Chunk) -> dict[str, _Attribute]:
-    """What is said of an answer, as far as it has arrived."""
+    """Return the attributes of an answer, as far as it has arrived."""
     said = {"gen_ai.response.id": answer.id, "nvcf.request_id": answer.request_id}
     found: dict[str, _Attribute] = {name: value for name, value in said.items() if value}
     if answer.finish_reason:
@@ -316,7 +316,8 @@ def _usage(answer: Chunk) -> dict[str, int]:
 
 
 def _counts_tokens(span: trace.Span) -> bool:
-    """Whether the span around a call stands for a model's answer itself, as that of a framework's tracer does."""
+    """Return whether the span around a call stands for a model's answer itself, as that of a framework's tracer
+    does."""
     attributes = getattr(span, "attributes", None) or {}
     # OpenInference's tracer of LlamaIndex says of what kind a span is when it ends. It makes one for every answer.
     scope = getattr(getattr(span, "instrumentation_scope", None), "name", "")

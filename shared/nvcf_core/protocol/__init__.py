@@ -1,1 +1,1 @@
-"""The conversation with the service. Flows only: no I/O, no clock."""
+"""The service's protocol, as flows: no I/O, no clock."""

@@ -30,7 +30,7 @@ class AssetApi:
     Args:
         root: its root (`nvcf_url`).
         retry: for each of its requests.
-        cache: notes what was uploaded, and finds it again.
+        cache: records uploaded assets, and finds them again.
     """
 
     __slots__ = ("_cache", "_retry", "_root")
@@ -45,8 +45,8 @@ class AssetApi:
 
         Args:
             source: the bytes.
-            mime_type: their media type.
-            progress: told (bytes sent, bytes in all) while they are sent.
+            mime_type: the media type.
+            progress: called with (bytes sent, total bytes) while they are sent.
 
         Raises:
             AssetUploadError: names the stage.
@@ -116,7 +116,7 @@ class AssetApi:
             if not gone:
                 raise _failed("delete", asset.id, error) from error
         finally:
-            # Also when the conversation is left halfway: what may still be there stays known.
+            # Also when the flow is closed halfway: an asset that may still exist stays known.
             if gone:
                 self._cache.remove(asset.id)
             else:
@@ -157,7 +157,7 @@ class AssetApi:
                 [self.upload(upload.source, upload.mime_type) for upload in uploads]
             )
         finally:
-            # Also when the conversation is left halfway: whoever waits must not wait for ever.
+            # Also when the flow is closed halfway: whoever waits must not wait for ever.
             made = [result for result in results if isinstance(result, Asset)]
             kept = made if len(made) == len(uploads) else [None] * len(uploads)
             for upload, asset in zip(uploads, kept, strict=True):
@@ -197,21 +197,30 @@ def _failed(
 
 
 def gather(flows: list[Flow[T]]) -> Flow[list[T | NVCFError]]:
-    """Run conversations side by side, each step of all in one. A failed one leaves its error in the list."""
+    """Run flows concurrently, one step of all of them at a time. The result of a failed flow is its error.
+
+    When it is closed, so are they, at once: what they have to note is not left to the garbage collector.
+    """
     results: list[Any] = [None] * len(flows)
     waiting: list[tuple[int, Any]] = [(number, None) for number in range(len(flows))]
-    while waiting:
-        steps: dict[int, Step] = {}
-        for number, response in waiting:
-            flow = flows[number]
-            try:
-                steps[number] = (
-                    flow.throw(response) if isinstance(response, NVCFError) else flow.send(response)
-                )
-            except StopIteration as stop:
-                results[number] = stop.value
-            except NVCFError as error:
-                results[number] = error
-        responses = (yield tuple(steps.values())) if steps else ()
-        waiting = list(zip(steps, responses, strict=True))
+    try:
+        while waiting:
+            steps: dict[int, Step] = {}
+            for number, response in waiting:
+                try:
+                    steps[number] = _next_step(flows[number], response)
+                except StopIteration as stop:
+                    results[number] = stop.value
+                except NVCFError as error:
+                    results[number] = error
+            responses = (yield tuple(steps.values())) if steps else ()
+            waiting = list(zip(steps, responses, strict=True))
+    finally:
+        for flow in flows:
+            flow.close()
     return results
+
+
+def _next_step(flow: Flow[Any], response: Any) -> Step:
+    """Send the outcome of its last step into a flow."""
+    return flow.throw(response) if isinstance(response, NVCFError) else flow.send(response)

@@ -16,7 +16,7 @@ def list_models(base_url: str, retry: RetryPolicy) -> Flow[list[str]]:
     """The ids that `/models` lists, sorted, each once.
 
     Raises:
-        NVCFError: the service could not be asked, or outcome something else.
+        NVCFError: the request failed, or the response is not a model list.
     """
     request = Request("models", "GET", f"{base_url}/models", {"accept": "application/json"})
     response: Response = yield from send_with_retries(request, retry)

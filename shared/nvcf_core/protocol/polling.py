@@ -32,7 +32,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
-    """Ask for the result until it is there.
+    """Poll until the result is there.
 
     The service holds each poll; where it does not, the pause between two grows.
 
@@ -42,7 +42,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
     _report_progress(call.on_progress, accepted)
     request_id = accepted.headers.get("nvcf-reqid", "")
     if not _REQUEST_ID.fullmatch(request_id):
-        raise InvalidResponseError("the service outcome 202 without a usable request id", body=b"")
+        raise InvalidResponseError("the service answered 202 without a usable request id", body=b"")
     accept = "text/event-stream" if call.stream else "application/json"
     url = f"{call.poll_url}/{request_id}"
     response, at, pause, failures = accepted, accepted.received_at, 0.0, 0
@@ -72,8 +72,8 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
         except NVCFError as error:
             if isinstance(error, APITimeoutError) and error.failed_at >= deadline:
                 raise polled_too_long(call, request_id) from error
-            delay = call.retry.delay(failures, error)
-            if delay is None or error is failure:  # Raised again: the process can afford no retry.
+            delay = call.retry.next_delay(failures, error)
+            if delay is None or error is failure:  # Raised again: the retry budget is empty.
                 raise
             at, pause = _error_time(error, at + pause), delay
             failure, failures = error, failures + 1
@@ -86,7 +86,7 @@ def poll_until_done(call: ChatRequest, accepted: Response) -> Flow[Response]:
 
 
 def _error_time(error: NVCFError, earliest: float) -> float:
-    """When a failure came, by the steady clock of the responses."""
+    """Return the time of an error, by the clock of the responses."""
     at = (
         error.response.received_at
         if isinstance(error, APIStatusError)
@@ -96,7 +96,7 @@ def _error_time(error: NVCFError, earliest: float) -> float:
 
 
 def polled_too_long(call: ChatRequest, request_id: str | None) -> PollingTimeoutError:
-    """The error for an answer that was not there when the time of the polls was over."""
+    """Return the error for an answer that was not there within `poll_timeout`."""
     return PollingTimeoutError(
         f"{call.spec.id} was still working after {call.poll_timeout:g} s (poll_timeout)",
         request_id=request_id,

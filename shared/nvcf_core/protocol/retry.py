@@ -1,19 +1,20 @@
-"""When to try again, and how long to wait first. Retries live here and nowhere else."""
+"""How often to try again, and how long to wait first. Whether it may help says the error: `NVCFError.retryable`."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from nvcf_core.errors import APIStatusError, NVCFError, StreamInterruptedError
 from nvcf_core.exchange import Request, Response
 from nvcf_core.response.error_body import status_error
+from nvcf_core.values import value_class
 
 __all__ = ["Retries", "RetryPolicy", "raise_for_status", "send_with_retries"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RetryPolicy:
     """A policy: how often, and with which pauses, in seconds."""
 
@@ -25,10 +26,10 @@ class RetryPolicy:
 
     shortest_delay: float = 0.1
 
-    def delay(self, retries: int, error: NVCFError) -> float | None:
+    def next_delay(self, retries: int, error: NVCFError) -> float | None:
         """Seconds to wait before the next try, after `retries` earlier ones. None: give up.
 
-        The backoff is jittered in full, so that those who failed together do not come back together.
+        Every wait is drawn from a range, the shortest too, so that those who failed together do not come back together.
         """
         may_help = error.retryable or isinstance(error, StreamInterruptedError)
         if not may_help or retries >= self.max_retries:
@@ -36,12 +37,11 @@ class RetryPolicy:
         asked = error.retry_after if isinstance(error, APIStatusError) else None
         if asked is None:
             doubled = self.initial_delay * 2.0 ** min(retries, 60)  # Of more, it would be no float.
-            delay = random.uniform(0.0, min(doubled, self.max_delay))
-        elif asked <= self.max_retry_after:
-            delay = random.uniform(asked, asked * 1.1)
-        else:
+            return random.uniform(self.shortest_delay, min(doubled, self.max_delay))
+        if asked > self.max_retry_after:
             return None
-        return max(delay, self.shortest_delay)
+        soonest = max(asked, self.shortest_delay)
+        return random.uniform(soonest, soonest * 1.1)
 
 
 class Retries:
@@ -54,10 +54,10 @@ class Retries:
         self._delay = 0.0
 
     def after(self, error: NVCFError) -> bool:
-        """Whether there is another try after this failure. If so, `next` makes its request."""
+        """Return whether there is another try after this failure. If so, `next` makes its request."""
         if error is self._failure:
             return False  # It was raised again, instead of a try that the process cannot afford.
-        delay = self._policy.delay(self._count, error)
+        delay = self._policy.next_delay(self._count, error)
         if delay is None:
             return False
         self._count += 1

@@ -1,12 +1,12 @@
-"""What one client uploaded: used again, waited for, deleted in the end."""
+"""The assets that one client uploaded: reused, waited for, deleted in the end."""
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from nvcf_core.locks import Lock
+from nvcf_core.values import value_class
 
 __all__ = ["ASSET_LIFETIME", "Asset", "UploadCache"]
 
@@ -14,7 +14,7 @@ ASSET_LIFETIME = 23 * 3600.0
 """Seconds that an uploaded asset is used again. The service keeps it for 24 hours."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Asset:
     """An asset that this client created."""
 
@@ -30,7 +30,7 @@ _Key = tuple[str, str, str]
 
 
 class UploadCache:
-    """What one client uploaded, safe to share between threads and event loops.
+    """The assets that one client uploaded. Safe to share between threads and event loops.
 
     The same bytes are uploaded once: whoever comes second waits for the first.
     """
@@ -42,7 +42,7 @@ class UploadCache:
         self._pid = os.getpid()
 
     def claim(self, key: _Key, now: float) -> Asset | Future[None] | None:
-        """The asset with these bytes; or what to wait for; or None: the caller is to upload it."""
+        """The cached asset; a Future of an upload in progress; or None if the caller must upload it."""
         with self._lock:
             self._forget_after_fork()
             known = self._known.get(key)
@@ -53,7 +53,7 @@ class UploadCache:
             return known
 
     def finish(self, key: _Key, asset: Asset | None) -> None:
-        """Tell those who wait that an upload is done, or None: that it failed."""
+        """Finish an upload, and wake the flows that wait for it. None: it failed."""
         with self._lock:
             waiting = self._known.pop(key, None)
             if asset is not None:
@@ -62,39 +62,40 @@ class UploadCache:
             waiting.set_result(None)  # Drivers never cancel it: see their shield.
 
     def record(self, asset: Asset) -> None:
-        """Note an asset that exists from now on, whatever becomes of it."""
+        """Record an asset that exists from now on."""
         with self._lock:
             self._forget_after_fork()
             self._created[asset.id] = asset
 
     def remove(self, asset_id: str) -> None:
-        """Note that an asset is gone."""
+        """Remove an asset that is gone."""
         self.invalidate(asset_id)
         with self._lock:
             self._created.pop(asset_id, None)
 
     def invalidate(self, asset_id: str) -> None:
-        """Note that the service does not find an asset: it is not used again, though deleted in the end."""
+        """Stop using an asset that the service does not find. It is still deleted in the end."""
         with self._lock:
-            for key, known in list(self._known.items()):
+            for key in list(self._known):
+                known = self._known.get(key)
                 if isinstance(known, Asset) and known.id == asset_id:
-                    del self._known[key]
+                    self._known.pop(key, None)
 
     def ids_in(self, text: str) -> list[str]:
-        """Which of our assets a text names."""
+        """Return the ids of this client's assets that a text contains."""
         with self._lock:
-            return [asset_id for asset_id in self._created if asset_id in text]
+            return [asset_id for asset_id in list(self._created) if asset_id in text]
 
     def pop_all(self) -> list[Asset]:
-        """Every asset that is still there, to be deleted now."""
+        """Return and forget every asset that is still there, to be deleted now."""
         with self._lock:
             self._forget_after_fork()
-            assets = list(self._created.values())
-            self._created.clear()
-            self._known = {
-                key: known for key, known in self._known.items() if isinstance(known, Future)
-            }
-            return assets
+            # What a dropped call notes meanwhile is in the one dict or in the other.
+            created, self._created = self._created, {}
+            for key in list(self._known):
+                if not isinstance(self._known.get(key), Future):
+                    self._known.pop(key, None)
+            return list(created.values())
 
     @property
     def empty(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nvcf_core.exchange import Body, ByteSource
@@ -15,22 +14,23 @@ from nvcf_core.media.tags import contains_tag, escape_media_tags
 from nvcf_core.messages import TAGS, Message, Part, ToolCall
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tools.names import ToolNames
-from nvcf_core.wire import dump_json
+from nvcf_core.values import value_class
+from nvcf_core.wire import dump_json, dump_plain_json
 
 __all__ = ["JOINED_UP_TO", "Json", "MessageEncoder", "StreamedBody"]
 
 Json = dict[str, Any]
 
 JOINED_UP_TO = 1 << 18
-"""Bytes of a body up to which it is sent in one piece, where no file has to be read for it."""
+"""Bytes of a body up to which it is sent at once, where no file has to be read for it."""
 
 _IN_MEMORY = (BytesSource, Base64Source)
 """Sources that can be read without blocking. Files are read where the body is sent, async in a thread."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StreamedBody:
-    """A body whose inline media stay where they are: they are encoded piece by piece while it is sent."""
+    """A body whose inline media stay where they are: they are encoded in chunks while it is sent."""
 
     pieces: tuple[bytes | ByteSource, ...]
     length: int
@@ -55,7 +55,7 @@ class MessageEncoder:
         self._uploaded = uploaded
         """The asset ids of what was uploaded for this request."""
         self._placeholder_mark = secrets.token_hex(16)
-        """Stands in for base64 text in the JSON. Random, so that no message can hold it."""
+        """Stands in for base64 text, and for all the messages, in the JSON. Random, so that no text can hold it."""
         self._sources: list[ByteSource] = []
 
     def body(self, messages: Sequence[Message], about: Mapping[str, Any]) -> bytes | Body:
@@ -64,9 +64,12 @@ class MessageEncoder:
         Raises:
             InvalidRequestError: something in it cannot be JSON.
         """
+        # Everything in the messages is made here or was checked to be text. The other fields may hold anything.
+        encoded = dump_plain_json({"messages": [self.message(message) for message in messages]})
         head = {key: about[key] for key in ("model",) if key in about}
-        content = {**head, "messages": [self.message(message) for message in messages], **about}
-        return self._with_sources(dump_json(content))
+        content = dump_json({**head, "messages": self._placeholder_mark, **about})
+        place = b'"messages":"%s"' % self._placeholder_mark.encode()
+        return self._with_sources(content.replace(place, encoded[1:-1], 1))
 
     def message(self, message: Message) -> Json:
         """One message."""

@@ -14,7 +14,7 @@ from nvcf_core.wire import why_unencodable
 from .past_calls import calls_as_text, with_result_ids
 from .past_media import describe_unseen_media, move_media_after_results
 
-__all__ = ["normalize", "numbered"]
+__all__ = ["normalize", "number_messages"]
 
 _GAP = "\n\n"
 """Between texts that are joined into one message."""
@@ -22,12 +22,12 @@ _GAP = "\n\n"
 _AS_TEXT = "tools_as_text=True sends tool calls and their results as text"
 
 
-def numbered(messages: Sequence[Message]) -> list[Message]:
+def number_messages(messages: Sequence[Message]) -> list[Message]:
     """The messages, each with its place in the caller's own list where it does not say so itself, and its media too."""
-    return [_numbered(message, place) for place, message in enumerate(messages)]
+    return [_number_message(message, place) for place, message in enumerate(messages)]
 
 
-def _numbered(message: Message, place: int) -> Message:
+def _number_message(message: Message, place: int) -> Message:
     index = place if message.index is None else message.index
     if message.index is not None and not _has_media(message):
         return message
@@ -47,22 +47,19 @@ def normalize(
 
     Args:
         messages: the conversation.
-        validator: the model's row, and what happens when a rule of it is broken.
+        validator: checks messages against the model spec.
         tools_as_text: whether tool calls and results become text for a model that has no tools.
 
     Raises:
         InvalidRequestError: there are none, or the model cannot take them.
     """
     spec = validator.spec
-    arranged = describe_unseen_media(with_result_ids(numbered(messages)), validator)
-    if tools_as_text and not spec.supports_tools:
-        arranged = calls_as_text(arranged)
-    for message in arranged:
-        _check(message, validator)
-    arranged = [message for message in arranged if not _is_empty_answer(message)]
+    arranged = _plain_conversation(messages, validator)
+    if arranged is None:
+        arranged = _arranged(messages, validator, tools_as_text)
     if not arranged:
         raise validator.invalid_request("messages", "there are no messages to send")
-    arranged = _with_another_speaker_last(move_media_after_results(arranged), validator)
+    arranged = _with_another_speaker_last(arranged, validator)
     if spec.single_message:
         arranged = [_fold_into_one(arranged, validator)]
     if spec.system_first:
@@ -72,6 +69,47 @@ def normalize(
         arranged = _alternate(arranged)
     _check_last(arranged, validator)
     return tuple(_with_safe_name(message) for message in arranged)
+
+
+def _plain_conversation(messages: Sequence[Message], validator: Validator) -> list[Message] | None:
+    """Fast version of `_arranged` for conversations of plain text: a third of its cost for long ones.
+
+    Nothing in such a one is described or moved, and there is little to check: the roles and the characters.
+
+    Returns:
+        None: it is another one.
+    """
+    texts = [_plain_text(message) for message in messages]
+    if "" in texts:
+        return None
+    roles = None if validator.spec.single_message else validator.spec.roles
+    for message, text in zip(messages, texts, strict=True):
+        if not (text.isascii() and (roles is None or message.role in roles)):
+            _check(message, validator)
+    return list(messages)
+
+
+def _plain_text(message: Message) -> str:
+    """The text of a message that has its place, and that says one text and nothing else; empty of any other."""
+    if len(message.parts) != 1 or message.index is None or message.role == "tool":
+        return ""
+    if message.name or message.tool_calls or message.tool_call_id or message.reasoning:
+        return ""
+    [part] = message.parts
+    return part if isinstance(part, str) else ""
+
+
+def _arranged(
+    messages: Sequence[Message], validator: Validator, tools_as_text: bool
+) -> list[Message]:
+    """The messages, checked, with the media and the calls of earlier turns as the model takes them."""
+    arranged = describe_unseen_media(with_result_ids(number_messages(messages)), validator)
+    if tools_as_text and not validator.spec.supports_tools:
+        arranged = calls_as_text(arranged)
+    for message in arranged:
+        _check(message, validator)
+    arranged = [message for message in arranged if not _is_empty_answer(message)]
+    return move_media_after_results(arranged)
 
 
 def _check(message: Message, validator: Validator) -> None:
@@ -102,7 +140,7 @@ def _check(message: Message, validator: Validator) -> None:
         if text.isascii():
             continue
         if reason := why_unencodable(text):
-            # Told here, while the message still has a place of its own.
+            # Checked here, while the message still has its own index.
             raise validator.invalid_request(field, f"{field}.{key} cannot be sent: {reason}")
 
 
@@ -125,12 +163,14 @@ def _texts_to_send(message: Message, spec: ModelSpec) -> Iterator[tuple[str, str
 
 def _has_media(message: Message) -> bool:
     if len(message.parts) == 1 and isinstance(message.parts[0], str):
-        return False  # Nearly every message of a long conversation, of each of which this is asked several times.
+        return (
+            False  # Fast path: most messages are one text, and this runs several times per message.
+        )
     return any(isinstance(part, Media) for part in message.parts)
 
 
 def _is_empty_answer(message: Message) -> bool:
-    """Whether an assistant message says nothing: a turn that failed, or that was spent on reasoning."""
+    """Return whether an assistant message says nothing: a turn that failed, or that was spent on reasoning."""
     return message.role == "assistant" and not any(message.parts) and not message.tool_calls
 
 

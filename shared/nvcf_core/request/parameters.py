@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nvcf_core.config.settings import CallSettings, Settings
+from nvcf_core.config.settings import PHASES, CallSettings, Settings
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.models.validator import Validator, check_number
 
@@ -19,7 +19,7 @@ __all__ = ["BodyFields", "body_fields", "check_client_limits", "check_settings"]
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "frequency_penalty", "presence_penalty")
 
 _LEAST = {"max_retries": 0, "requests_per_minute": 1, "max_connections": 1, "context_window": 1}
-"""The least that a count may be, whichever of them an object has."""
+"""The minimum of each limit that an object may have."""
 
 _TIMES = ("timeout", "call_timeout", "poll_timeout")
 
@@ -34,14 +34,14 @@ _DEFAULTS: Mapping[str, Any] = {
     "presence_penalty": 0,
     "response_format": {"type": "text"},
 }
-"""Values that mean what is not said. They are left out where the model's documentation lacks the field."""
+"""Default values: sending one equals omitting the field. Omitted if the model does not document the field."""
 
-_PHASES = ("connect", "read", "write", "pool")
+_TEMPLATE = "chat_template_kwargs"
 
 
 @dataclass(slots=True)
 class BodyFields:
-    """What the settings and keywords of one call come to."""
+    """The body fields that the settings and keywords of one call give."""
 
     body: dict[str, Any]
     stops: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class BodyFields:
 
 
 def check_settings(settings: Settings, validator: Validator) -> None:
-    """Hold a constructor's own values against the model's documentation.
+    """Check the constructor's values against the model's documentation.
 
     Raises:
         InvalidRequestError: one is out of its bounds.
@@ -65,10 +65,10 @@ def check_settings(settings: Settings, validator: Validator) -> None:
 
 
 def check_client_limits(settings: CallSettings) -> None:
-    """Hold the client's own limits of number against reason.
+    """Check that client limits are at least their minimum.
 
     Raises:
-        InvalidRequestError: one is so low that nothing would pass.
+        InvalidRequestError: one is lower.
     """
     values = vars(settings)
     for name, least in _LEAST.items():
@@ -80,12 +80,12 @@ def check_client_limits(settings: CallSettings) -> None:
 def body_fields(
     settings: CallSettings, extra: Mapping[str, Any], validator: Validator, *, stream: bool
 ) -> BodyFields:
-    """Everything the body says besides model, messages and stream.
+    """Return the body fields besides model, messages and stream.
 
     Args:
         settings: those of this call.
         extra: its keywords that are not settings: tools, and whatever the service may take.
-        validator: the model's documentation.
+        validator: checks values against the model spec.
         stream: whether the answer is to be streamed.
 
     Raises:
@@ -101,14 +101,22 @@ def body_fields(
     _add_stop(settings.stop, validator, result)
     add_reasoning(settings, validator, result.body)
     if extra:
-        extra = _without_what_says_nothing(extra, settings.extra_body or {}, stream=stream)
+        extra = _drop_inapplicable_fields(extra, settings.extra_body or {}, stream=stream)
         _add_extra(extra, validator, result, stream=stream)
     if settings.stream_usage and validator.spec.documents("stream_options"):
         result.body.setdefault("stream_options", {"include_usage": True})
-    result.body.update(settings.extra_body or {})
+    result.body.update(_beside_the_template(settings.extra_body or {}, result.body))
     if not stream:
         result.body.pop("stream_options", None)  # Services refuse it there.
     return result
+
+
+def _beside_the_template(extra_body: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an `extra_body`; what it gives the chat template stands beside what the settings give it."""
+    ours, given = body.get(_TEMPLATE), extra_body.get(_TEMPLATE)
+    if isinstance(ours, Mapping) and isinstance(given, Mapping):
+        return {**extra_body, _TEMPLATE: {**ours, **given}}
+    return dict(extra_body)
 
 
 def _check_times(settings: CallSettings, validator: Validator) -> None:
@@ -127,10 +135,10 @@ def _check_times(settings: CallSettings, validator: Validator) -> None:
 
 
 def _is_time(value: object) -> bool:
-    """Whether it is a number of seconds that a thread can wait, or an httpx.Timeout."""
+    """Return whether it is a number of seconds that a thread can wait, or an httpx.Timeout."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return 0 <= value <= threading.TIMEOUT_MAX
-    return all(hasattr(value, phase) for phase in _PHASES)
+    return all(hasattr(value, phase) for phase in PHASES)
 
 
 def _stops(stop: Any, validator: Validator) -> list[str]:
@@ -153,10 +161,14 @@ def _add_stop(stop: Any, validator: Validator, result: BodyFields) -> None:
         result.stops = tuple(stops)
 
 
-def _without_what_says_nothing(
+def _drop_inapplicable_fields(
     extra: Mapping[str, Any], extra_body: Mapping[str, Any], *, stream: bool
 ) -> dict[str, Any]:
-    """The keywords without those that services refuse where there is nothing that they could be about."""
+    """Drop fields that do not apply.
+
+    These are `stream_options` without streaming, and `tool_choice`, `parallel_tool_calls` and an empty `tools` without
+    tools: services refuse them. `stream` is set by the client.
+    """
     left_out = {"stream"}
     if not stream:
         left_out.add("stream_options")
@@ -187,7 +199,7 @@ def _add_extra(
 
 
 def _add_field(name: str, value: object, validator: Validator, result: BodyFields) -> None:
-    """Send a field, but for one that the documentation lacks and that says nothing."""
+    """Add a field to the body; skip an undocumented field that has its default value."""
     if not validator.spec.documents(name):
         if _is_default(name, value):
             return
@@ -196,7 +208,7 @@ def _add_field(name: str, value: object, validator: Validator, result: BodyField
 
 
 def _is_default(name: str, value: object) -> bool:
-    """Whether it is what the service does anyway: a client of many models says so to each."""
+    """Return whether a value is the service's default: clients of many models send it to each."""
     default = _DEFAULTS.get(name)
     # True equals 1, and is not what 1 means.
     same_kind = isinstance(value, bool) is isinstance(default, bool)

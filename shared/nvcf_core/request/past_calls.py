@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message, Part, ToolCall
-from nvcf_core.models.spec import ModelSpec
 from nvcf_core.models.validator import Validator
-from nvcf_core.tools.arguments import decode_arguments
+from nvcf_core.tools.arguments import decode_arguments, parse_arguments
+from nvcf_core.wire import without_half_characters
 
 __all__ = [
     "PastCall",
@@ -27,27 +27,39 @@ __all__ = [
 PastCall: TypeAlias = tuple[str | None, str | None, Any]
 """Id, name and arguments of a call, as a framework's message has them."""
 
-_IDS = ("call_id", "tool_call_id", "toolUseId", "id")
+_WRAPPERS = ("function", "functionCall", "function_call", "toolUse")
+"""What a call is inside of: in OpenAI's chat API, in two spellings of Gemini's, and in Bedrock's."""
+
+_NAMES = ("name", "tool_name")
+"""Where a call keeps the tool's name; LlamaIndex's own classes in the second."""
+
+_IDS = ("call_id", "tool_call_id", "toolUseId", "tool_id", "id")
 """Where a call keeps the id that its result names. In OpenAI's responses `id` is another one, so that comes last."""
 
-_ARGUMENTS = ("arguments", "args", "input")
-"""Where a call keeps its arguments: OpenAI's word, that of Gemini and LangChain, and that of Anthropic and Bedrock."""
+_ARGUMENTS = ("arguments", "args", "input", "tool_kwargs")
+"""Where a call keeps its arguments: in OpenAI, in Gemini and LangChain, in Anthropic and Bedrock, in LlamaIndex."""
 
 
 def past_call(call: object) -> PastCall | None:
     """A call in the form of any provider's API; None where it has no name, and so is not a call.
 
     Args:
-        call: a mapping or an object, as OpenAI's chat and responses APIs, Anthropic, Bedrock and Gemini have it.
+        call: a mapping or an object, as OpenAI's chat and responses APIs, Anthropic, Bedrock, Gemini and LlamaIndex
+            have it.
     """
-    about = _attribute(call, "function") or call
-    name = _attribute(about, "name")
+    about = _first(call, _WRAPPERS) or call
+    name = _first(about, _NAMES)
     if not isinstance(name, str) or not name:
         return None
-    ids = (_attribute(call, key) for key in _IDS)
+    ids = (_attribute(place, key) for place in (call, about) for key in _IDS)
     call_id = next((found for found in ids if isinstance(found, str) and found), None)
-    given = (_attribute(about, key) for key in _ARGUMENTS)
-    return call_id, name, next((found for found in given if found is not None), None)
+    return call_id, name, _first(about, _ARGUMENTS)
+
+
+def _first(value: object, names: Sequence[str]) -> Any:
+    """The first of these attributes that is there."""
+    found = (_attribute(value, name) for name in names)
+    return next((each for each in found if each is not None), None)
 
 
 def _attribute(value: object, name: str) -> Any:
@@ -99,6 +111,7 @@ def arguments_text(value: Any, *, field: str) -> str:
         raise InvalidRequestError(
             f"{field}: the arguments of a tool call cannot be JSON: {error}", field=field
         ) from None
+    text = without_half_characters(text)
     return text if isinstance(value, dict) else _object_text(text)
 
 
@@ -109,19 +122,15 @@ def _object_text(text: str) -> str:
         return decoded
     if _is_object(decoded, strict=False):
         # Line breaks inside its strings, which not every parser takes.
-        return json.dumps(json.loads(decoded, strict=False), ensure_ascii=False)
+        return json.dumps(parse_arguments(decoded), ensure_ascii=False)
     return _wrapped(text)
 
 
 def _is_object(text: str, *, strict: bool) -> bool:
     try:
-        return isinstance(json.loads(text, strict=strict, parse_constant=_refuse), dict)
+        return isinstance(parse_arguments(text, strict=strict), dict)
     except (ValueError, RecursionError):
         return False
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _wrapped(text: str) -> str:
@@ -145,7 +154,7 @@ def with_result_ids(messages: Sequence[Message]) -> list[Message]:
 
 
 def _end_of_results(messages: Sequence[Message], start: int) -> int:
-    """Where the tool results that begin at a place end."""
+    """Return the index after the last of the tool results that begin at `start`."""
     while start < len(messages) and messages[start].role == "tool":
         start += 1
     return start
@@ -186,15 +195,16 @@ def _as_text(message: Message, tool: str) -> Message:
 def with_call_reasoning(
     messages: tuple[Message, ...], body: Mapping[str, Any], validator: Validator
 ) -> tuple[Message, ...]:
-    """The messages, with words in place of reasoning that an earlier call lacks and a thinking model asks for.
+    """Return the messages, with placeholder reasoning for earlier calls that lack it, if the model wants reasoning
+    there.
 
     Args:
         messages: as they will be sent.
         body: the body's other fields, which may switch thinking off.
-        validator: the model's row, and how to warn.
+        validator: has the model spec, and warns.
     """
     words = validator.spec.past_call_reasoning
-    if words is None or _thinking_is_off(validator.spec, body):
+    if words is None or validator.spec.thinking_is_off(body):
         return messages
     lacking = [message for message in messages if message.tool_calls and not message.reasoning]
     if not lacking:
@@ -210,17 +220,3 @@ def with_call_reasoning(
         else message
         for message in messages
     )
-
-
-def _thinking_is_off(spec: ModelSpec, body: Mapping[str, Any]) -> bool:
-    """Whether a body says what switches the model's thinking off."""
-    off = (spec.reasoning_efforts or {}).get("none")
-    return off is None or _contains(body, off)
-
-
-def _contains(value: Any, wanted: Any) -> bool:
-    if isinstance(wanted, Mapping):
-        return isinstance(value, Mapping) and all(
-            _contains(value.get(name), inner) for name, inner in wanted.items()
-        )
-    return bool(value == wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nvcf_core.media.formats import describe, format_of, has_known_kind, kind_of_mime_type
+from nvcf_core.media.formats import describe, format_of, kind_of_mime_type, matches_kind
 from nvcf_core.messages import Media, MediaKind, Message, Part
 from nvcf_core.models.validator import Validator
 
@@ -17,15 +17,16 @@ _PLURALS: dict[MediaKind, str] = {"image": "images", "audio": "audio", "video": 
 
 
 def describe_unseen_media(messages: Sequence[Message], validator: Validator) -> list[Message]:
-    """The messages, with a line of text for each medium that is not the user's own and that the model cannot take.
+    """Return the messages, with a line of text for each media item that the model cannot take and that is not the
+    user's.
 
     A tool that returns an image must not end the conversation. With `validation` "warn" and "off" all media are sent
     that can be.
     """
-    return [_described(message, validator) for message in messages]
+    return [_describe_media_of(message, validator) for message in messages]
 
 
-def _described(message: Message, validator: Validator) -> Message:
+def _describe_media_of(message: Message, validator: Validator) -> Message:
     if message.role not in ("tool", "assistant"):
         return message
     if len(message.parts) == 1 and isinstance(message.parts[0], str):
@@ -46,7 +47,7 @@ def _why_not_sent(media: Media, message: Message, validator: Validator) -> str |
 
 
 def _can_be_sent(media: Media) -> bool:
-    """Whether a medium can be part of a request: its bytes, or else what is declared, say what it is."""
+    """Return whether a media item can be sent: its format is known from its bytes, or a media type is declared."""
     if media.source is None:
         return True
     declared = kind_of_mime_type(media.mime_type) is not None
@@ -54,7 +55,7 @@ def _can_be_sent(media: Media) -> bool:
 
 
 def _why_unseen(media: Media, message: Message, validator: Validator) -> str | None:
-    """Why the model cannot take a medium, None where it can."""
+    """Return why the model cannot take a media item, None if it can."""
     spec = validator.spec
     if message.role == "assistant" and spec.documented:
         return "it is part of an earlier answer"
@@ -62,7 +63,7 @@ def _why_unseen(media: Media, message: Message, validator: Validator) -> str | N
         return f"this model takes no {_PLURALS[media.kind]}"
     if media.url is not None and not spec.remote_urls:
         return "this model takes no urls"
-    if spec.documented and not has_known_kind(media):
+    if spec.documented and not matches_kind(media):
         return f"its bytes are not {media.kind} data"
     formats = spec.media[media.kind]
     if formats is not None and media.source is not None and format_of(media) not in formats:
@@ -95,10 +96,10 @@ def move_media_after_results(messages: Sequence[Message]) -> list[Message]:
             turn.append((message, tool))
             arranged.append(_without_media(message))
             continue
-        arranged += _shown(turn)
+        arranged += _media_messages(turn)
         turn = []
         arranged.append(message)
-    return arranged + _shown(turn)
+    return arranged + _media_messages(turn)
 
 
 def _without_media(message: Message) -> Message:
@@ -106,7 +107,7 @@ def _without_media(message: Message) -> Message:
     return message if len(texts) == len(message.parts) else replace(message, parts=texts)
 
 
-def _shown(results: Sequence[tuple[Message, str]]) -> list[Message]:
+def _media_messages(results: Sequence[tuple[Message, str]]) -> list[Message]:
     """A user message with the media of a turn's results, each with the name of its tool; none where they have none."""
     parts: list[Part] = []
     last: int | None = None

@@ -59,7 +59,7 @@ def add_reasoning(settings: CallSettings, validator: Validator, body: dict[str, 
 
 
 def _effort_fields(effort: str | None, validator: Validator) -> dict[str, Any]:
-    """What an effort adds to the body, in the terms of the model's row."""
+    """Return the body fields for an effort, from the model spec."""
     spec, efforts = validator.spec, validator.spec.reasoning_efforts
     if effort is None:
         return {}
@@ -113,11 +113,13 @@ def without_thinking(
 ) -> tuple[tuple[Message, ...], Mapping[str, Any]]:
     """The messages and the body with thinking switched off, where the documentation wants that for their media.
 
-    A caller who asked for thinking, by setting or by a word in the system message, keeps it, and is warned.
+    A caller who requested thinking, by setting or by a token in the system message, keeps it, and is warned.
     """
     spec = validator.spec
+    if not (spec.no_think_media and spec.reasoning_efforts) or spec.no_think_token is None:
+        return messages, body
     kinds = {part.kind for message in messages for part in message.parts if isinstance(part, Media)}
-    if not kinds & spec.no_think_media or not spec.reasoning_efforts or spec.no_think_token is None:
+    if not kinds & spec.no_think_media:
         return messages, body
     off = spec.reasoning_efforts["none"]["chat_template_kwargs"]
     template = body.get("chat_template_kwargs", {})

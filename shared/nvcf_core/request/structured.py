@@ -1,10 +1,10 @@
-"""How an object of a schema is asked for: by response format, by a forced tool, or in the prompt."""
+"""Structured output: an object requested by response format, by a required tool, or in the prompt."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from types import UnionType
 from typing import Any, Literal, TypeAlias, get_origin
@@ -15,27 +15,29 @@ from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message
 from nvcf_core.models.spec import ModelSpec
 from nvcf_core.tools.names import safe_name
+from nvcf_core.values import value_class
 
+from .normalize import number_messages
 from .tools import named_tool
 
 __all__ = [
     "SCHEMA_IN_PROMPT",
     "AnswerSchema",
     "StructuredMethod",
-    "forced_tool",
+    "merge_call_keywords",
+    "move_schema_into_prompt",
+    "required_tool_fields",
     "response_format",
     "schema_prompt",
     "structured_fields",
     "structured_method",
-    "take_schema_in_prompt",
     "value_model",
-    "with_given",
 ]
 
 StructuredMethod: TypeAlias = Literal["response_format", "tool", "prompt"]
 
 SCHEMA_IN_PROMPT = "schema_in_prompt"
-"""The keyword of a call that asks for a schema in the prompt; it is not a field of the body."""
+"""The keyword that puts a schema into the prompt. It is not a field of the body."""
 
 _NOTHING_ELSE = "and nothing else: no code fence, no words around it."
 
@@ -67,16 +69,16 @@ def value_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _is_plain_root(annotation: type) -> bool:
-    """Whether it is a pydantic class around a value that is not an object."""
+    """Return whether it is a pydantic class around a value that is not an object."""
     if not issubclass(annotation, RootModel):
         return False
     schema = annotation.model_json_schema()
     return "properties" not in schema and schema.get("type") != "object" and "$ref" not in schema
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AnswerSchema:
-    """What an answer is to look like."""
+    """The schema of an answer."""
 
     name: str
     """Any text: the service gets it as a name that it accepts."""
@@ -89,11 +91,11 @@ class AnswerSchema:
 def structured_method(
     spec: ModelSpec, calls_tools: bool | None = None, *, beside_tools: bool = False
 ) -> StructuredMethod:
-    """The best way to ask a model for an object: its response format, else a tool, else the prompt.
+    """Return the best way to request an object from a model: response format, else a tool, else the prompt.
 
     Args:
-        spec: the model's row.
-        calls_tools: whether it may be given tools; None: what its row says.
+        spec: the model spec.
+        calls_tools: whether it may be given tools. None: as the model spec says.
         beside_tools: whether it may call other tools instead of answering: then no tool is forced.
     """
     if spec.documents("response_format"):
@@ -106,30 +108,30 @@ def structured_method(
 def structured_fields(
     method: StructuredMethod, answer: AnswerSchema, tools: Sequence[Any] = ()
 ) -> dict[str, Any]:
-    """The keywords of a call that is to be answered with an object of a schema.
+    """Return the keywords of a call that requests an object of a schema.
 
     Args:
-        method: how it is asked for.
+        method: how the object is requested.
         answer: the schema.
         tools: what the model may call instead.
     """
     if method == "tool":
-        return forced_tool(_schema_tool(answer), tools)
+        return required_tool_fields(_schema_tool(answer), tools)
     beside = {"tools": list(tools)} if tools else {}
     if method == "response_format":
         return {"response_format": _json_schema_format(answer), **beside}
     return {SCHEMA_IN_PROMPT: dict(answer.schema), **beside}
 
 
-def with_given(fields: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords that ask for an object, with those that the caller gave, which win.
+def merge_call_keywords(fields: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge the keywords that request an object with the caller's, which win.
 
     Args:
         fields: what `structured_fields` says, the caller's tools included.
         given: the caller's own.
 
     Raises:
-        InvalidRequestError: the caller asks for another format of the answer.
+        InvalidRequestError: the caller requests another format of the answer.
     """
     wanted = given.get("response_format")
     if wanted is not None and wanted != fields.get("response_format"):
@@ -139,15 +141,15 @@ def with_given(fields: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
         )
     own = {name: value for name, value in given.items() if name != "tools" and value is not None}
     if "tools" not in fields and own.get("tool_choice") in ("any", "required", True):
-        del own["tool_choice"]  # It asks for the object, which is asked for without a tool.
+        del own["tool_choice"]  # It requests the object, which is requested without a tool.
     return {**fields, **own}
 
 
 def response_format(spec: ModelSpec, wanted: Mapping[str, Any] | AnswerSchema) -> dict[str, Any]:
-    """The keywords that ask for a format: of the body where the model documents one, else of the prompt.
+    """Return the keywords that request a format: in the body if the model documents it, else in the prompt.
 
     Args:
-        spec: the model's row.
+        spec: the model spec.
         wanted: a schema, or a format as OpenAI's API has it.
 
     Raises:
@@ -161,7 +163,7 @@ def response_format(spec: ModelSpec, wanted: Mapping[str, Any] | AnswerSchema) -
         return {}
     if wanted["type"] not in ("json_schema", "json_object"):
         raise InvalidRequestError(
-            f"response_format of type {wanted['type']!r} cannot be asked for in the prompt, and the documentation of "
+            f"response_format of type {wanted['type']!r} cannot be requested in the prompt, and the documentation of "
             f"{spec.id} has no response_format",
             field="response_format",
             model=spec.id,
@@ -169,8 +171,8 @@ def response_format(spec: ModelSpec, wanted: Mapping[str, Any] | AnswerSchema) -
     return {SCHEMA_IN_PROMPT: wanted.get("json_schema", {}).get("schema", {})}
 
 
-def forced_tool(tool: Mapping[str, Any], others: Sequence[Any] = ()) -> dict[str, Any]:
-    """The keywords of a call that is to be answered with one call of this tool, or with calls of the others."""
+def required_tool_fields(tool: Mapping[str, Any], others: Sequence[Any] = ()) -> dict[str, Any]:
+    """Return the keywords that require one call of this tool, or calls of the others if there are any."""
     if others:
         return {"tools": [*others, tool], "tool_choice": "required"}
     return {
@@ -210,10 +212,10 @@ def schema_prompt(schema: Mapping[str, Any]) -> str:
     )
 
 
-def take_schema_in_prompt(
+def move_schema_into_prompt(
     messages: Sequence[Message], given: Mapping[str, Any]
 ) -> tuple[Sequence[Message], Mapping[str, Any]]:
-    """The conversation with the schema that its keywords ask for in the prompt, and the other keywords.
+    """Move a schema from the keywords into the prompt; return the messages and the other keywords.
 
     The words stand at the end of the first system message, which is made where there is none: there they stay the
     same from turn to turn, and what the user said is left as it is.
@@ -228,4 +230,5 @@ def take_schema_in_prompt(
     if messages[0].role == "system":
         first = replace(messages[0], parts=(*messages[0].parts, text))
         return [first, *messages[1:]], rest
-    return [Message(role="system", parts=(text,)), *messages], rest
+    # The others keep the places that they have in the caller's own list.
+    return [Message(role="system", parts=(text,)), *number_messages(messages)], rest

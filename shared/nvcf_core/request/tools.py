@@ -12,9 +12,9 @@ from nvcf_core.tools.names import ToolNames
 __all__ = [
     "function_tool",
     "named_tool",
+    "normalize_tools",
     "tool_choice",
     "tool_names_of",
-    "tools_in_one_form",
     "with_wire_names",
 ]
 
@@ -24,21 +24,31 @@ _WORDS = {"auto": "auto", "none": "none", "any": "required", "required": "requir
 _NO_ARGUMENTS: Mapping[str, Any] = {"type": "object", "properties": {}}
 """The schema of a tool without arguments. Without any, services refuse the tool."""
 
+_ELSEWHERE = frozenset(("$ref", "anyOf", "oneOf", "allOf"))
+"""Where a schema says what it is, instead of saying it itself."""
 
-_PARAMETERS = ("parameters", "input_schema", "inputSchema")
-"""Where a tool keeps the schema of its arguments: OpenAI's word, Anthropic's, and that of MCP."""
+_PARAMETERS = (
+    "parameters",
+    "input_schema",
+    "inputSchema",
+    "parameters_json_schema",
+    "parametersJsonSchema",
+)
+"""Where a tool keeps the schema of its arguments: OpenAI's word, Anthropic's, MCP's, and Gemini's in two spellings."""
 
 
 def function_tool(tool: Mapping[str, Any]) -> dict[str, Any] | None:
     """A tool as OpenAI's chat API has it, None where the mapping has no form of a tool that is known here.
 
     Args:
-        tool: in the form of OpenAI's chat or responses API, of Anthropic or of MCP, or a name and a description. One
-            that says nothing of its arguments takes none.
+        tool: in the form of OpenAI's chat or responses API, of Anthropic, of MCP, of Bedrock or of Gemini, or a name
+            and a description. One that says nothing of its arguments takes none.
     """
     function = tool.get("function")
     if isinstance(function, Mapping):
         return {**tool, "type": "function", "function": _with_parameters(function)}
+    if isinstance(specification := tool.get("toolSpec"), Mapping):  # Bedrock's.
+        tool = specification
     name, kind = tool.get("name"), tool.get("type", "function")
     if not isinstance(name, str) or kind not in ("function", "custom"):
         return None
@@ -46,14 +56,24 @@ def function_tool(tool: Mapping[str, Any]) -> dict[str, Any] | None:
         key: tool[key] for key in ("name", "description", "strict") if tool.get(key) is not None
     }
     schema = next((tool[key] for key in _PARAMETERS if tool.get(key)), None)
+    if isinstance(schema, Mapping) and set(schema) == {"json"}:  # Bedrock's, again.
+        schema = schema["json"]
     return {"type": "function", "function": _with_parameters({**about, "parameters": schema})}
 
 
 def _with_parameters(function: Mapping[str, Any]) -> dict[str, Any]:
-    return {**function, "parameters": function.get("parameters") or _NO_ARGUMENTS}
+    parameters = function.get("parameters") or _NO_ARGUMENTS
+    if isinstance(parameters, Mapping) and _is_plain_object(parameters):
+        parameters = {**_NO_ARGUMENTS, **parameters}
+    return {**function, "parameters": parameters}
 
 
-def tools_in_one_form(
+def _is_plain_object(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema is that of an object, said in the schema itself: services refuse one without `properties`."""
+    return schema.get("type", "object") == "object" and _ELSEWHERE.isdisjoint(schema)
+
+
+def normalize_tools(
     given: Mapping[str, Any], extra_body: Mapping[str, Any] | None = None
 ) -> Mapping[str, Any]:
     """The keywords of a call, with its tools and the choice among them as OpenAI's chat API has them.
@@ -117,13 +137,15 @@ def tool_choice(choice: object, names: Sequence[str]) -> str | dict[str, Any] | 
 
 
 def _is_of_another_type(choice: Mapping[str, Any]) -> bool:
-    """Whether it is such as `{"type": "allowed_tools", "allowed_tools": {…}}`, which the service is to understand."""
+    """Return whether it is such as `{"type": "allowed_tools", "allowed_tools": {…}}`, which the service is to
+    understand."""
     kind = choice.get("type")
     return kind != "function" and isinstance(kind, str) and isinstance(choice.get(kind), Mapping)
 
 
 def _name_or_word(choice: object) -> str:
-    """What a choice says: `{"function": {"name": …}}` of OpenAI, `{"type": "tool", "name": …}` of Anthropic, …"""
+    """Return the name or word in a choice: OpenAI's `{"function": {"name": …}}`, Anthropic's `{"type": "tool", …}`,
+    …"""
     if choice is True:
         return "required"
     if isinstance(choice, str):

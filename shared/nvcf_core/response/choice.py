@@ -16,10 +16,12 @@ from .options import DecodeOptions
 from .text_tool_calls import TextToolCall, TextToolCallFilter
 from .tool_calls import ToolCallAssembler
 
-__all__ = ["ChoiceAccumulator", "choices_of", "content_text", "parse_usage"]
+__all__ = ["ChoiceAccumulator", "choices_of", "content_of_parts", "parse_usage"]
 
 _NO_CALLS: tuple[ToolCall, ...] = ()
 _NOTHING_SAID: dict[str, Any] = {}
+_REASONING_PARTS = ("thinking", "reasoning")
+"""What parts of a content are called that are not the answer: Mistral's word, and that of others."""
 
 
 class ChoiceAccumulator:
@@ -61,13 +63,15 @@ class ChoiceAccumulator:
         return self._answer.empty
 
     def feed(self, choice: Mapping[str, Any], raw: dict[str, Any]) -> Chunk | None:
-        """Take a choice of an event or of a body, with its delta or message. None: there is nothing to tell."""
+        """Take a choice of an event or of a body, with its delta or message. None: it completes no chunk."""
         said = choice.get("delta") or choice.get("message")
         said = said if isinstance(said, dict) else _NOTHING_SAID
         text = said.get("content")
-        text = text if isinstance(text, str) else content_text(text)
         reasoning = said.get("reasoning_content") or said.get("reasoning")
         reasoning = reasoning if isinstance(reasoning, str) else ""
+        if not isinstance(text, str):
+            thought, text = content_of_parts(text)
+            reasoning += thought
         if text:
             thought, text = self._think.feed(text)
             reasoning += thought
@@ -87,7 +91,7 @@ class ChoiceAccumulator:
         return self._keep(Chunk(text, reasoning, calls, refusal, logprobs, raw=raw))
 
     def feed_usual(self, event: dict[str, Any], chunks: list[Chunk]) -> bool:
-        """Take an event that is one more piece of text, of reasoning or of calls, and nothing else.
+        """Take an event that has only more text, reasoning or tool calls.
 
         Nearly all events of a stream are, and looking in each of them for all that an event may say is most of the
         time that a chunk costs. So these take this short path, to the same result as by `feed`.
@@ -127,13 +131,13 @@ class ChoiceAccumulator:
         return True
 
     def flush(self) -> Chunk:
-        """What was held back until the end, and why the answer ended."""
+        """Return what was held back until the end, and the finish reason."""
         reasoning, text = self._think.flush()
         if self._text_calls and self._reasoning_calls:
             text = self._text_calls.feed(text) + self._text_calls.flush()
             reasoning = self._reasoning_calls.feed(reasoning) + self._reasoning_calls.flush()
         text = self._stopped_text(text)
-        chunk = self._keep(Chunk(text, reasoning, self._allowed(self.calls.flush())))
+        chunk = self._keep(Chunk(text, reasoning, self._filter_calls(self.calls.flush())))
         if calls := self._calls_in_text():
             self._answer.add(Chunk(tool_calls=calls))
             chunk.tool_calls += calls
@@ -145,7 +149,7 @@ class ChoiceAccumulator:
         return chunk
 
     def snapshot(self) -> Chunk:
-        """All that has arrived."""
+        """Return all that has arrived."""
         whole = self._answer.snapshot()
         if self._reasoning_is_content:
             whole.reasoning = ""
@@ -162,7 +166,9 @@ class ChoiceAccumulator:
         return bool(self._answer.reasoning) and not said
 
     def _calls(self, pieces: object) -> tuple[ToolCall, ...]:
-        return self._allowed(self.calls.feed(pieces)) if isinstance(pieces, list) else _NO_CALLS
+        return (
+            self._filter_calls(self.calls.feed(pieces)) if isinstance(pieces, list) else _NO_CALLS
+        )
 
     def _calls_in_text(self) -> tuple[ToolCall, ...]:
         """The calls that stood in the text, but for those that the service gave as calls, too."""
@@ -177,14 +183,14 @@ class ChoiceAccumulator:
         whole = Accumulator()
         whole.add(Chunk(tool_calls=self.calls.feed(pieces)))
         whole.add(Chunk(tool_calls=self.calls.flush()))
-        return self._allowed(whole.tool_calls)
+        return self._filter_calls(whole.tool_calls)
 
     def _as_given(self, call: TextToolCall) -> tuple[str, str]:
         """Name and arguments of a call in the text, as those of the same call are that the service gave."""
         arguments = decode_arguments(call.arguments, self._options.schemas.get(call.name))
         return self._options.names.from_wire(call.name), _comparable(arguments)
 
-    def _allowed(self, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+    def _filter_calls(self, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
         if self._options.no_calls and calls:
             self._options.warn(
                 "calls_not_allowed",
@@ -238,13 +244,17 @@ def parse_usage(usage: object) -> Usage | None:
     )
 
 
-def content_text(content: object) -> str:
-    """The text of a content, which is a string, or on some servers a list of parts."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    return "".join(get_text(part, "text") for part in content)
+def content_of_parts(content: object) -> tuple[str, str]:
+    """Reasoning and text of a content that is no string: on some servers it is a list of parts."""
+    reasoning, text = [], []
+    for part in content if isinstance(content, list) else ():
+        kind = get_text(part, "type")
+        if kind in _REASONING_PARTS:
+            thought = get_text(part, kind) or get_text(part, "text")
+            reasoning.append(thought or content_of_parts(get_list(part, kind))[1])
+        else:
+            text.append(get_text(part, "text"))
+    return "".join(reasoning), "".join(text)
 
 
 def choices_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:

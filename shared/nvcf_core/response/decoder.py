@@ -46,7 +46,7 @@ class Decoder(Protocol):
 
     @property
     def has_failure(self) -> bool:
-        """Whether `end` will raise: what came before the failure has been returned."""
+        """Whether `flush` will raise; the chunks before the failure have been returned."""
         ...
 
     def feed(self, data: bytes) -> list[Chunk]:
@@ -54,11 +54,11 @@ class Decoder(Protocol):
         ...
 
     def flush(self) -> Iterable[Chunk]:
-        """What is left when the body has ended."""
+        """Return what is left when the body has ended."""
         ...
 
     def snapshot(self) -> Chunk:
-        """All that has arrived, as one chunk."""
+        """Return all that has arrived, as one chunk."""
         ...
 
 
@@ -70,7 +70,7 @@ class UnlabelledDecoder:
         self._decoder: Decoder = JSONBodyDecoder(response, options)
         self._beginning: list[bytes] = []
         self._said = b""
-        """What stands behind white space at the beginning, as long as it is too little to tell: a few bytes."""
+        """The first bytes after white space, until they are enough to decide."""
         self._decided = False
 
     @property
@@ -110,7 +110,7 @@ class UnlabelledDecoder:
         self._said = said.removeprefix(_BOM).lstrip()
         field, colon, _ = self._said.partition(b":")
         if not colon and any(name.startswith(field) for name in _EVENT_FIELDS):
-            return []  # Too little to tell.
+            return []  # Too few bytes to decide.
         self._decided = True
         if colon and field in _EVENT_FIELDS:
             self._decoder = EventStreamDecoder(self._response, self._options)
@@ -119,7 +119,7 @@ class UnlabelledDecoder:
         return self._decoder.feed(beginning)
 
     def flush(self) -> Iterable[Chunk]:
-        """What is left when the body has ended."""
+        """Return what is left when the body has ended."""
         if not self._decided:
             if self._options.stream and not self._said.strip():
                 self._decoder = EventStreamDecoder(self._response, self._options)
@@ -127,12 +127,12 @@ class UnlabelledDecoder:
         return self._decoder.flush()
 
     def snapshot(self) -> Chunk:
-        """All that has arrived, as one chunk."""
+        """Return all that has arrived, as one chunk."""
         return self._decoder.snapshot()
 
 
 def decoder_for(response: Response, options: DecodeOptions) -> Decoder:
-    """What the service sent decides, not what was asked: it may answer a stream whole."""
+    """Return a decoder by the content type of the response. A streaming request may get a JSON body."""
     kind = response.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() == "text/event-stream":
         return EventStreamDecoder(response, options)

@@ -37,6 +37,9 @@ _BY_STATUS: Mapping[int, type[APIStatusError]] = {
     429: RateLimitError,
 }
 
+_RETRYABLE = frozenset((409,))
+"""Statuses after which the same request may succeed, though the class of their error as such is not `retryable`."""
+
 _HINTS: Mapping[int, str] = {
     401: "Set NVIDIA_API_KEY, or pass api_key",
     402: "The account's credits are spent",
@@ -56,7 +59,8 @@ _CONTEXT_LENGTH = re.compile(
 def status_error(response: Response) -> APIStatusError:
     """The error that a response with a status of 300 or more stands for."""
     title, detail, request_id = _problem(response)
-    error = _error_class(response)(
+    kind = _error_class(response)
+    error = kind(
         response,
         title=title,
         detail=detail,
@@ -64,11 +68,14 @@ def status_error(response: Response) -> APIStatusError:
         retry_after=retry_after(response.headers),
         request_id=request_id,
     )
-    if response.status == 409:
-        error.retryable = True
-    if response.headers.get("x-should-retry") == "false":
-        error.retryable = False
+    error.retryable = _is_retryable(response, kind)
     return error
+
+
+def _is_retryable(response: Response, kind: type[APIStatusError]) -> bool:
+    if response.headers.get("x-should-retry") == "false":
+        return False
+    return kind.retryable or response.status in _RETRYABLE
 
 
 def _error_class(response: Response) -> type[APIStatusError]:

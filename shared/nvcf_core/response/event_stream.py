@@ -14,9 +14,9 @@ from nvcf_core.wire import get_text, parse_json
 
 from .choice import ChoiceAccumulator, choices_of, parse_usage
 from .error_body import describe_error_body, named_status, status_error
+from .finish_reason import GAVE_UP, cut_reason
 from .options import DecodeOptions
 from .sse import EventTooLong, SSEDecoder
-from .tool_arguments import FAILED, cut_reason
 
 __all__ = ["EventStreamDecoder"]
 
@@ -24,14 +24,14 @@ __all__ = ["EventStreamDecoder"]
 class EventStreamDecoder:
     """Decodes a stream of events."""
 
-    def __init__(self, response: Response, reading: DecodeOptions) -> None:
+    def __init__(self, response: Response, options: DecodeOptions) -> None:
         self._events = SSEDecoder()
         self._response = response
         self._request_id = response.headers.get("nvcf-reqid")
-        self._choice = ChoiceAccumulator(reading, None)
+        self._choice = ChoiceAccumulator(options, None)
         self._usage: Mapping[str, Any] | None = None
         self._id: str | None = None
-        self._asked = reading.model
+        self._requested_model = options.model
         self._model: str | None = None
         self._is_identified = False
         """Whether id and model are known, so that the events to come need not be searched for them."""
@@ -45,7 +45,7 @@ class EventStreamDecoder:
 
     @property
     def has_failure(self) -> bool:
-        """Whether `end` will raise: what came before the failure has been returned."""
+        """Whether `flush` will raise; the chunks before the failure have been returned."""
         return self._failure is not None
 
     at_end = False
@@ -101,11 +101,11 @@ class EventStreamDecoder:
             yield self._last_chunk()
 
     def snapshot(self) -> Chunk:
-        """All that has arrived, as one chunk."""
+        """Return all that has arrived, as one chunk."""
         whole = self._choice.snapshot()
         if self._last is None:
             whole.id, whole.request_id = self._id, self._request_id
-            whole.model = self._model or self._asked
+            whole.model = self._model or self._requested_model
             return whole
         # What the last chunk held back is in the choice already; the rest it alone knows.
         whole.finish_reason = self._last.finish_reason
@@ -178,9 +178,9 @@ class EventStreamDecoder:
         raise self._interrupted(f"an event of the stream is not a JSON object: {data[:200]!r}")
 
     def _raise_if_error(self, name: bytes, body: dict[str, Any]) -> None:
-        """Raise what an event says that is not an ordinary piece of an answer."""
+        """Raise the error that an event reports, if it does."""
         problem = body.get("object") == "error" or (
-            ("title" in body or "detail" in body) and "choices" not in body
+            "choices" not in body and any(name in body for name in ("title", "detail", "message"))
         )
         if name == b"error" or body.get("error") or problem:
             status = named_status(body)
@@ -199,13 +199,13 @@ class EventStreamDecoder:
             StreamInterruptedError: the service gave up, or nothing has arrived.
         """
         chunk = self._choice.flush()
-        if chunk.finish_reason in FAILED:
+        if chunk.finish_reason in GAVE_UP:
             raise self._interrupted(cut_reason(chunk.finish_reason))
         if chunk.finish_reason is None and self._choice.empty:
             raise self._interrupted("the stream ended without an answer")
         chunk.usage = parse_usage(self._usage)
         chunk.id, chunk.request_id = self._id, self._request_id
-        chunk.model = self._model or self._asked
+        chunk.model = self._model or self._requested_model
         chunk.headers, chunk.last = self._response.headers, True
         facts = {
             "id": self._id,
@@ -219,7 +219,7 @@ class EventStreamDecoder:
         return chunk
 
     def _interrupted(self, reason: str) -> StreamInterruptedError:
-        """The error for an answer that broke off. As long as nothing has arrived, it may be asked for again."""
+        """The error for an answer that broke off. As long as nothing has arrived, it is retryable."""
         error = StreamInterruptedError(reason, partial=self.snapshot(), request_id=self._request_id)
         error.retryable = self._choice.empty
         return error

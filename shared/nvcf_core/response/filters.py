@@ -1,4 +1,4 @@
-"""Think tags split off and stop sequences cut at, wherever the pieces of a text are cut."""
+"""Think tags split off and stop sequences cut at, wherever a text is cut into chunks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_INDENT = 256
 
 
 class ThinkFilter:
-    """Splits a text that begins with `<think>` into reasoning and answer, wherever its pieces are cut.
+    """Splits a text that begins with `<think>` into reasoning and answer, wherever it is cut into chunks.
 
     Only a tag at the very start counts: `</think>` inside an ordinary answer stays text. Line breaks
     between the closing tag and the answer go.
@@ -34,25 +34,25 @@ class ThinkFilter:
         return self._state == "answer"
 
     def feed(self, text: str) -> tuple[str, str]:
-        """Take the next piece; return (reasoning, text) that is certain."""
+        """Take the next chunk; return (reasoning, text) that is certain."""
         if self._state == "answer":
             return "", text
         text = self._held + text
         self._held = ""
         if self._state == "start":
-            text = self._opening(text)
+            text = self._parse_opening_tag(text)
         if self._state == "thinking":
             return self._thinking(text)
         if self._state == "gap":
-            return "", self._gap(text)
+            return "", self._strip_newlines_after_think(text)
         return "", text
 
     def flush(self) -> tuple[str, str]:
-        """What was held back, because it looked like a part of a tag."""
+        """Return what was held back because it looked like a part of a tag."""
         held, self._held = self._held, ""
         return (held, "") if self._state == "thinking" else ("", held)
 
-    def _opening(self, text: str) -> str:
+    def _parse_opening_tag(self, text: str) -> str:
         """Decide whether the text begins with the tag; while that is open, hold all of it."""
         begin = text.lstrip()
         if begin.startswith(_OPEN):
@@ -68,12 +68,12 @@ class ThinkFilter:
         reasoning, closed, answer = text.partition(_CLOSE)
         if closed:
             self._state = "gap"
-            return reasoning, self._gap(answer)
+            return reasoning, self._strip_newlines_after_think(answer)
         cut = len(text) - possible_start(text, _CLOSE)
         self._held = text[cut:]
         return text[:cut], ""
 
-    def _gap(self, text: str) -> str:
+    def _strip_newlines_after_think(self, text: str) -> str:
         text = text.lstrip("\r\n")
         if text:
             self._state = "answer"
@@ -81,7 +81,7 @@ class ThinkFilter:
 
 
 def split_unopened_think(text: str) -> tuple[str, str]:
-    """Reasoning and answer of a whole text in which only the closing tag stands: the prompt ended with the other.
+    """Split a complete text that has only `</think>`, because the chat template put `<think>` into the prompt.
 
     Where the text has no closing tag, or an opening one before it, or the tag stands in a string of JSON, all of it is
     the answer.
@@ -101,7 +101,7 @@ def _is_json(text: str) -> bool:
 
 
 class StopFilter:
-    """Cuts a text at the first stop sequence, wherever the pieces of the text are cut.
+    """Cuts a text at the first stop sequence, wherever it is cut into chunks.
 
     The sequence that is complete first wins, as it would at the service, which sees the text grow.
     """
@@ -115,7 +115,7 @@ class StopFilter:
         """Whether a stop sequence was met: nothing more comes out."""
 
     def feed(self, text: str) -> str:
-        """Take the next piece; return what is certain to belong to the answer."""
+        """Take the next chunk; return what certainly belongs to the answer."""
         if self.hit:
             return ""
         text = self._held + text

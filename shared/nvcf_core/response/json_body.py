@@ -12,8 +12,8 @@ from nvcf_core.wire import LONGEST_DOCUMENT, get_text, parse_json
 
 from .choice import ChoiceAccumulator, choices_of, parse_usage
 from .error_body import describe_error_body, named_status, status_error
+from .finish_reason import GAVE_UP, cut_reason
 from .options import DecodeOptions
-from .tool_arguments import FAILED, cut_reason
 
 __all__ = ["LONGEST_ANSWER", "JSONBodyDecoder"]
 
@@ -26,19 +26,21 @@ class JSONBodyDecoder:
 
     Args:
         response: its head.
-        reading: how it is to be read.
+        options: how to read it.
         longest_document: bytes past which it is refused.
     """
 
     def __init__(
-        self, response: Response, reading: DecodeOptions, longest_document: int = LONGEST_DOCUMENT
+        self, response: Response, options: DecodeOptions, longest_document: int = LONGEST_DOCUMENT
     ) -> None:
         self._longest_document = longest_document
         self._response = response
         self._request_id = response.headers.get("nvcf-reqid")
-        self._reading = reading
+        self._options = options
         self._pieces: list[bytes] = []
         self._length = 0
+        self._parsed: tuple[int, Any] | None = None
+        """The text as it was parsed to see whether it is whole, and how many bytes of it."""
         self._answer: Chunk | None = None
 
     stopped = False
@@ -52,7 +54,7 @@ class JSONBodyDecoder:
         if not data.endswith(b"}"):
             return False
         try:
-            parse_json(data)
+            self._parsed = len(data), parse_json(data)
         except ValueError:
             return False
         return True
@@ -108,7 +110,7 @@ class JSONBodyDecoder:
             error.retryable = True
             raise error
         try:
-            body = parse_json(data)
+            body = self._body(data)
         except ValueError as error:
             raise self._invalid(f"the answer is not JSON ({error}): {data[:200]!r}") from None
         if not isinstance(body, dict):
@@ -124,21 +126,26 @@ class JSONBodyDecoder:
         first.usage = parse_usage(body.get("usage"))
         first.other_choices = tuple(others)
         for choice in (first, *others):
-            if choice.finish_reason in FAILED:
+            if choice.finish_reason in GAVE_UP:
                 reason = cut_reason(choice.finish_reason)
                 raise StreamInterruptedError(reason, partial=first, request_id=self._request_id)
         return first
 
+    def _body(self, data: bytes) -> Any:
+        if self._parsed is None or self._parsed[0] != len(data.rstrip()):
+            return parse_json(data)
+        return self._parsed[1]
+
     def _choice(self, choice: dict[str, Any], body: dict[str, Any]) -> Chunk:
         if not isinstance(choice.get("message") or choice.get("delta"), dict):
             raise self._invalid("a choice of the answer has no message")
-        growing = ChoiceAccumulator(self._reading, get_text(body, "id") or self._request_id)
+        growing = ChoiceAccumulator(self._options, get_text(body, "id") or self._request_id)
         growing.feed(choice, body)
         facts = growing.flush()
         whole = growing.snapshot()
         whole.finish_reason = facts.finish_reason
         whole.id = get_text(body, "id") or None
-        whole.model = get_text(body, "model") or self._reading.model
+        whole.model = get_text(body, "model") or self._options.model
         whole.request_id, whole.raw, whole.last = self._request_id, body, True
         whole.headers = self._response.headers
         return whole

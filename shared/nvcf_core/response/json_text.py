@@ -73,7 +73,7 @@ def partial_json(text: str, objects_only: bool = False) -> Any:
 
 
 def find_answer(text: str, objects_only: bool = False) -> Iterator[Any]:
-    """As `find_json`, where the model may have thought first: what stands behind a `</think>` alone comes first."""
+    """Like `find_json`, for models that may think first: values after an unopened `</think>` come first."""
     _, answer = split_unopened_think(text)
     if answer != text:
         yield from find_json(answer, objects_only)
@@ -81,9 +81,9 @@ def find_answer(text: str, objects_only: bool = False) -> Iterator[Any]:
 
 
 def find_value(text: str) -> Iterator[Any]:
-    """As `find_answer`, for a value that may be neither an object nor a list: at last the whole text, if it is one.
+    """Like `find_answer`, also for values that are no objects or lists: the whole text comes last, if it is one.
 
-    Some models write `"good"`, `3` or even the bare word where such a value is all that is asked for.
+    Some models write `"good"`, `3` or even the bare word where only such a value is requested.
     """
     yield from find_answer(text)
     _, answer = split_unopened_think(text)
@@ -97,7 +97,7 @@ def find_value(text: str) -> Iterator[Any]:
 
 
 def partial_answer(text: str, objects_only: bool = False) -> Any:
-    """As `partial_json`, where the model may have thought first: it begins anew behind a `</think>` alone."""
+    """Like `partial_json`, for models that may think first: it starts again after an unopened `</think>`."""
     _, answer = split_unopened_think(text)
     found = partial_json(answer, objects_only)
     return partial_json(text, objects_only) if found is None and answer != text else found

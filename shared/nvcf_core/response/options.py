@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from nvcf_core.models.spec import ModelSpec, TextToolCalls
 from nvcf_core.tools.names import ToolNames
+from nvcf_core.values import value_class
 from nvcf_core.wire import get_list, get_object, get_text
 
 __all__ = ["DecodeOptions", "ignore_warning", "options_for"]
-
-_THINKING_SWITCHES = ("enable_thinking", "thinking")
-"""What chat templates call the argument that switches thinking on and off."""
 
 
 def ignore_warning(reason: str, message: str) -> None:
     """Warn of nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class DecodeOptions:
     """How one answer is to be read."""
 
@@ -68,12 +66,5 @@ def options_for(spec: ModelSpec, fields: Mapping[str, Any]) -> DecodeOptions:
         },
         text_tool_calls=spec.text_tool_calls if tools else None,
         splits_unopened_think=spec.supports_reasoning,
-        reasoning_is_content=_thinking_is_off(spec, fields),
+        reasoning_is_content=spec.thinking_is_off(fields),
     )
-
-
-def _thinking_is_off(spec: ModelSpec, fields: Mapping[str, Any]) -> bool:
-    template = get_object(fields, "chat_template_kwargs")
-    if any(template.get(name) is False for name in _THINKING_SWITCHES):
-        return True
-    return spec.supports_reasoning and fields.get("reasoning_effort") == "none"

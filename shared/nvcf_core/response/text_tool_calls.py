@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from nvcf_core.models.spec import TextToolCalls
+from nvcf_core.values import value_class
 from nvcf_core.wire import get_text
 
 from .filters import possible_start
@@ -17,7 +17,7 @@ from .json_text import find_json, partial_json
 __all__ = ["TextToolCall", "TextToolCallFilter"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TextToolCall:
     """One call that stood in the text."""
 
@@ -43,15 +43,23 @@ def _kimi_calls(section: str) -> Iterator[TextToolCall]:
             yield TextToolCall(name["name"], call["arguments"], call["id"])
 
 
+_NAME = re.compile(r"""["']name["']\s*:\s*["']([^"'\s]+)["']""")
+"""Where the name stands in what is no JSON, such as a list of Python's."""
+
+
 def _nemotron_calls(section: str) -> Iterator[TextToolCall]:
     """`<TOOLCALL>[{"name": …, "arguments": {…}}, …]</TOOLCALL>`."""
     whole = list(find_json(section))
     # Of a list that breaks off, the names are known and no arguments are: they are then what stands there.
     values = whole or [partial_json(section)]
+    named = False
     for value in values:
         for call in value if isinstance(value, list) else [value]:
             if name := get_text(call, "name"):
+                named = True
                 yield TextToolCall(name, _arguments(call) if whole else section)
+    if not named:
+        yield from (TextToolCall(found[1], section) for found in _NAME.finditer(section))
 
 
 def _arguments(call: Mapping[str, Any]) -> str:
@@ -61,7 +69,7 @@ def _arguments(call: Mapping[str, Any]) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Form:
     """How one family of models writes its calls."""
 
@@ -87,7 +95,7 @@ _START_OF_MARKS = "<"
 
 
 class TextToolCallFilter:
-    """Takes the sections of tool calls out of a text, wherever its pieces are cut."""
+    """Takes the sections of tool calls out of a text, wherever it is cut into chunks."""
 
     __slots__ = ("_end", "_form", "_held", "_sections")
 
@@ -99,7 +107,7 @@ class TextToolCallFilter:
         self._sections: list[list[str]] = []
 
     def feed(self, text: str) -> str:
-        """Take the next piece; return what is certain not to be of a call."""
+        """Take the next chunk; return what certainly belongs to no call."""
         if not (self._held or self._end) and _START_OF_MARKS not in text:
             return text
         text, passed = self._held + text, []

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nvcf_core.messages import ToolCall
-from nvcf_core.tools.arguments import decode_arguments
+from nvcf_core.tools.arguments import decode_arguments, parse_arguments
+from nvcf_core.values import value_class
 
-__all__ = ["FAILED", "ParsedToolCall", "cut_reason", "parse_tool_calls", "shorten"]
+from .finish_reason import cut_reason
 
-FAILED = frozenset(("abort", "error"))
-"""The finish reasons with which the service says that it gave up."""
-
-_CUT = {
-    "length": "the answer was cut off at max_tokens",
-    "content_filter": "the answer was cut off by the service's content filter",
-}
+__all__ = ["ParsedToolCall", "parse_tool_calls", "shorten"]
 
 _LONGEST_SHOWN = 1_000
 """Characters of an answer that an error shows."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ParsedToolCall:
     """A tool call of an answer that has ended: its arguments, or why it must not be made."""
 
@@ -50,22 +43,10 @@ def parse_tool_calls(calls: Sequence[ToolCall], finish_reason: str | None) -> li
     return [_parse(call) for call in calls]
 
 
-def cut_reason(finish_reason: str | None) -> str:
-    """Why an answer breaks off, in words; empty where it is complete.
-
-    Args:
-        finish_reason: what the service said. None of an answer that has ended: it said nothing, and is complete.
-    """
-    if finish_reason in FAILED:
-        return f"the service gave up (finish_reason {finish_reason!r})"
-    cut = _CUT.get(finish_reason or "")
-    return f"{cut} (finish_reason {finish_reason!r})" if cut else ""
-
-
 def _parse(call: ToolCall) -> ParsedToolCall:
     text = decode_arguments(call.arguments)
     try:
-        arguments = json.loads(text, strict=False) if text else {}
+        arguments = parse_arguments(text) if text else {}
     except (ValueError, RecursionError) as error:
         return ParsedToolCall(call, None, f"the arguments are not JSON: {error}")
     if not isinstance(arguments, dict):

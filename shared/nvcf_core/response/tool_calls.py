@@ -6,11 +6,11 @@ import hashlib
 import json
 import uuid
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nvcf_core.messages import ToolCall
 from nvcf_core.tools.arguments import ArgumentsDecoder
+from nvcf_core.values import value_class
 from nvcf_core.wire import get_int, get_object, get_text
 
 from .options import DecodeOptions
@@ -23,7 +23,7 @@ _NO_ID = frozenset(("null", "none", "undefined"))
 
 
 class _PartialCall:
-    """A call whose fragments are still arriving. It is told of from the fragment on that names it."""
+    """A call whose fragments are still arriving. It is passed on from the fragment that names it."""
 
     __slots__ = ("_unsent", "arguments", "index", "may_be_copy", "wire_id", "wire_name")
 
@@ -38,7 +38,7 @@ class _PartialCall:
         self._unsent: list[str] = []
 
     def feed(self, text: str) -> str:
-        """Take a piece of the arguments; return what is certain of them, nothing before the call has a name."""
+        """Take a fragment of the arguments; return what is certain, nothing before the call has a name."""
         if self.index < 0:
             self._unsent.append(text)
             return ""
@@ -110,7 +110,7 @@ class ToolCallAssembler:
         return tuple(map(_merge_fragments_of_delta, fragments.values()))
 
     def flush(self) -> tuple[ToolCall, ...]:
-        """What was held back of the arguments. A call that never got a name is left out, with a warning."""
+        """Return the arguments that were held back. A call that never got a name is left out, with a warning."""
         if any(not growing.wire_name for growing in self._calls):
             self._options.warn(
                 "nameless_call", "a tool call without a name was left out of an answer"
@@ -119,7 +119,7 @@ class ToolCallAssembler:
         return tuple(ToolCall(index, arguments=rest) for index, rest in rests if rest)
 
     def has_id(self, call_id: str) -> bool:
-        """Whether a call has this id on the wire."""
+        """Return whether a call has this id on the wire."""
         return call_id in self._by_wire_id
 
     def set_answer_id(self, answer_id: str) -> None:
@@ -127,9 +127,10 @@ class ToolCallAssembler:
         self._answer_id = self._answer_id or answer_id
 
     def _is_sent_twice(self, pieces: Sequence[Any]) -> bool:
-        """Whether a delta is the one before it once more. A server that repeats how a call begins repeats all of it.
+        """Return whether a delta is the one before it once more. A server that repeats how a call begins repeats all of
+        it.
 
-        One that says id and name with every piece may well send the same piece of the arguments twice.
+        One that sends id and name with every fragment may well send the same fragment of the arguments twice.
         """
         may_be = self._doubled or (self._began and any(map(_names_a_call, pieces)))
         if may_be and pieces == self._last_delta:
@@ -140,7 +141,7 @@ class ToolCallAssembler:
         return False
 
     def _continued(self, pieces: Sequence[Any]) -> _PartialCall | None:
-        """The call that a delta goes on with, where it is one piece that says nothing else, as most are."""
+        """The call that a delta goes on with, if it is one fragment and says nothing else, as most do."""
         piece = pieces[0] if len(pieces) == 1 else None
         if not isinstance(piece, dict) or piece.get("id"):
             return None
@@ -214,7 +215,7 @@ class ToolCallAssembler:
         return f"call_{hashlib.sha256(seed.encode(errors='replace')).hexdigest()[:24]}"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Place:
     """By what a fragment says which call it belongs to."""
 
@@ -224,7 +225,7 @@ class _Place:
 
 
 def _read(piece: Mapping[str, Any]) -> tuple[_Place, str]:
-    """What a fragment on the wire says of its call, and its piece of the arguments."""
+    """Return what a fragment says about its call, and its fragment of the arguments."""
     function = get_object(piece, "function")
     wire_id = get_text(piece, "id")
     wire_id = "" if wire_id.casefold() in _NO_ID else wire_id
@@ -233,18 +234,18 @@ def _read(piece: Mapping[str, Any]) -> tuple[_Place, str]:
 
 
 def _names_a_call(piece: object) -> bool:
-    """Whether a fragment has a name, and an index or an id by which to tell it from another call's."""
+    """Return whether a fragment has a name, and an index or an id that distinguishes it from another call's."""
     is_placed = get_int(piece, "index") is not None or get_text(piece, "id")
     return bool(is_placed and get_text(get_object(piece, "function"), "name"))
 
 
 def _is_copy(growing: _PartialCall, place: _Place, arguments: str) -> bool:
-    """Whether a fragment is a whole call once more."""
+    """Return whether a fragment is a whole call once more."""
     return place.name == growing.wire_name and growing.arguments.is_copy(arguments)
 
 
 def _begins_another(growing: _PartialCall, place: _Place, arguments: str) -> bool:
-    """Whether a fragment under the index of a call begins another one: a server may number every call 0."""
+    """Return whether a fragment under the index of a call begins another one: a server may number every call 0."""
     if not place.name or not growing.wire_name:
         return False
     if place.id and growing.wire_id:

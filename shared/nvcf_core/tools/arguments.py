@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from nvcf_core.wire import get_list, get_object, get_text
 
-__all__ = ["ArgumentsDecoder", "decode_arguments"]
+__all__ = ["ArgumentsDecoder", "decode_arguments", "parse_arguments"]
 
 _NOTHING = frozenset(("", "null", "none", "nil", "undefined", "[]", "{}", '""', "''"))
 """How servers and models write that a call has no arguments, in lower case."""
@@ -73,11 +74,11 @@ class ArgumentsDecoder:
         return self._state == "start" and not self._held
 
     def is_copy(self, text: str) -> bool:
-        """Whether the object that has arrived is the same text."""
+        """Return whether the object that has arrived is the same text."""
         return self.complete and "".join(self._first).strip() == text.strip()
 
     def feed(self, text: str) -> str:
-        """Take the next piece; return what is certain."""
+        """Take the next fragment; return what is certain."""
         if self._goes_on_with_string(text):
             self._first.append(text)
             return text
@@ -96,7 +97,7 @@ class ArgumentsDecoder:
         return passed
 
     def flush(self) -> str:
-        """What was held back until the end. The second time there is nothing."""
+        """Return what was held back until the end. The second time there is nothing."""
         held, self._held = "".join(self._held), []
         if self._state == "object":
             unfinished, self._unfinished = self._unfinished, ""
@@ -108,7 +109,7 @@ class ArgumentsDecoder:
         return ""
 
     def _goes_on_with_string(self, text: str) -> bool:
-        """Whether a piece is the middle of a string that is being passed on, as most pieces are."""
+        """Return whether a fragment is the middle of a string that is being passed on, as most are."""
         open_string = self._levels and self._levels[-1].in_string and not self._unfinished
         return bool(open_string) and '"' not in text and "\\" not in text
 
@@ -160,7 +161,7 @@ class ArgumentsDecoder:
         return place + 1
 
     def _repeats(self, held: str) -> bool:
-        """Whether nothing but copies of the object stand behind it."""
+        """Return whether nothing but copies of the object stand behind it."""
         rest = held.lstrip()
         if not rest:
             return False
@@ -198,6 +199,34 @@ def decode_arguments(text: str, schema: Mapping[str, Any] | None = None) -> str:
     return decoder.feed(text) + decoder.flush()
 
 
+def parse_arguments(text: str, *, strict: bool = False) -> Any:
+    """The JSON value of whole arguments.
+
+    Args:
+        text: as `decode_arguments` returns it.
+        strict: whether line breaks inside of strings are refused, which models write and not every parser takes.
+
+    Raises:
+        ValueError: it is not JSON, or a number in it is none: NaN, an infinity, or one that is too large. Python's
+            parser takes these, and a call made with them could not be sent back with the next turn.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(
+        text, strict=strict, parse_constant=_refused_number, parse_float=_finite_number
+    )
+
+
+def _refused_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
+
+
 class _Level:
     """An object or a list that is open, and what its schema says."""
 
@@ -212,14 +241,14 @@ class _Level:
         self._expects_key = is_object
         self._key = ""
         self.in_string = False
-        """Whether a string is open whose pieces are passed on as they come."""
+        """Whether a string is open whose fragments are passed on as they arrive."""
 
     def begin_item(self) -> None:
         """Take a comma."""
         self._expects_key = self._is_object
 
     def end_of_string(self, text: str, place: int) -> int:
-        """Where the string that is open ends, or the part of it that has arrived."""
+        """Return where the open string ends, or the part of it that has arrived."""
         rest = _REST_OF_STRING.match(text, place)
         end = rest.end() if rest else place
         if text[end : end + 1] == '"':
@@ -228,7 +257,8 @@ class _Level:
         return end
 
     def waits_for_string(self) -> bool:
-        """Whether the next string is passed on only when it is whole: it is a key, or may become another value."""
+        """Return whether the next string is passed on only when it is whole: it is a key, or may become another
+        value."""
         return self._expects_key or bool(self._wanted_types())
 
     def converted(self, token: str) -> str:
@@ -313,7 +343,7 @@ def _as_one_of(types: frozenset[str], token: str) -> str:
 
 def _is_json_of(text: str, kinds: tuple[type, ...]) -> bool:
     try:
-        return isinstance(json.loads(text, strict=False), kinds)
+        return isinstance(parse_arguments(text), kinds)
     except (ValueError, RecursionError):
         return False
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 _REFUSED = re.compile(r"[^a-zA-Z0-9_\ud800-\udfff-]")
-"""Halves of surrogate pairs are left in: such a name is an error, which is told where the body is made."""
+"""Halves of surrogate pairs are left in: such a name is an error, which is raised where the body is built."""
 
 _LONGEST_NAME = 64
 

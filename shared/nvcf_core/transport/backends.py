@@ -24,7 +24,7 @@ from nvcf_core.errors import InvalidRequestError
 
 from .bodies import BoundedBody, LengthGuard
 from .clients import ClientConfig
-from .interface import Content, HTTPClient, HTTPResponse, PreparedRequest
+from .interface import HTTPClient, HTTPResponse, Pieces, SendableRequest
 from .limits.rate_limiter import RequestLimiter
 from .pools import AsyncPools, SyncPool
 
@@ -35,53 +35,53 @@ R = TypeVar("R")
 
 
 class Backend(Protocol):
-    """All that the driver awaits."""
+    """The operations that the driver awaits, sync or async."""
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Sleep."""
         ...
 
     async def resolve_key(self, auth: Auth) -> SecretStr | None:
-        """The API key of the next request."""
+        """Return the API key for the next request."""
         ...
 
-    async def acquire(self, limiter: RequestLimiter) -> None:
-        """Wait for the user's own limiter."""
+    async def acquire(self, limiter: RequestLimiter) -> object:
+        """Wait for the user's own limiter, and return what it gave."""
         ...
 
     async def open(self) -> HTTPClient:
-        """The HTTP client to send with."""
+        """Return the HTTP client to send with."""
         ...
 
-    def content(self, pieces: Generator[bytes], guard: LengthGuard) -> Content:
-        """A body as the HTTP client takes it, its length guarded."""
+    def content(self, pieces: Generator[bytes], guard: LengthGuard) -> Pieces:
+        """Return the body in the form that the HTTP client takes, with its length checked."""
         ...
 
-    async def send(self, prepared: PreparedRequest) -> HTTPResponse:
+    async def send(self, prepared: SendableRequest) -> HTTPResponse:
         """Send a request, and wait for the head of the response."""
         ...
 
     async def read_into(self, body: BoundedBody, response: HTTPResponse) -> None:
-        """Read a body until it ends, or is full."""
+        """Read a body to its end, or to its limit."""
         ...
 
     async def close_response(self, response: HTTPResponse) -> None:
-        """Be done with a response."""
+        """Close the response."""
         ...
 
     async def wait(self, future: Future[Any]) -> None:
-        """Wait until another conversation has come to its result."""
+        """Wait until the future of another flow is done."""
         ...
 
     async def gather(
         self, function: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T]
     ) -> tuple[R, ...]:
-        """Call a function for each of the items, side by side where that can be."""
+        """Call a function for each item, concurrently if async."""
         ...
 
 
 def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that awaits nothing but a synchronous backend, which never suspends."""
+    """Run a coroutine that awaits only a synchronous backend, which never suspends."""
     try:
         coroutine.send(None)
     except StopIteration as done:
@@ -106,48 +106,48 @@ class SyncBackend:
         self.pool = SyncPool(config)
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Sleep."""
         time.sleep(seconds)  # noqa: ASYNC251 - blocking is what it is for
 
     async def resolve_key(self, auth: Auth) -> SecretStr | None:
-        """The API key of the next request."""
+        """Return the API key for the next request."""
         return auth.resolve_key()
 
-    async def acquire(self, limiter: RequestLimiter) -> None:
-        """Wait for the user's own limiter."""
-        limiter.acquire()
+    async def acquire(self, limiter: RequestLimiter) -> object:
+        """Wait for the user's own limiter, and return what it gave."""
+        return limiter.acquire()
 
     async def open(self) -> HTTPClient:
-        """The HTTP client to send with."""
+        """Return the HTTP client to send with."""
         return self.pool.open()
 
     def content(self, pieces: Generator[bytes], guard: LengthGuard) -> Iterator[bytes]:
-        """A body as the HTTP client takes it, its length guarded."""
+        """Return the body in the form that the HTTP client takes, with its length checked."""
         with closing(pieces):
             for piece in pieces:
                 yield guard.count(piece)
                 guard.report_progress()
         guard.end()
 
-    async def send(self, prepared: PreparedRequest) -> HTTPResponse:
+    async def send(self, prepared: SendableRequest) -> HTTPResponse:
         """Send a request, and wait for the head of the response."""
         return prepared.send()
 
     async def read_into(self, body: BoundedBody, response: HTTPResponse) -> None:
-        """Read a body until it ends, or is full."""
+        """Read a body to its end, or to its limit."""
         for data in response.iter_bytes():
             if body.add(data):
                 break
 
     async def close_response(self, response: HTTPResponse) -> None:
-        """Be done with a response."""
+        """Close the response."""
         response.close()
 
     async def wait(self, future: Future[Any]) -> None:
-        """Wait until another conversation has come to its result.
+        """Wait until the future of another flow is done.
 
         Raises:
-            InvalidRequestError: that conversation may belong to the event loop that would be held up.
+            InvalidRequestError: that flow may belong to the event loop that waiting would block.
         """
         if not future.done() and _in_event_loop():
             raise InvalidRequestError(
@@ -159,7 +159,7 @@ class SyncBackend:
     async def gather(
         self, function: Callable[[T], Awaitable[R]], items: Iterable[T]
     ) -> tuple[R, ...]:
-        """Call a function for each of the items, one after another."""
+        """Call a function for each item, one after another."""
         return tuple([await function(item) for item in items])
 
 
@@ -170,23 +170,23 @@ class AsyncBackend:
         self.pools = AsyncPools(config)
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Sleep."""
         await asyncio.sleep(seconds)
 
     async def resolve_key(self, auth: Auth) -> SecretStr | None:
-        """The API key of the next request."""
+        """Return the API key for the next request."""
         return await auth.aresolve_key()
 
-    async def acquire(self, limiter: RequestLimiter) -> None:
-        """Wait for the user's own limiter."""
-        await limiter.acquire_async()
+    async def acquire(self, limiter: RequestLimiter) -> object:
+        """Wait for the user's own limiter, and return what it gave."""
+        return await limiter.acquire_async()
 
     async def open(self) -> HTTPClient:
-        """The HTTP client to send with."""
+        """Return the HTTP client to send with."""
         return await self.pools.open()
 
     async def content(self, pieces: Generator[bytes], guard: LengthGuard) -> AsyncIterator[bytes]:
-        """A body as the HTTP client takes it, its length guarded."""
+        """Return the body in the form that the HTTP client takes, with its length checked."""
         # They may have to be read from a disk, which must not hold up the loop.
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
             try:
@@ -197,30 +197,30 @@ class AsyncBackend:
                 raise
         guard.end()
 
-    async def send(self, prepared: PreparedRequest) -> HTTPResponse:
+    async def send(self, prepared: SendableRequest) -> HTTPResponse:
         """Send a request, and wait for the head of the response."""
         return await prepared.asend()
 
     async def read_into(self, body: BoundedBody, response: HTTPResponse) -> None:
-        """Read a body until it ends, or is full."""
+        """Read a body to its end, or to its limit."""
         async with aclosing(response.aiter_bytes()) as pieces:
             async for data in pieces:
                 if body.add(data):
                     break
 
     async def close_response(self, response: HTTPResponse) -> None:
-        """Be done with a response."""
+        """Close the response."""
         await response.aclose()
 
     async def wait(self, future: Future[Any]) -> None:
-        """Wait until another conversation has come to its result."""
+        """Wait until the future of another flow is done."""
         # Shielded: who leaves must not cancel what others wait for, too.
         await asyncio.shield(asyncio.wrap_future(future))
 
     async def gather(
         self, function: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T]
     ) -> tuple[R, ...]:
-        """Call a function for each of the items, side by side. None goes on once one has failed."""
+        """Call a function for each item, concurrently. If one fails, the others are cancelled."""
         tasks = [asyncio.ensure_future(function(item)) for item in items]
         try:
             return tuple(await asyncio.gather(*tasks))

@@ -22,17 +22,17 @@ _MIB = 1 << 20
 
 
 def pause_too_long(limit: float | None, name: str) -> APITimeoutError:
-    """The error for an answer that stands still."""
+    """Return the error for an answer that stalls."""
     return APITimeoutError(f"nothing arrived for {limit} s ({name})", failed_at=time.monotonic())
 
 
 class BoundedBody:
-    """A body that is read whole, within bounds. Of an error only the beginning counts.
+    """A body that is read to its end, within limits. Of an error's body only the beginning is read.
 
     Args:
         status: of the response.
         stage: what the request was for.
-        limits: of the request. Where they allow a body any time as long as its pieces keep coming, a piece is a MiB.
+        limits: of the request. Where they limit the time between chunks, a chunk is one MiB.
     """
 
     def __init__(self, status: int, stage: Stage, limits: TimeLimits | None = None) -> None:
@@ -44,12 +44,12 @@ class BoundedBody:
         self._limits = limits
 
     def add(self, data: bytes) -> bool:
-        """Keep a piece; return whether that is enough."""
+        """Add a chunk; return whether that is enough."""
         before = self._length
         self._pieces.append(data)
         self._length += len(data)
         if self._limits is not None and self._length // _MIB == before // _MIB:
-            self._limits.go_on()
+            self._limits.keep_running_timer()
         if self._length > self._limit and not self._may_cut:
             raise InvalidResponseError(
                 f"the response is longer than {self._limit} bytes", body=self._pieces[0]
@@ -57,31 +57,31 @@ class BoundedBody:
         return self._length > self._limit
 
     def body(self) -> bytes:
-        """What was kept."""
+        """Return the body, at most up to the limit."""
         return b"".join(self._pieces)[: self._limit]
 
 
 class LengthGuard:
-    """Holds a body to the length that was announced, and tells how far it is."""
+    """Checks that a body has the announced length, and reports progress."""
 
     def __init__(self, request: Request, length: int) -> None:
         self._request, self._length = request, length
         self._sent = 0
 
     def count(self, piece: bytes) -> bytes:
-        """Count a piece that is about to be sent."""
+        """Count a chunk that is about to be sent."""
         self._sent += len(piece)
         if self._sent > self._length:
             raise self._changed()
         return piece
 
     def report_progress(self) -> None:
-        """Say that what was taken is sent."""
+        """Report the bytes that have been sent."""
         if self._request.on_progress is not None:
             self._request.on_progress(self._sent, self._length)
 
     def end(self) -> None:
-        """Check that it was all.
+        """Check that the whole body was sent.
 
         Raises:
             InvalidRequestError: it was less.

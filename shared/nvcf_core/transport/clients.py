@@ -20,7 +20,8 @@ from nvcf_core.exchange import Request
 from nvcf_core.locks import Lock
 
 from .direct.client import AsyncDirectClient, DirectClient
-from .interface import Content, HTTPClient, PreparedRequest
+from .interface import Content, HTTPClient, SendableRequest
+from .no_proxy import is_excepted
 from .tls import Verify, aload_context, load_context
 
 __all__ = ["ClientConfig", "Proxies", "Proxy"]
@@ -46,14 +47,14 @@ class Proxies:
         self._found = {} if given else urllib.request.getproxies()
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Return whether there is any."""
         return self._given is not None or any(name != "no" for name in self._found)
 
     def for_url(self, url: str) -> Proxy | None:
-        """The proxy through which a url is asked. None: it is asked directly.
+        """Return the proxy for a URL. None: the request is sent directly.
 
-        This machine is never asked through a proxy of the environment, to which a local server's key would go in the
-        clear. Entries of `NO_PROXY` that cannot be read are passed over.
+        A request to this machine never goes through a proxy of the environment, which would get a local server's key
+        unencrypted. Entries of `NO_PROXY` that cannot be read are passed over.
         """
         if self._given is not None:
             return self._given
@@ -61,7 +62,9 @@ class Proxies:
             return None
         parts = urlsplit(url)
         name = parts.scheme if parts.scheme in self._found else "all"
-        if name not in self._found or urllib.request.proxy_bypass(parts.netloc):
+        if name not in self._found or is_excepted(url, self._found.get("no", "")):
+            return None
+        if urllib.request.proxy_bypass(parts.netloc):  # What the settings of the system say.
             return None
         found = self._found[name]
         variable = f"{name}_proxy"
@@ -85,7 +88,7 @@ class ClientConfig:
             client: HTTPClient = _httpx().HTTPXClient(self.http_client, owned=False)
             return client
         if not isinstance(self.verify, bool):
-            load_context(self.verify)  # A path that is wrong is told of, also where no TLS is used.
+            load_context(self.verify)  # Raises for a wrong path, also if no TLS is used.
         direct = DirectClient(self.verify, self.max_connections)
         proxies = Proxies(self.proxy)
         if not proxies:
@@ -128,7 +131,7 @@ def _httpx() -> ModuleType:
 
 
 class _RoutingClient:
-    """Asks directly where no proxy is meant for a url, and through one where it is."""
+    """Sends each request directly, or through the proxy for its URL."""
 
     owned = True
 
@@ -141,7 +144,7 @@ class _RoutingClient:
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> PreparedRequest:
+    ) -> SendableRequest:
         """A request that is ready to be sent. See `HTTPClient`."""
         return self._client_for(request.url).prepare(request, content, key, options)
 
@@ -152,7 +155,7 @@ class _RoutingClient:
             client.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         await self._direct.aclose()
         for client in self._proxied.values():
             await client.aclose()

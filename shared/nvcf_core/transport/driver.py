@@ -1,4 +1,4 @@
-"""Sends what a flow yields until it returns. Written once: all that waits is the backend's."""
+"""Runs flows: sends the requests that they yield. Sync and async share this code; the backend does all waiting."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from nvcf_core.wire import retry_after
 
 from .backends import Backend
 from .bodies import BoundedBody, LengthGuard
-from .interface import Content, HTTPResponse, PreparedRequest
-from .limits.rate_limiter import RateLimiter, Reservation, shared_rate_limiter
+from .interface import Content, HTTPResponse, SendableRequest
+from .limits.rate_limiter import RateLimiter, Reservation, TimedLimiter, shared_rate_limiter
 from .limits.retry_budget import RetryBudget, shared_retry_budget
 from .redaction import clear_locals, guard_logs, redact, redact_response, redact_text
 from .time_limits import TimeLimits
 
-__all__ = ["Conversation", "OpenResponse"]
+__all__ = ["FlowRunner", "OpenResponse"]
 
 T = TypeVar("T")
 
@@ -54,13 +54,13 @@ class OpenResponse:
     """When the time of the polls is over, by `time.monotonic`. None: it did not come to a poll."""
 
 
-class Conversation:
-    """One call, being held: its flow, and what that left open.
+class FlowRunner:
+    """Runs the flow of one call and keeps the response it left open for streaming.
 
     Args:
         backend: sends and waits, sync or async.
         options: how requests are made.
-        observation: told of every request.
+        observation: called for every request.
     """
 
     def __init__(
@@ -85,17 +85,17 @@ class Conversation:
             NVCFError: what the flow raises.
         """
         try:
-            return await self._hold(flow)
+            return await self._drive(flow)
         except BaseException as error:
             if isinstance(error, NVCFError):
                 self.redact(error)
-                clear_locals(error)  # The flow has raised it, or will not go on.
-            await self.leave()
+                clear_locals(error)  # The flow has raised it, or is not resumed.
+            await self.close_answer()
             raise
         finally:
             flow.close()
 
-    async def _hold(self, flow: Flow[T]) -> T:
+    async def _drive(self, flow: Flow[T]) -> T:
         resume: Callable[[Any], Step] = flow.send
         value: Any = None
         while True:
@@ -105,22 +105,22 @@ class Conversation:
                 result: T = stop.value
                 return result
             try:
-                value, resume = await self._take(step), flow.send
+                value, resume = await self._perform(step), flow.send
             except NVCFError as error:
                 self.check_deadline(error)
                 value, resume = error, flow.throw
 
-    async def leave(self) -> None:
-        """Close what was left open, and with it a connection whose body was not read to its end."""
+    async def close_answer(self) -> None:
+        """Close the response that was left open, and its connection unless the body was read to its end."""
         answer, self.answer = self.answer, None
         if answer is not None:
             await self.backend.close_response(answer.response)
 
     def check_deadline(self, error: NVCFError | None = None) -> None:
-        """End the call where its time is over: nothing is tried again then, and nothing tidied up over the network.
+        """Raise if the time limit of the call has passed: then there are no retries, and no cleanup requests.
 
         Args:
-            error: what went wrong last.
+            error: the last error, which becomes the cause.
 
         Raises:
             APITimeoutError: names `call_timeout`.
@@ -132,46 +132,48 @@ class Conversation:
             ) from error
 
     def is_over(self) -> bool:
-        """Whether the call's time has passed."""
+        """Return whether the time limit of the call has passed."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     def redact(self, error: NVCFError) -> None:
-        """Take the key out of an error, should the service have echoed it."""
+        """Remove the key from an error, in case the service echoed it."""
         if self.key is not None:
             redact(error, self.key)
 
-    async def _take(self, step: Step) -> Any:
+    async def _perform(self, step: Step) -> Any:
         if isinstance(step, Request):
-            return await _Sending(self, step).response()
+            return await _RequestSender(self, step).response()
         if isinstance(step, Future):
             return await self.backend.wait(step)
-        return await self.backend.gather(self._try, step)
+        return await self.backend.gather(self._perform_or_error, step)
 
-    async def _try(self, step: Step) -> Any:
+    async def _perform_or_error(self, step: Step) -> Any:
         try:
-            return await self._take(step)
+            return await self._perform(step)
         except NVCFError as error:
             return error
 
 
-class _Sending:
-    """One request under way."""
+class _RequestSender:
+    """Sends one request."""
 
-    def __init__(self, conversation: Conversation, request: Request) -> None:
-        self._conversation, self._request = conversation, request
-        self._backend, self._options = conversation.backend, conversation.options
+    def __init__(self, runner: FlowRunner, request: Request) -> None:
+        self._runner, self._request = runner, request
+        self._backend, self._options = runner.backend, runner.options
         self._key: SecretStr | None = None
         self._limiter: RateLimiter | None = None
-        self._place: Reservation | None = None
+        self._reservation: Reservation | None = None
+        self._permit: object = None
+        """What the user's own limiter gave."""
         self._kept_open = False
 
     async def response(self) -> Response:
-        """Send it when its time has come, and read what has to be read of the response.
+        """Wait for the delay and the limits, send the request, and read the response unless it is to stay open.
 
         Raises:
-            NVCFError: there is no response. The API key is in none of them, whatever the service echoed.
+            NVCFError: there is no response. The API key is removed from it, in case the service echoed it.
         """
-        prepared: PreparedRequest | None = None
+        prepared: SendableRequest | None = None
         response: HTTPResponse | None = None
         try:
             await self._wait_turn()
@@ -180,28 +182,30 @@ class _Sending:
             prepared.limits.deadline = self._deadline()
             prepared.limits.on_sending = self._note_sending
             response = await self._backend.send(prepared)
-            return await self._received(response, prepared.limits)
+            return await self._read_response(response, prepared.limits)
         except NVCFError as error:
-            self._conversation.redact(error)
+            self._runner.redact(error)
             raise
         finally:
-            if self._limiter is not None and self._place is not None:
-                self._limiter.cancel(self._place)  # It stays taken where the request went out.
+            if self._limiter is not None and self._reservation is not None:
+                self._limiter.cancel(
+                    self._reservation
+                )  # It stays taken where the request went out.
             if prepared is not None:
                 prepared.forget_key()
             if response is not None and not self._kept_open:
                 await self._backend.close_response(response)
 
     def _deadline(self) -> float | None:
-        """When the response has to be there: within the call's time, and within the request's own."""
-        deadline, own = self._conversation.deadline, self._request.read_timeout
+        """Return the deadline of the response: the earlier of the call's and the request's own."""
+        deadline, own = self._runner.deadline, self._request.read_timeout
         if own is None:
             return deadline
         until = time.monotonic() + own
         return until if deadline is None else min(until, deadline)
 
     async def _wait_turn(self) -> None:
-        """Wait for the request's own time, and for a place under the limit of requests per minute."""
+        """Wait for the request's delay, and for the limits of requests per minute."""
         request, auth = self._request, self._options.auth
         if request.failure is not None:
             if not self._can_retry(request.failure):
@@ -209,31 +213,32 @@ class _Sending:
             self._note_retry(request, request.failure)
         await self._sleep(request.delay)
         if auth.applies_to(request):
-            self._key = self._conversation.key = await self._backend.resolve_key(auth)
+            self._key = self._runner.key = await self._backend.resolve_key(auth)
             if self._key is not None:
-                self._conversation.observation.redact_with(partial(redact_text, key=self._key))
+                self._runner.observation.redact_with(partial(redact_text, key=self._key))
                 guard_logs(self._key)
         if request.stage == "ask" and self._options.request_limiter is not None:
             began = time.monotonic()
-            await self._backend.acquire(self._options.request_limiter)
-            self._conversation.observation.waited(time.monotonic() - began)
+            self._permit = await self._backend.acquire(self._options.request_limiter)
+            self._runner.observation.waited(time.monotonic() - began)
         per_minute = self._options.requests_per_minute
         if per_minute is not None and request.stage == "ask":
             self._limiter = shared_rate_limiter(key_fingerprint(self._key), origin(request.url)[1])
-            self._place = self._limiter.reserve(per_minute)
-            await self._wait_in_queue(self._limiter, self._place)
+            self._reservation = self._limiter.reserve(per_minute)
+            await self._wait_in_queue(self._limiter, self._reservation)
 
     async def _wait_in_queue(self, limiter: RateLimiter, place: Reservation) -> None:
-        """Wait for a place under the limit, and look now and then whether it has come nearer: some may have left."""
+        """Wait for a place under the limit; check now and then whether it is free earlier, since others may have
+        left."""
         wait = limiter.wait(place)
         if wait <= 0:
             return
-        _log.debug("a place under requests_per_minute is free in %.2f s, as it looks now", wait)
+        _log.debug("waiting about %.2f s for requests_per_minute", wait)
         began = time.monotonic()
         while wait > 0:
             await self._sleep(min(wait, max(1.0, wait / 10)))
             wait = limiter.wait(place)
-        self._conversation.observation.waited(time.monotonic() - began)
+        self._runner.observation.waited(time.monotonic() - began)
 
     def _note_retry(self, request: Request, failure: Exception) -> None:
         status = getattr(failure, "status", "no response")
@@ -243,37 +248,42 @@ class _Sending:
             "%s failed: %s (%s); retry %d of %d in %.2f s",
             what, name, status, number, most, request.delay,
         )  # fmt: skip
-        self._conversation.observation.retrying(request)
+        self._runner.observation.retrying(request)
 
     def _note_sending(self) -> None:
-        if self._limiter is not None and self._place is not None:
-            self._limiter.sent(self._place)
+        if self._limiter is not None and self._reservation is not None:
+            self._limiter.sent(self._reservation)
+        if self._permit is not None:
+            limiter = self._options.request_limiter
+            if isinstance(limiter, TimedLimiter):
+                limiter.sent(self._permit)
 
     async def _sleep(self, seconds: float) -> None:
-        """Let time pass, but not more than the call has left."""
-        deadline = self._conversation.deadline
+        """Sleep, but no longer than the call has left."""
+        deadline = self._runner.deadline
         if deadline is not None:
-            self._conversation.check_deadline()
+            self._runner.check_deadline()
             seconds = min(seconds, deadline - time.monotonic())
         if seconds > 0:
             await self._backend.sleep(seconds)
-        self._conversation.check_deadline()
+        self._runner.check_deadline()
 
     def _can_retry(self, failure: Exception) -> bool:
         return not self._options.retry_budget or self._budget().take(failure)
 
     def _budget(self) -> RetryBudget:
-        # Before a retry the key is that of the try before; a callable is asked only when the request is sent.
-        key = self._key or self._conversation.key
+        # Before a retry the key is that of the last attempt; a callable is called only when the request is sent.
+        key = self._key or self._runner.key
         return shared_retry_budget(key_fingerprint(key), origin(self._request.url))
 
     def _content(self) -> Content:
         body = self._request.body
         if body is None or isinstance(body, bytes):
             return body
-        return self._backend.content(body.chunks(), LengthGuard(self._request, body.length))
+        request, backend = self._request, self._backend
+        return lambda: backend.content(body.chunks(), LengthGuard(request, body.length))
 
-    async def _received(self, response: HTTPResponse, limits: TimeLimits) -> Response:
+    async def _read_response(self, response: HTTPResponse, limits: TimeLimits) -> Response:
         request, status = self._request, response.status_code
         if self._limiter is not None:
             self._limiter.on_response(status)
@@ -281,14 +291,14 @@ class _Sending:
             headers = dict(response.headers.items())
             self._options.request_limiter.feedback(status, retry_after(headers))
         if status < 400 and request.failure is None:
-            self._budget().bring_back()
+            self._budget().refund()
         if request.stream and status == 200:
             self._keep_open(response, limits)
             return self._as_response(response, b"")
         if request.stage == "fetch" and status < 300:
-            limits.piece_by_piece(None, "timeout")  # It may be large.
+            limits.limit_between_chunks(None, "timeout")  # It may be large.
         else:
-            limits.as_a_whole()
+            limits.limit_total()
         body = BoundedBody(status, request.stage, limits)
         try:
             await self._backend.read_into(body, response)
@@ -301,13 +311,13 @@ class _Sending:
         return self._as_response(response, body.body())
 
     def _keep_open(self, response: HTTPResponse, limits: TimeLimits) -> None:
-        """Leave the body to be read by the caller, as long as its pieces keep coming."""
+        """Leave the body open, to be read by the caller in chunks."""
         self._kept_open = True
         polls_end = None if self._request.read_timeout is None else limits.deadline
-        limits.deadline = self._conversation.deadline
+        limits.deadline = self._runner.deadline
         if polls_end is not None:
-            limits.at_least(_FOR_AN_ANSWER_IN_TIME)
-        self._conversation.answer = OpenResponse(response, limits, polls_end)
+            limits.extend_to(_FOR_AN_ANSWER_IN_TIME)
+        self._runner.answer = OpenResponse(response, limits, polls_end)
 
     def _as_response(self, response: HTTPResponse, body: bytes) -> Response:
         result = Response(
@@ -319,5 +329,5 @@ class _Sending:
             self._request.on_response(result)
         if self._request.stage != "ask":
             _log.debug("%s was answered with %d", self._request.stage, result.status)
-        self._conversation.observation.responded(self._request, result)
+        self._runner.observation.responded(self._request, result)
         return result

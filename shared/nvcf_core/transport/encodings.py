@@ -1,4 +1,4 @@
-"""Content encodings undone in pieces of bounded size: a small body can stand for any amount of bytes."""
+"""Decompression in chunks of limited size: a small compressed body can expand to any number of bytes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from nvcf_core.errors import InvalidResponseError
 
 __all__ = ["Decompressor", "decompressor_for"]
 
-_PIECE = 1 << 20
-"""Bytes that are decoded at a time."""
+_PIECE = 1 << 16
+"""Bytes that are decoded at a time: as many as are read at a time, for a small body can be a long answer."""
+
+_HEADER = 2
+"""Bytes of zlib's header."""
 
 
 class Decompressor:
@@ -27,15 +30,22 @@ class Decompressor:
         self._inner = zlib.decompressobj(window)
         self._raw = window == zlib.MAX_WBITS
         """Whether raw deflate, without zlib's header, may come instead: some servers send that."""
+        self._start = b""
+        """What came before the two bytes that tell."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Decode the next bytes, in pieces.
+        """Decode the next bytes, in chunks. What follows the end of the encoded body is ignored.
 
         Raises:
             InvalidResponseError: they are not of this encoding.
         """
+        if self._raw:
+            data = self._start + data
+            if len(data) < _HEADER:
+                self._start = data
+                return
         try:
-            while data:
+            while data and not self._inner.eof:
                 piece = self._decoded(data)
                 data = self._inner.unconsumed_tail
                 if piece:
@@ -70,10 +80,10 @@ _KNOWN: dict[str, Callable[[], Decompressor]] = {
 
 
 def decompressor_for(headers: _Headers) -> Decompressor | None:
-    """What undoes the encoding that a response names. None: it is not encoded.
+    """Return the decompressor for the content encoding of a response. None: it is not encoded.
 
     Raises:
-        InvalidResponseError: nothing here does. Encodings are not asked for, and never one within another.
+        InvalidResponseError: the encoding is unknown, or there are several. The client requests none.
     """
     encoding = headers.get("content-encoding", "").strip().lower()
     if encoding in ("", "identity"):
@@ -81,6 +91,6 @@ def decompressor_for(headers: _Headers) -> Decompressor | None:
     known = _KNOWN.get(encoding)
     if known is None:
         raise InvalidResponseError(
-            f"the response's content-encoding, {encoding[:100]!r}, was not asked for", body=b""
+            f"the response's content-encoding, {encoding[:100]!r}, was not requested", body=b""
         )
     return known()

@@ -48,7 +48,7 @@ class _Proxy(Protocol):
 def proxied_client(
     proxy: _Proxy, context: ssl.SSLContext, max_connections: int | None
 ) -> HTTPXClient:
-    """A synchronous client that asks through a proxy.
+    """Return a synchronous client that sends through a proxy.
 
     Raises:
         InvalidRequestError: the proxy's url is not one, or needs a package that is not installed.
@@ -59,7 +59,7 @@ def proxied_client(
 def proxied_async_client(
     proxy: _Proxy, context: ssl.SSLContext, max_connections: int | None
 ) -> HTTPXClient:
-    """As `proxied_client`, asynchronous."""
+    """Async version of `proxied_client`."""
     return _proxied(httpx.AsyncClient, proxy, context, max_connections)
 
 
@@ -72,6 +72,8 @@ def _proxied(
         keepalive_expiry=30.0,
     )
     try:
+        if not httpx.URL(proxy.url).host:
+            raise ValueError("it names no host")
         client = kind(
             proxy=proxy.url,
             verify=context,
@@ -125,8 +127,8 @@ class _NativeResponse(Protocol):
     async def aclose(self) -> None: ...
 
 
-class _Exchange:
-    """A request of httpx's, the client to send it, and our names for what goes wrong with it."""
+class _RequestInFlight:
+    """An httpx request, the client to send it, and the errors that it may raise."""
 
     __slots__ = ("_auth", "_http", "_native", "_request", "limits")
 
@@ -139,27 +141,33 @@ class _Exchange:
 
     def send(self) -> HTTPResponse:
         """Send it, and wait for the head of the response."""
-        self._begin()
+        self._begin(self._trace)
         try:
             native = self._http.client.send(
                 self._native, stream=True, auth=self._auth, follow_redirects=False
             )
         except self._http.errors as error:
             raise self._failure(error) from error
+        finally:
+            self._native.extensions.pop("trace", None)
+        self.limits.note_sending()  # A transport of the user's own may not trace.
         if native.status_code == _PROXY_REFUSED:
             native.close()
             raise self._refused_by_proxy()
         return _Response(native, self)
 
     async def asend(self) -> HTTPResponse:
-        """As `send`."""
-        self._begin()
+        """Async version of `send`."""
+        self._begin(self._atrace)
         try:
             native = await self._http.client.send(
                 self._native, stream=True, auth=self._auth, follow_redirects=False
             )
         except self._http.errors as error:
             raise self._failure(error) from error
+        finally:
+            self._native.extensions.pop("trace", None)
+        self.limits.note_sending()
         if native.status_code == _PROXY_REFUSED:
             await native.aclose()
             raise self._refused_by_proxy()
@@ -170,17 +178,27 @@ class _Exchange:
         self._native.headers.pop("authorization", None)
 
     def limit_body(self) -> None:
-        """Tell httpx how long the body may stand still: it reads that when the body begins."""
-        self.limits.next_piece()  # It cannot be told of a limit that changes at the first piece.
+        """Set httpx's read timeout for the body, which it reads when the body begins."""
+        self.limits.chunk_arrived()  # httpx takes no limit that changes with the first chunk.
         self.limits.phases["read"] = self.limits.body_limit[0]
         self._limit_call()
 
-    def _begin(self) -> None:
-        self.limits.begin("write")
+    def _begin(self, trace: Callable[[str, dict[str, Any]], Any]) -> None:
+        self.limits.begin("read")
+        if self.limits.on_sending is not None:
+            self._native.extensions["trace"] = trace
         self._limit_call()
 
+    def _trace(self, event: str, info: dict[str, Any]) -> None:
+        """Told by httpcore what it does. The request to a proxy for a tunnel is not yet ours."""
+        if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
+            self.limits.note_sending()
+
+    async def _atrace(self, event: str, info: dict[str, Any]) -> None:
+        self._trace(event, info)
+
     def _limit_call(self) -> None:
-        """No phase may take longer than the call has left. httpx cannot be told of a limit over several of them."""
+        """Limit each phase to the time that the call has left: httpx takes no limit over several phases."""
         deadline, phases = self.limits.deadline, self.limits.phases
         if deadline is not None:
             left = max(deadline - time.monotonic(), 0.001)
@@ -189,11 +207,11 @@ class _Exchange:
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """What httpx raises where something fails."""
+        """The exceptions that httpx raises."""
         return self._http.errors
 
     def body_failure(self, error: Exception) -> NVCFError:
-        """What went wrong while the body arrived."""
+        """Return the error for a body that failed to arrive."""
         if isinstance(error, self._http.library.TimeoutException):
             return self.limits.body_too_late()
         return body_failure(error)
@@ -204,13 +222,15 @@ class _Exchange:
         return proxy_failure(where, self._http.proxy, f"HTTP {_PROXY_REFUSED}")
 
     def _failure(self, error: Exception) -> NVCFError:
-        """What went wrong before there was a response, and which limit it was."""
+        """Return the error for a request without a response, naming the limit if it timed out."""
         library = self._http.library
         if isinstance(error, library.InvalidURL) or type(error) is RuntimeError:
             return unusable_url(self._request, error)
         where = f"{self._request.stage} ({origin(self._request.url)[1]})"
         if isinstance(error, library.ProxyError):
             return proxy_failure(where, self._http.proxy, error)
+        if isinstance(error, (library.ConnectError, library.ConnectTimeout)) and self._http.owned:
+            where = f"{where} through the proxy {self._http.proxy}"
         if not isinstance(error, library.TimeoutException):
             return connection_failure(where, error)
         phases: tuple[tuple[type[Exception], Phase], ...] = (
@@ -229,15 +249,15 @@ class _Exchange:
 class _Response:
     """A response of httpx's, its body decoded within bounds."""
 
-    __slots__ = ("_exchange", "_native", "headers", "status_code")
+    __slots__ = ("_in_flight", "_native", "headers", "status_code")
 
-    def __init__(self, native: _NativeResponse, exchange: _Exchange) -> None:
-        self._native, self._exchange = native, exchange
+    def __init__(self, native: _NativeResponse, in_flight: _RequestInFlight) -> None:
+        self._native, self._in_flight = native, in_flight
         self.status_code, self.headers = native.status_code, native.headers
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """The decoded body, in the pieces in which it arrives."""
-        self._exchange.limit_body()
+        """Yield the decoded body in chunks, as it arrives."""
+        self._in_flight.limit_body()
         decompressor = decompressor_for(self.headers)
         native = self._native
         try:
@@ -246,12 +266,12 @@ class _Response:
             else:
                 for data in native.iter_raw():
                     yield from decompressor.feed(data)
-        except self._exchange.errors as error:
-            raise self._exchange.body_failure(error) from error
+        except self._in_flight.errors as error:
+            raise self._in_flight.body_failure(error) from error
 
     async def aiter_bytes(self) -> AsyncGenerator[bytes]:
-        """As `iter_bytes`, of an asynchronous client."""
-        self._exchange.limit_body()
+        """Async version of `iter_bytes`."""
+        self._in_flight.limit_body()
         decompressor = decompressor_for(self.headers)
         native = self._native
         plain = decompressor is None or native.is_stream_consumed
@@ -263,15 +283,15 @@ class _Response:
                     else:
                         for piece in decompressor.feed(data):
                             yield piece
-        except self._exchange.errors as error:
-            raise self._exchange.body_failure(error) from error
+        except self._in_flight.errors as error:
+            raise self._in_flight.body_failure(error) from error
 
     def close(self) -> None:
-        """Be done with it."""
+        """Close the response."""
         self._native.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         await self._native.aclose()
 
 
@@ -289,38 +309,39 @@ class HTTPXClient:
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> _Exchange:
+    ) -> _RequestInFlight:
         """httpx's request. To a foreign host none of the client's own headers and cookies go along."""
         limits = self._limits(request, options)
         headers = options.headers_for(request)
+        body = content() if callable(content) else content
         if request.authorized:
             headers.setdefault("accept-encoding", "identity")
         try:
             if not request.authorized:
                 built = self.library.Request(
-                    request.method, request.url, headers=headers, content=content
+                    request.method, request.url, headers=headers, content=body
                 )
                 built.extensions["timeout"] = (limits or self.client.timeout).as_dict()
-                return _Exchange(self, request, built, None)
+                return _RequestInFlight(self, request, built, None)
             default = self.library.USE_CLIENT_DEFAULT
             built = self.client.build_request(
                 request.method,
                 request.url,
                 headers=headers,
-                content=content,
+                content=body,
                 timeout=default if limits is None else limits,
             )
         except (self.library.InvalidURL, UnicodeError) as error:
             raise unusable_url(request, error) from None
         # No credentials but the key: not the client's, nor a netrc's. Without a key, the client's own.
         if key is None:
-            return _Exchange(self, request, built, default)
+            return _RequestInFlight(self, request, built, default)
         built.headers["authorization"] = f"Bearer {key.get_secret_value()}"
-        return _Exchange(self, request, built, None)
+        return _RequestInFlight(self, request, built, None)
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """What httpx raises where something fails, and what it forgets to translate."""
+        """The exceptions that httpx raises, including those that it fails to translate."""
         library = self.library
         closed = (RuntimeError,) if self.client.is_closed else ()
         return (
@@ -332,7 +353,7 @@ class HTTPXClient:
         self.client.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         await self.client.aclose()
 
     def drop(self) -> None:

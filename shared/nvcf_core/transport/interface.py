@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from typing import Protocol, TypeAlias
 
 from pydantic import SecretStr
@@ -12,18 +12,21 @@ from nvcf_core.exchange import Request
 
 from .time_limits import TimeLimits
 
-__all__ = ["Content", "HTTPClient", "HTTPResponse", "PreparedRequest"]
+__all__ = ["Content", "HTTPClient", "HTTPResponse", "Pieces", "SendableRequest"]
 
-Content: TypeAlias = "bytes | Iterator[bytes] | AsyncIterator[bytes] | None"
-"""The body of a request, as a client sends it."""
+Pieces: TypeAlias = "Iterator[bytes] | AsyncIterator[bytes]"
+"""A body in pieces, of which each is made when it is sent."""
+
+Content: TypeAlias = "bytes | Callable[[], Pieces] | None"
+"""The body of a request, as a client sends it. Pieces are called for at each sending: they begin anew then."""
 
 
-class PreparedRequest(Protocol):
+class SendableRequest(Protocol):
     """A request that is ready to be sent, under its limits."""
 
     @property
     def limits(self) -> TimeLimits:
-        """How long each phase may take. To be set before it is sent, and again before its body is read."""
+        """The time limits of its phases. They are set before it is sent, and again before its body is read."""
         ...
 
     def send(self) -> HTTPResponse:
@@ -35,7 +38,7 @@ class PreparedRequest(Protocol):
         ...
 
     async def asend(self) -> HTTPResponse:
-        """As `send`, over an async client."""
+        """Async version of `send`."""
         ...
 
     def forget_key(self) -> None:
@@ -57,24 +60,24 @@ class HTTPResponse(Protocol):
         ...
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """The decoded body, in the pieces in which it arrives.
+        """Yield the decoded body in chunks, as it arrives.
 
         Raises:
-            APIConnectionError: it broke off, or stood still for too long.
-            InvalidResponseError: it is encoded in a way that was not asked for.
+            APIConnectionError: it broke off, or stalled for too long.
+            InvalidResponseError: it has a content encoding that was not requested.
         """
         ...
 
     def aiter_bytes(self) -> AsyncGenerator[bytes]:
-        """As `iter_bytes`, of an asynchronous client."""
+        """Async version of `iter_bytes`."""
         ...
 
     def close(self) -> None:
-        """Be done with it: a body that was not read to its end is given up, and its connection with it."""
+        """Close the response, and its connection too unless the body was read to its end."""
         ...
 
     async def aclose(self) -> None:
-        """As `close`, of an asynchronous client."""
+        """Async version of `close`."""
         ...
 
 
@@ -88,7 +91,7 @@ class HTTPClient(Protocol):
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> PreparedRequest:
+    ) -> SendableRequest:
         """Make a request ready.
 
         Args:
@@ -107,7 +110,7 @@ class HTTPClient(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         ...
 
     def drop(self) -> None:

@@ -1,4 +1,4 @@
-"""How long each phase of a request may take, in all: not only between two bytes."""
+"""Time limits of the phases of a request. Each limits a whole phase, not only the time between two bytes."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class TimeLimits:
     Attributes:
         deadline: when all of the request has to end, by `time.monotonic`. None: no such moment.
         until: when the current phase has to end. None: no such moment.
-        on_sending: called once, when the request goes out.
-        body_limit: seconds that the body may stand still now, and the keyword that set it.
+        on_sending: called once, when the request is sent.
+        body_limit: seconds that the body may stall now, and the keyword that set it.
     """
 
     __slots__ = (
+        "_between_chunks",
         "_current",
-        "_goes_on",
-        "_pieces",
+        "_keeps_timer",
         "body_limit",
         "deadline",
         "on_sending",
@@ -51,70 +51,76 @@ class TimeLimits:
         self.body_limit: tuple[float | None, str] = (phases.get("read"), "timeout")
         self._current: Phase | None = None
         self.on_sending: Callable[[], None] | None = None
-        self._pieces: tuple[float | None, str] | None = None
-        self._goes_on = False
+        self._between_chunks: tuple[float | None, str] | None = None
+        self._keeps_timer = False
 
     def begin(self, phase: Phase) -> None:
-        """Begin a phase: its time starts to run."""
-        if phase == "write" and self.on_sending is not None:
-            on_sending, self.on_sending = self.on_sending, None
-            on_sending()
+        """Start the timer of a phase."""
+        if phase == "write":
+            self.note_sending()
         self._current = phase
         self._run(self.phases.get(phase))
 
+    def note_sending(self) -> None:
+        """The request goes out: it is told, once."""
+        on_sending, self.on_sending = self.on_sending, None
+        if on_sending is not None:
+            on_sending()
+
     def wait_for_response(self) -> None:
-        """From the first read after the last write on, the time for the response runs, whatever is read meanwhile."""
+        """Start the timer for the response, unless it is running: it starts with the first read after the last
+        write."""
         if self._current != "read":
             self.begin("read")
 
-    def piece_by_piece(self, seconds: float | None, name: str) -> None:
-        """Allow a body any time, as long as its pieces keep coming. For the first one the time is running already.
+    def limit_between_chunks(self, seconds: float | None, name: str) -> None:
+        """Limit the time between chunks instead of the whole body. The timer for the first chunk is already running.
 
         Args:
-            seconds: the longest pause. None: as long as for the response.
-            name: the keyword that says so.
+            seconds: the longest time between two chunks. None: the limit for the response.
+            name: the keyword that sets it, for errors.
         """
-        self._pieces = self.body_limit if seconds is None else (seconds, name)
+        self._between_chunks = self.body_limit if seconds is None else (seconds, name)
 
-    def as_a_whole(self) -> None:
-        """Give a body as long as its response had, in all."""
+    def limit_total(self) -> None:
+        """Limit the whole body to the time that the response had."""
         self._run(self.body_limit[0])
 
-    def next_piece(self) -> None:
-        """A piece of the body has arrived, and the wait for the next one begins."""
-        if self._goes_on:
-            self._goes_on = False
-        elif self._pieces is not None:
-            self.body_limit = self._pieces
+    def chunk_arrived(self) -> None:
+        """Restart the timer for the next chunk of the body."""
+        if self._keeps_timer:
+            self._keeps_timer = False
+        elif self._between_chunks is not None:
+            self.body_limit = self._between_chunks
             self._run(self.body_limit[0])
 
-    def go_on(self) -> None:
-        """What has arrived was not all of a piece: the time that is running goes on, instead of beginning anew."""
-        self._goes_on = True
+    def keep_running_timer(self) -> None:
+        """Keep the timer running at the next arrival: what arrived completes no chunk."""
+        self._keeps_timer = True
 
-    def shorten(self) -> None:
-        """Let the next piece take no longer than any other, though the time that is running may be longer."""
-        if self._pieces is not None:
-            seconds, left = self._pieces[0], self.left()
+    def cap_next_chunk(self) -> None:
+        """Shorten the running timer to the time between two chunks, if more is left."""
+        if self._between_chunks is not None:
+            seconds, left = self._between_chunks[0], self.left()
             if seconds is not None and (left is None or seconds < left):
-                self.body_limit = self._pieces
+                self.body_limit = self._between_chunks
                 self._run(seconds)
 
-    def at_least(self, seconds: float) -> None:
-        """Leave the phase that is running so many seconds, though its time may be nearly over."""
+    def extend_to(self, seconds: float) -> None:
+        """Extend the current phase to at least `seconds` from now, within `deadline`; never shorten it."""
         before = self.until
         self._run(seconds)
         if before is None or (self.until is not None and before > self.until):
             self.until = before
 
     def finish_within(self, seconds: float) -> None:
-        """Let the rest of the body take so long in all, or less."""
-        self._pieces = None
+        """Limit the rest of the body to `seconds`, or to what is left if that is less."""
+        self._between_chunks = None
         left = self.left()
         self._run(seconds if left is None else min(seconds, left))
 
     def left(self) -> float | None:
-        """Seconds until the current phase has to end; below zero where that is over. None: no limit."""
+        """Return the seconds until the current phase has to end, negative after that. None: no limit."""
         return None if self.until is None else self.until - time.monotonic()
 
     def _run(self, seconds: float | None) -> None:
@@ -124,21 +130,21 @@ class TimeLimits:
         self.until = until
 
     def response_too_late(self, where: str) -> APITimeoutError:
-        """The error for a response that did not come in the time of its phase.
+        """Return the error for a response that did not arrive in time, by its phase.
 
         Args:
-            where: what was asked, and which host.
+            where: the stage of the request, and the host.
         """
         said = {
             "connect": f"no connection within {self.phases.get('connect')} s",
-            "write": f"sending stood still for {self.phases.get('write')} s",
+            "write": f"sending stalled for {self.phases.get('write')} s",
             "pool": f"no free connection within {self.phases.get('pool')} s",
             "read": f"no response within {self.phases.get('read')} s",
         }[self._current or "read"]
         return APITimeoutError(f"{where}: {said} (timeout)", failed_at=time.monotonic())
 
     def body_too_late(self) -> APITimeoutError:
-        """The error for a body that stands still, or goes on for longer than all of the call may take."""
+        """Return the error for a body that stalls, or takes longer than `call_timeout`."""
         now = time.monotonic()
         if self.deadline is not None and now >= self.deadline:
             return APITimeoutError("the time of the call is over (call_timeout)", failed_at=now)
@@ -147,12 +153,12 @@ class TimeLimits:
 
 
 def time_limits(request: Request, options: RequestOptions, default: Any = None) -> TimeLimits:
-    """The limits of a request.
+    """Return the time limits of a request.
 
     Args:
         request: may shorten the wait for its response.
         options: the user's limits.
-        default: what holds where the user set none; an httpx.Timeout, or None: our own defaults.
+        default: used if the user set none. An httpx.Timeout, or None: our own defaults.
     """
     timeout = default if options.timeout is None else options.timeout
     # With max_connections calls wait their turn, however long that takes.

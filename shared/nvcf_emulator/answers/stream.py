@@ -15,7 +15,7 @@ from nvcf_emulator.script.shapes import Form
 from nvcf_emulator.script.steps import ErrorInStream
 from nvcf_emulator.specs.rejections import encode_json
 
-__all__ = ["after_content", "completion_body", "completion_events", "stream_error_body"]
+__all__ = ["completion_body", "completion_events", "index_of_content_event", "stream_error_body"]
 
 _AWKWARD = "line\u2028separator, caf\u00e9, \u65e5\u672c, \U0001f600"
 _UNKNOWN: Mapping[str, Any] = {"nvext": {"worker": 7, "timing": {"decode": 0.5}}, "service": None}
@@ -157,7 +157,7 @@ def stream_error_body(error: ErrorInStream) -> dict[str, Any]:
 
 
 def _interrupted(chunks: list[Event], form: Form, error: ErrorInStream) -> list[Event]:
-    sent = [] if error.after is None else chunks[: after_content(chunks, error.after)]
+    sent = [] if error.after is None else chunks[: index_of_content_event(chunks, error.after)]
     if error.shape == "event-comment":
         text = f"event: error{form.line_end}: {error.message}"
         return [*sent, Event(_line(form, text), content=False)]
@@ -167,7 +167,7 @@ def _interrupted(chunks: list[Event], form: Form, error: ErrorInStream) -> list[
     return sent
 
 
-def after_content(chunks: Sequence[Event], wanted: int) -> int:
+def index_of_content_event(chunks: Sequence[Event], wanted: int) -> int:
     """Return how many of `chunks` come before content event number `wanted` (from 0).
 
     With fewer content events than that, what follows the last of them is left out, too.

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from nvcf_emulator.answers.http_response import HTTPResponse, json_response, xml_error
 from nvcf_emulator.http.error_bodies import two_authorizations
-from nvcf_emulator.http.fault_injection import Delivery
+from nvcf_emulator.http.fault_injection import ResponseSender
 from nvcf_emulator.http.incoming import Incoming, as_received, scripted_response, with_fault
 from nvcf_emulator.media.assets import LIVING, AssetState
 from nvcf_emulator.media.detect import Media, decode
@@ -114,7 +114,7 @@ class Storage:
         finally:
             noted = as_received(request, "put")
             self._state.note(replace(noted, length=arriving.length, sha256=arriving.sha256))
-        return Delivery(response, self._state)
+        return ResponseSender(response, self._state)
 
     def _rejected(self, request: Request) -> HTTPResponse | None:
         headers = request.headers

@@ -14,7 +14,7 @@ from nvcf_emulator.answers.http_response import HTTPResponse, json_response, rej
 from nvcf_emulator.answers.stream import completion_body, completion_events, stream_error_body
 from nvcf_emulator.endpoints.jobs import Job, Jobs
 from nvcf_emulator.http.error_bodies import failure_response
-from nvcf_emulator.http.fault_injection import Delivery
+from nvcf_emulator.http.fault_injection import ResponseSender
 from nvcf_emulator.http.incoming import (
     Incoming,
     breaks_within_response,
@@ -98,7 +98,7 @@ class ChatEndpoint:
                 # Where in the emulator it was noticed tells the test nothing.
                 self._state.script.queue.fail_test(error.with_traceback(None))
             response = rejection_response(_test_error(str(error)), "error-object")
-        return Delivery(with_request_id(response, request_id), self._state)
+        return ResponseSender(with_request_id(response, request_id), self._state)
 
     def _before_the_model(self, arrived: Incoming, asked: ChatRequest) -> HTTPResponse | None:
         """Return what happens to a request before any model sees it, None if nothing does."""

@@ -18,7 +18,7 @@ from nvcf_emulator.answers.http_response import (
     xml_error,
 )
 from nvcf_emulator.http.error_bodies import two_authorizations
-from nvcf_emulator.http.fault_injection import Delivery
+from nvcf_emulator.http.fault_injection import ResponseSender
 from nvcf_emulator.http.incoming import Incoming, as_received, scripted_response, with_fault
 from nvcf_emulator.script.steps import Accept
 from nvcf_emulator.specs.rejections import Rejection
@@ -120,7 +120,7 @@ class Jobs:
         response = scripted_response(self._state, "get")
         if response is None:
             response = with_fault(self._zip(request), self._state, "get")
-        return Delivery(response, self._state)
+        return ResponseSender(response, self._state)
 
     def _zip(self, request: Request) -> HTTPResponse:
         if "authorization" in request.headers:

@@ -9,12 +9,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from nvcf_emulator.answers.http_response import Event, HTTPResponse
-from nvcf_emulator.answers.stream import after_content
+from nvcf_emulator.answers.stream import index_of_content_event
 from nvcf_emulator.http.connection import Connection
 from nvcf_emulator.script.steps import Fault, FaultKind
 from nvcf_emulator.state import State
 
-__all__ = ["WITHOUT_BODY", "Delivery", "break_connection"]
+__all__ = ["WITHOUT_BODY", "ResponseSender", "break_connection"]
 
 BURST = 16
 ENDLESS_BYTES = 288 * 1024 * 1024  # More than any client is to hold of one answer.
@@ -37,7 +37,7 @@ WITHOUT_BODY: Mapping[FaultKind, FaultKind] = {
 """What becomes of a fault inside the response where that has no body to break."""
 
 
-class Delivery(Response):
+class ResponseSender(Response):
     """Sends an `HTTPResponse`, with its fault on the way if it has one.
 
     Args:
@@ -155,7 +155,7 @@ class _Broken:
             wanted = _EVENTS_FIRST if after is None else after
             if isinstance(wanted, float):
                 wanted = int(wanted * sum(event.content for event in events))
-            place = after_content(events, wanted)
+            place = index_of_content_event(events, wanted)
             return events[:place], events[place:]
         body = self._response.body
         share = _SHARE_FIRST if after is None else after

@@ -17,7 +17,7 @@ from nvcf_emulator.answers.http_response import (
     rejection_response,
 )
 from nvcf_emulator.http.error_bodies import failure_response
-from nvcf_emulator.http.fault_injection import Delivery
+from nvcf_emulator.http.fault_injection import ResponseSender
 from nvcf_emulator.script.chat_request import ChatRequest
 from nvcf_emulator.script.steps import Failure, Fault, Place, Raw, Step
 from nvcf_emulator.specs.rejections import Rejection
@@ -190,7 +190,7 @@ def endpoint(
                     response = with_fault(response, state, place)
         except Rejection as rejection:
             response = rejection_response(rejection, "problem")
-        return Delivery(with_request_id(response, request_id), state)
+        return ResponseSender(with_request_id(response, request_id), state)
 
     return handle
 
@@ -201,6 +201,6 @@ def not_found(state: State) -> Callable[[Request, Exception], Awaitable[Response
     async def handle(request: Request, _: Exception) -> Response:
         state.note(as_received(request, "any"))
         body = plain_response(b"404 page not found", "text/plain; charset=utf-8", 404)
-        return Delivery(with_request_id(body, str(uuid.uuid4())), state)
+        return ResponseSender(with_request_id(body, str(uuid.uuid4())), state)
 
     return handle

@@ -8,7 +8,7 @@ from struct import unpack, unpack_from
 
 from nvcf_emulator.media.images import Data
 
-__all__ = ["seconds", "sniff"]
+__all__ = ["duration_seconds", "sniff"]
 
 _MPEG1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _MPEG2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -34,7 +34,7 @@ def sniff(data: Data) -> str:
     return ""
 
 
-def seconds(kind: str, data: Data) -> float | None:
+def duration_seconds(kind: str, data: Data) -> float | None:
     """Return the length in seconds of a recording of format `kind`, None if unreadable."""
     try:
         return _READERS[kind](data)

@@ -122,6 +122,6 @@ def decode(
         length=len(data) if length is None else length,
         sha256=hashlib.sha256(data).hexdigest() if sha256 is None else sha256,
         pixels=images.size(found, data) if found and real == "image" else None,
-        seconds=audio_video.seconds(found, data) if found and real != "image" else None,
+        seconds=audio_video.duration_seconds(found, data) if found and real != "image" else None,
         asset=asset,
     )

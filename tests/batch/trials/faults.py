@@ -202,8 +202,7 @@ def trial(rows: int, limit: int, share: float, seed: int, folder: Path) -> Findi
             judge_requests(arrivals, watch, digests, findings)
             if rows >= 2_000:  # A shorter run ends before its workers are warm.
                 judge_memory([sample for sample in watch.memory[before:-2] if sample], findings)
-            for _ in range(2):  # A row may have met both faults that are final.
-                report_of(start_run(**given, retry_errors=True))
+            report_of(start_run(**given, retry_errors=True))
             judge_rows(output, rows, set(), findings)
             judge_limit(arrivals, limit, findings)
     return findings

@@ -9,9 +9,9 @@ import pytest
 from nvcf_core.config.endpoints import (
     NVCF_URL,
     Endpoints,
-    checked_root,
     is_loopback,
-    is_nvidia,
+    is_nvidia_https_url,
+    validate_root_url,
 )
 from nvcf_core.errors import InvalidRequestError
 
@@ -34,7 +34,7 @@ LOCAL = "http://127.0.0.1:1/v1"
     ],
 )
 def test_which_hosts_are_nvidias(url: str, nvidia: bool) -> None:
-    assert is_nvidia(url) is nvidia
+    assert is_nvidia_https_url(url) is nvidia
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,11 @@ def test_which_hosts_are_this_machine(url: str, loopback: bool) -> None:
         ("https://x.org/v1", "https://x.org/v1"),
         ("https://x.org/v1/", "https://x.org/v1"),
         ("http://[::1]:8/v1//", "http://[::1]:8/v1"),
+        ("HTTP://LocalHost:8/V1", "http://LocalHost:8/V1"),
     ],
 )
 def test_roots(url: str, root: str) -> None:
-    assert checked_root(url, "base_url") == root
+    assert validate_root_url(url, "base_url") == root
 
 
 @pytest.mark.parametrize(
@@ -100,3 +101,18 @@ def test_roots_that_are_not_urls(field: str, roots: Any) -> None:
     with pytest.raises(InvalidRequestError, match=field) as caught:
         Endpoints.resolve(*roots, HOSTED)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "127.0.0.1:8000", "api.example.org/v1"])
+def test_a_root_without_its_scheme(url: str) -> None:
+    with pytest.raises(InvalidRequestError, match="It begins with http:// or https://"):
+        validate_root_url(url, "base_url")
+
+
+@pytest.mark.parametrize("end", ["?key=nvapi-secret", "#nvapi-secret", "?a#nvapi-secret"])
+def test_what_follows_a_root_is_not_repeated(end: str) -> None:
+    with pytest.raises(
+        InvalidRequestError, match=r"without the query.*'http://x\.org/v1'"
+    ) as caught:
+        validate_root_url(f"http://x.org/v1{end}", "base_url")
+    assert "nvapi-secret" not in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,6 +15,16 @@ from nvcf_core.config.settings import CallSettings
 from nvcf_core.errors import InvalidRequestError, NVCFWarning
 
 KIMI = "moonshotai/kimi-k2.6"
+
+
+class Whole:
+    """A whole number of another library, such as numpy's."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+
+    def __index__(self) -> int:
+        return self._value
 
 
 BAD_ROOTS = [
@@ -90,6 +101,37 @@ def test_headers_and_extra_body_are_merged() -> None:
     assert values.default_headers == {"a": "1", "b": "2"}
     assert values.extra_body == {"x": 1, "y": 2}
     assert model.extra_body == {"x": 1, "y": 1}
+
+
+def test_a_keyword_of_the_call_wins_over_the_constructors_extra_body() -> None:
+    model = BaseNVCF(model=KIMI, model_kwargs={"temperature": 0.3, "top_k": 5, "min_p": 0.1})
+    values, extra = model.for_call({"temperature": 0.9, "top_k": 7, "min_p": None})
+    assert (values.temperature, values.extra_body, extra) == (0.9, {"min_p": 0.1}, {"top_k": 7})
+    values, _ = model.for_call({"top_k": 7, "extra_body": {"top_k": 8, "x": 1}})
+    assert values.extra_body == {"temperature": 0.3, "min_p": 0.1, "top_k": 8, "x": 1}
+    assert model.extra_body == {"temperature": 0.3, "top_k": 5, "min_p": 0.1}
+
+
+def test_numbers_of_a_call_are_taken_as_the_constructor_takes_them() -> None:
+    given: dict[str, Any] = {
+        "temperature": "0.5",
+        "max_tokens": 5.0,
+        "seed": Whole(7),
+        "top_p": Decimal("0.5"),
+    }
+    made = BaseNVCF(model=KIMI, **given)
+    values, _ = BaseNVCF(model=KIMI).for_call(given)
+    for name in given:
+        value = getattr(values, name)
+        assert (value, type(value)) == (getattr(made, name), type(getattr(made, name)))
+    for name, value in (
+        ("seed", True),
+        ("max_tokens", 5.5),
+        ("temperature", "hot"),
+        ("temperature", 1),
+    ):
+        kept = getattr(BaseNVCF(model=KIMI).for_call({name: value})[0], name)
+        assert (kept, type(kept)) == (value, type(value))
 
 
 def test_a_call_that_changes_nothing_goes_by_the_objects_own_settings() -> None:
@@ -208,8 +250,8 @@ def test_warnings_are_said_once_for_each_object_and_reason() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for model in (first, first, second):
-            model.warn("a", "about a")
-        first.warn("b", "about b")
+            model.warn_once("a", "about a")
+        first.warn_once("b", "about b")
     assert [str(warning.message) for warning in caught] == ["about a", "about a", "about b"]
     assert {warning.category for warning in caught} == {NVCFWarning}
 

@@ -75,7 +75,7 @@ def test_the_way_a_medium_takes(model: str, media: Media, expected: Any, placed:
         (
             GEMMA,
             of_bytes(WEBP),
-            "the image is webp, by its bytes; the model's documentation takes jpeg, png",
+            "the image is webp, by its bytes; the model's documentation allows jpeg, png",
         ),
         (GEMMA, of_bytes(PNG, "audio"), "the audio is png, by its bytes"),
         (KIMI, of_bytes(MP3, "video"), "the video is mp3, by its bytes"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import inspect
 import json
 from concurrent.futures import Future
 from typing import Any
@@ -17,6 +19,7 @@ from nvcf_core.errors import (
 )
 from nvcf_core.exchange import Request, Response
 from nvcf_core.media.sources import BytesSource
+from nvcf_core.protocol import upload_cache
 from nvcf_core.protocol.assets import AssetApi, gather
 from nvcf_core.protocol.retry import RetryPolicy
 from nvcf_core.protocol.upload_cache import ASSET_LIFETIME, Asset, UploadCache
@@ -309,6 +312,35 @@ def test_conversations_side_by_side(hand: Any) -> None:
     assert driven.result == [[1, 3], [], [2]]
 
 
+def test_those_side_by_side_are_left_at_once(hand: Any) -> None:
+    flows = [asking("a", "b"), asking("c")]
+    driven = hand(gather(flows))
+    driven.start()
+    driven.flow.close()
+    assert [inspect.getgeneratorstate(flow) for flow in flows] == ["GEN_CLOSED"] * 2
+
+
+def test_a_deletion_that_was_dropped_may_be_noted_while_its_cache_is_in_use(
+    ledger: UploadCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The garbage collector runs anywhere, and closes what nobody holds."""
+
+    def drop_a_deletion() -> None:
+        ring: list[Any] = [AssetApi(ROOT, RetryPolicy(), ledger).delete(ASSET)]
+        next(ring[0])
+        ring.append(ring)
+
+    class FutureAfterACollection(Future[None]):
+        def __init__(self) -> None:
+            gc.collect()
+            super().__init__()
+
+    drop_a_deletion()
+    monkeypatch.setattr(upload_cache, "Future", FutureAfterACollection)
+    assert ledger.claim(KEY, 0.0) is None
+    assert ledger.pop_all() == [ASSET]
+
+
 def test_one_that_fails_leaves_its_error_and_the_others_go_on(hand: Any) -> None:
     error = BadRequestError(Response(400, {}))
     driven = hand(gather([asking("a", "b"), asking("c")]))
@@ -324,3 +356,13 @@ def test_one_that_fails_leaves_its_error_and_the_others_go_on(hand: Any) -> None
 
 def test_no_conversations_at_all(hand: Any) -> None:
     assert hand(gather([])).run([]) == []
+
+
+def test_an_asset_that_the_service_lost_is_forgotten_and_no_other(ledger: UploadCache) -> None:
+    other_key, other = (ROOT, "other", "image/png"), Asset("asset-2", ROOT, 0.0)
+    for key, asset in ((KEY, ASSET), (other_key, other)):
+        assert ledger.claim(key, 0.0) is None
+        ledger.finish(key, asset)
+    ledger.invalidate(ASSET.id)
+    assert ledger.claim(other_key, 0.0) is other
+    assert ledger.claim(KEY, 0.0) is None

@@ -88,7 +88,7 @@ def test_the_pauses_grow_and_have_a_jitter() -> None:
     error = status_error(Response(500, {}))
     retry = RetryPolicy(max_retries=2000)
     for retries, longest in ((0, 0.5), (1, 1.0), (2, 2.0), (4, 8.0), (10, 8.0), (1500, 8.0)):
-        delays = {retry.delay(retries, error) for _ in range(50)}
+        delays = {retry.next_delay(retries, error) for _ in range(50)}
         assert all(delay is not None and 0.1 <= delay <= longest for delay in delays)
         assert len(delays) > 30
 
@@ -101,13 +101,21 @@ def test_retry_after_is_obeyed_and_a_little_more(asked: str, waits: float, hand:
 
 def test_those_who_are_told_the_same_time_do_not_come_back_together() -> None:
     error = status_error(Response(429, {"retry-after": "20"}))
-    assert len({RetryPolicy().delay(0, error) for _ in range(100)}) > 50
+    assert len({RetryPolicy().next_delay(0, error) for _ in range(100)}) > 50
+
+
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "0"}, {"retry-after": "0.01"}])
+def test_nor_do_those_who_may_come_back_at_once(headers: dict[str, str]) -> None:
+    """The shortest wait has a jitter, too: nobody's is cut off to it."""
+    error = status_error(Response(503, headers))
+    delays = [RetryPolicy().next_delay(0, error) for _ in range(1000)]
+    assert len(set(delays)) > 990
 
 
 def test_an_answer_that_broke_off_may_be_asked_for_again() -> None:
     broken = StreamInterruptedError("it broke off", partial=Chunk())
-    assert RetryPolicy().delay(0, broken) is not None
-    assert RetryPolicy(max_retries=0).delay(0, broken) is None
+    assert RetryPolicy().next_delay(0, broken) is not None
+    assert RetryPolicy(max_retries=0).next_delay(0, broken) is None
 
 
 def test_a_failure_that_is_raised_again_ends_the_tries(hand: Any) -> None:
@@ -141,7 +149,7 @@ def test_asked_to_wait_too_long_the_error_is_raised_at_once(hand: Any) -> None:
 @given(st.integers(0, 3), st.integers(0, 5), st.sampled_from([None, "0", "5", "1000", "x"]))
 def test_no_pause_is_longer_than_its_bound(retries: int, most: int, after: str | None) -> None:
     error = status_error(Response(503, {"retry-after": after} if after else {}))
-    delay = RetryPolicy(max_retries=most).delay(retries, error)
+    delay = RetryPolicy(max_retries=most).next_delay(retries, error)
     assert (delay is None) == (retries >= most or after == "1000")
     assert delay is None or 0 <= delay <= 60
 

@@ -58,7 +58,7 @@ async def test_assets_that_could_not_be_deleted_are_named(
     model = adapter()
     model._client.complete(model._build_request([say("look", large())], {}, stream=False))
     server.fail(403, on="delete", times=2)
-    named = "assets were left behind for their 24 hours.*asset"
+    named = "could not delete uploaded assets; the service deletes them after 24 hours.*asset"
     with pytest.warns(NVCFWarning, match=named):
         model.close()
     with pytest.warns(NVCFWarning, match=named):

@@ -20,7 +20,7 @@ from nvcf_core.media.sources import Base64Source, BytesSource
 from nvcf_core.models.validator import Validator
 from nvcf_core.request.body import JOINED_UP_TO, MessageEncoder, StreamedBody
 from nvcf_core.tools.names import ToolNames
-from nvcf_core.wire import dump_json
+from nvcf_core.wire import dump_json, dump_plain_json
 
 GEMMA = "google/gemma-3n-e2b-it"
 PALI = "google/paligemma"
@@ -310,6 +310,40 @@ def test_a_value_is_sent_whole_or_refused(value: Any) -> None:
         assert "NaN" in text or "Infinity" in text or "\\ud" in text
     else:
         assert json.loads(data) == value
+
+
+TEXT = st.text(st.characters() | st.sampled_from("\0\x1f\x7f\u2028\ud83d\udfff"))
+"""Any text, halves of characters included."""
+
+PLAIN_JSON = st.recursive(
+    st.none() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(PLAIN_JSON)
+def test_plain_json_is_the_same_to_the_byte(value: Any) -> None:
+    def outcome(dump: Any) -> Any:
+        try:
+            return dump(value)
+        except InvalidRequestError as error:
+            return str(error), error.field
+
+    assert outcome(dump_plain_json) == outcome(dump_json)
+
+
+def test_an_extra_body_may_have_messages_of_its_own() -> None:
+    messages = (Message(role="user", parts=("x",)),)
+    about = {"model": "m", "messages": [{"role": "user", "content": "y", "z": 1.5}]}
+    body = encoded(KIMI, messages, about)
+    assert body == b'{"model":"m","messages":[{"role":"user","content":"y","z":1.5}]}'
+
+
+def test_a_message_that_cannot_be_sent_is_named_among_all_fields() -> None:
+    messages = [Message(role="user", parts=(text,)) for text in ("a", "half \ud800")]
+    with pytest.raises(InvalidRequestError, match=r"^messages\[1\]\.content .* character 5"):
+        encoded(KIMI, messages, {"model": "m", "temperature": math.nan})
 
 
 def test_text_goes_as_utf8_and_not_as_escapes() -> None:

@@ -7,10 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from nvcf_core import BaseNVCF, Media, Message, ToolCall
+from nvcf_core import BaseNVCF, Media, Message, ToolCall, spec_for
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.media.sources import BytesSource
+from nvcf_core.models.validator import Validator
 from nvcf_core.request.normalize import normalize
 from nvcf_core.request.past_calls import with_call_reasoning
 
@@ -557,3 +560,37 @@ def test_a_call_without_reasoning_gets_words_in_its_place(judge_of: Any) -> None
         judge, warned = judge_of(model)
         assert with_call_reasoning((TOOL_HISTORY[1],), body, judge)[0].reasoning is None
         assert warned == []
+
+
+PLAIN_TURNS = st.lists(
+    st.tuples(
+        st.sampled_from(("system", "user", "assistant", "tool", "developer", "context")),
+        st.sampled_from(("", "a", "é", "half \ud800", "<img src='x.png'>")),
+        st.sampled_from((None, None, None, "planner")),
+    ),
+    max_size=6,
+)
+
+
+@pytest.mark.parametrize("model", [GEMMA, NANO, PALI, KIMI, SUPER, UNKNOWN])
+@pytest.mark.parametrize("validation", ["error", "warn"])
+@given(turns=PLAIN_TURNS)
+def test_plain_text_takes_a_short_path_to_the_same_end(
+    model: str, validation: Any, turns: list[tuple[str, str, str | None]]
+) -> None:
+    """Which is taken where every message has its place already: without one, it takes the way of all others."""
+
+    def outcome(places: bool) -> Any:
+        warned: list[str] = []
+        validator = Validator(spec_for(model), validation, lambda _, text: warned.append(text))
+        messages = [
+            Message(role=role, parts=(text,), name=name, index=place if places else None)
+            for place, (role, text, name) in enumerate(turns)
+        ]
+        try:
+            arranged = normalize(messages, validator)
+        except InvalidRequestError as error:
+            return str(error), error.field, warned
+        return arranged, [message.index for message in arranged], warned
+
+    assert outcome(places=True) == outcome(places=False)

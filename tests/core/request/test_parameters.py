@@ -370,6 +370,15 @@ def test_the_extra_body_is_merged_last_and_never_checked(come_to: Any) -> None:
     assert said == []
 
 
+def test_the_extra_bodys_template_stands_beside_that_of_the_settings(come_to: Any) -> None:
+    extra = {"chat_template_kwargs": {"force_nonempty_content": True}}
+    result, _ = come_to(SUPER, reasoning_effort="none", extra_body=extra)
+    template = {"enable_thinking": False, "force_nonempty_content": True}
+    assert result.body == {"chat_template_kwargs": template}
+    mine = {"chat_template_kwargs": {"enable_thinking": True}}
+    assert come_to(SUPER, reasoning_effort="none", extra_body=mine)[0].body == mine
+
+
 def test_the_keyword_stream_of_a_framework_is_no_body_field(judge_of: Any) -> None:
     judge, said = judge_of(KIMI)
     assert body_fields(BaseNVCF(model=KIMI), {"stream": True}, judge, stream=False).body == {}

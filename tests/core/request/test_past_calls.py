@@ -51,6 +51,17 @@ def test_what_cannot_be_json_is_refused_with_its_place(value: Any) -> None:
     assert raised.value.field == "messages[3].tool_calls[1]"
 
 
+@pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": [-Infinity]}', '{"a": 1e999}'])
+def test_numbers_that_json_does_not_have_are_shown_to_the_model(text: str) -> None:
+    assert json.loads(arguments_text(text, field="messages[0]")) == {"INVALID_JSON": text}
+
+
+def test_half_of_a_character_that_a_model_wrote_does_not_end_the_thread() -> None:
+    [call] = past_calls([("a", "f", {"text": "smile \ud83d", "half \udc00": "\U0001f600"})], 1)
+    call.arguments.encode()
+    assert json.loads(call.arguments) == {"text": "smile \ufffd", "half \ufffd": "\U0001f600"}
+
+
 def test_a_call_without_an_id_gets_one_by_its_place() -> None:
     assert past_calls([(None, "f", "{}"), ("b", None, None)], 4) == (
         ToolCall(0, "call_4_0", "f", "{}"),

@@ -12,11 +12,11 @@ from nvcf_core import Media, Message, spec_for
 from nvcf_core.request.structured import (
     SCHEMA_IN_PROMPT,
     AnswerSchema,
+    move_schema_into_prompt,
     response_format,
     schema_prompt,
     structured_fields,
     structured_method,
-    take_schema_in_prompt,
 )
 
 SCHEMA = {"type": "object", "description": "Where.", "properties": {"city": {"type": "string"}}}
@@ -95,7 +95,7 @@ SYSTEM = Message(role="system", parts=("Be brief.",))
 
 def test_the_words_end_the_system_message() -> None:
     asked = {SCHEMA_IN_PROMPT: SCHEMA, "seed": 1}
-    messages, rest = take_schema_in_prompt([SYSTEM, USER], asked)
+    messages, rest = move_schema_into_prompt([SYSTEM, USER], asked)
     assert rest == {"seed": 1}
     assert messages[0].parts == ("Be brief.", schema_prompt(SCHEMA))
     assert messages[1] is USER
@@ -103,15 +103,15 @@ def test_the_words_end_the_system_message() -> None:
 
 
 def test_a_system_message_is_made_where_there_is_none() -> None:
-    messages, _ = take_schema_in_prompt([USER], {SCHEMA_IN_PROMPT: {}})
+    messages, _ = move_schema_into_prompt([USER], {SCHEMA_IN_PROMPT: {}})
     assert messages == [Message(role="system", parts=(schema_prompt({}),)), USER]
 
 
 @pytest.mark.parametrize("given", [{"seed": 1}, {"seed": 1, SCHEMA_IN_PROMPT: None}])
 def test_without_a_schema_all_stays(given: dict[str, Any]) -> None:
-    messages, rest = take_schema_in_prompt([USER], given)
+    messages, rest = move_schema_into_prompt([USER], given)
     assert (list(messages), rest) == ([USER], {"seed": 1})
 
 
 def test_no_messages_stay_none() -> None:
-    assert take_schema_in_prompt([], {SCHEMA_IN_PROMPT: SCHEMA}) == ([], {})
+    assert move_schema_into_prompt([], {SCHEMA_IN_PROMPT: SCHEMA}) == ([], {})

@@ -8,7 +8,13 @@ import pytest
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.messages import Message, ToolCall
-from nvcf_core.request.tools import named_tool, tool_choice, tool_names_of, with_wire_names
+from nvcf_core.request.tools import (
+    function_tool,
+    named_tool,
+    tool_choice,
+    tool_names_of,
+    with_wire_names,
+)
 from nvcf_core.tools.names import safe_name
 
 NAMES = ["weather", "stocks"]
@@ -33,6 +39,29 @@ STOCKS = {"type": "function", "function": {"name": "stocks"}}
 )
 def test_every_form_of_choice(choice: Any, sent: Any) -> None:
     assert tool_choice(choice, NAMES) == sent
+
+
+@pytest.mark.parametrize(
+    ("schema", "sent"),
+    [
+        (None, {"type": "object", "properties": {}}),
+        ({}, {"type": "object", "properties": {}}),
+        ({"type": "object"}, {"type": "object", "properties": {}}),
+        ({"properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
+        ({"$ref": "#/$defs/A", "$defs": {}}, {"$ref": "#/$defs/A", "$defs": {}}),
+        ({"anyOf": [{"type": "object"}]}, {"anyOf": [{"type": "object"}]}),
+        ({"type": "string"}, {"type": "string"}),
+        ("no schema", "no schema"),
+    ],
+)
+def test_parameters_are_at_least_those_of_an_object(schema: Any, sent: Any) -> None:
+    for tool in (
+        {"name": "f", "parameters": schema},
+        {"function": {"name": "f", "parameters": schema}},
+    ):
+        found = function_tool(tool)
+        assert found is not None
+        assert found["function"]["parameters"] == sent
 
 
 def test_a_tool_may_be_called_like_a_word() -> None:

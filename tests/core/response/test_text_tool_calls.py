@@ -66,6 +66,8 @@ def test_text_without_calls_stays_as_it_is(form: str, text: str) -> None:
         ("kimi", KIMI.partition("section_begin|>")[2].partition("<|tool_calls_section_end")[0], KIMI_CALLS),
         ("nemotron", '<TOOLCALL>{"name": "f", "parameters": "{}"}</TOOLCALL>', [TextToolCall("f", "{}")]),
         ("nemotron", "<TOOLCALL>nothing to read</TOOLCALL>", []),
+        ("nemotron", "<TOOLCALL>[{'name': 'f', 'arguments': {'a': None}}]</TOOLCALL>",
+         [TextToolCall("f", "<TOOLCALL>[{'name': 'f', 'arguments': {'a': None}}]</TOOLCALL>")]),
         ("nemotron", '<TOOLCALL>[{"name": "f", "arguments": {"a": 1',
          [TextToolCall("f", '<TOOLCALL>[{"name": "f", "arguments": {"a": 1')]),
     ],

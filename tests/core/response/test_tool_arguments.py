@@ -27,7 +27,8 @@ def test_arguments_that_may_be_used(arguments: str, parsed: Any, finish_reason: 
 
 
 @pytest.mark.parametrize(
-    "arguments", ['{"a": 12', '{"a": 1}}', '{"a": 1,}', "nonsense", "[1]", "5"]
+    "arguments",
+    ['{"a": 12', '{"a": 1}}', '{"a": 1,}', "nonsense", "[1]", "5", '{"a": NaN}', '{"a": [1e999]}'],
 )
 @pytest.mark.parametrize("finish_reason", [None, "stop", "tool_calls"])
 def test_arguments_that_must_not_be_used(arguments: str, finish_reason: str | None) -> None:

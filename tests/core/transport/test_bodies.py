@@ -69,8 +69,8 @@ def _closing(answer: bytes) -> Callable[[], Iterator[bytes]]:
 async def held(model: Any, flow: Any, colour: str) -> Any:
     """What a conversation returns, held sync or async."""
     if colour == "sync":
-        return model._client.run(flow, model._own_options())
-    return await model._client.arun(flow, model._own_options())
+        return model._client.run_flow(flow, model._own_options())
+    return await model._client.arun_flow(flow, model._own_options())
 
 
 async def test_a_file_that_vanishes_before_it_is_sent(
@@ -80,10 +80,10 @@ async def test_a_file_that_vanishes_before_it_is_sent(
     model = adapter(max_retries=0)
     for colour in ("sync", "async"):
         path.write_bytes(png(10))
-        _, uploading = model._uploading(path, None, None)
+        _, upload = model._upload_flow(path, None, None)
         path.unlink()
         with pytest.raises(AssetUploadError):
-            await held(model, uploading, colour)
+            await held(model, upload, colour)
     await model.aclose()
     created = [r for r in server.requests if r.method == "POST"]
     deleted = [r for r in server.requests if r.method == "DELETE"]
@@ -112,7 +112,7 @@ async def test_a_file_that_changes_while_it_is_sent(
 ) -> None:
     model = adapter()
     retry = RetryPolicy(max_retries=0)
-    flow = model._client.uploading(
+    flow = model._client.upload_flow(
         Upload(Changing(bytes(size)), "image/png"), server.nvcf_url, retry, None
     )
     with pytest.raises(AssetUploadError, match="changed while it was sent"):

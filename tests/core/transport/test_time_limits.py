@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from nvcf_core.errors import (
 )
 from nvcf_core.exchange import Request
 from nvcf_core.response import json_body
+from nvcf_core.transport.driver import FlowRunner
 from nvcf_core.transport.time_limits import TimeLimits
 from nvcf_core.wire import parse_json
 
@@ -75,6 +77,31 @@ async def test_white_space_behind_an_answer_keeps_nobody_waiting(
     with within(1):
         answer = await ask(adapter(base_url=raw.url), [say("hi")])
     assert answer.text == "whole"
+
+
+LONGER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n"
+UNFRAMED = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param([JSON, chunked(WHOLE)], id="chunks without the last one"),
+        pytest.param(
+            [JSON, *(each for at in range(0, len(WHOLE), 9) for each in (0.002, chunked(WHOLE[at : at + 9])))],
+            id="in pieces",
+        ),
+        pytest.param([LONGER, WHOLE], id="shorter than its length"),
+        pytest.param([UNFRAMED, WHOLE + b"\n"], id="without a length"),
+    ],
+)  # fmt: skip
+async def test_silence_behind_an_answer_keeps_nobody_waiting(
+    ask: Any, adapter: Any, raw: Any, say: Any, answer: list[bytes | float]
+) -> None:
+    raw.answer(*answer, ENDLESS)
+    with within(1):
+        whole = await ask(adapter(base_url=raw.url), [say("hi")])
+    assert whole.text == "whole"
 
 
 async def test_white_space_before_an_answer_is_not_waited_for_for_ever(
@@ -154,8 +181,8 @@ async def test_a_large_result_that_drips_is_bounded_in_all(
 
     async def fetch() -> Any:
         if colour == "sync":
-            return await asyncio.to_thread(model._client.run, flow(), model._own_options())
-        return await model._client.arun(flow(), model._own_options())
+            return await asyncio.to_thread(model._client.run_flow, flow(), model._own_options())
+        return await model._client.arun_flow(flow(), model._own_options())
 
     with within(1), pytest.raises(APITimeoutError, match=r"0\.5 s \(timeout\)"):
         await fetch()
@@ -265,6 +292,38 @@ async def test_all_of_a_call(
     assert "call_timeout" in str(error)
 
 
+@pytest.mark.parametrize("colour", ["sync", "async"])
+async def test_the_time_of_a_call_ends_though_all_of_the_answer_has_arrived(
+    adapter: Any, raw: Any, say: Any, monkeypatch: pytest.MonkeyPatch, colour: str
+) -> None:
+    """A small body can be a long answer, and who reads it may take long over each piece."""
+    over = False
+    monkeypatch.setattr(FlowRunner, "is_over", lambda _: over)
+    body = gzip.compress(event("word ") * 20_000)
+    head = "content-type: text/event-stream\r\ncontent-encoding: gzip"
+    raw.answer(
+        b"HTTP/1.1 200 OK\r\n%s\r\ncontent-length: %d\r\n\r\n" % (head.encode(), len(body)), body
+    )
+    model = adapter(base_url=raw.url, call_timeout=300)
+    call = model._build_request([say("hi")], {}, stream=True)
+    counted = 0
+
+    async def read() -> None:
+        nonlocal counted, over
+        if colour == "sync":
+            for _ in model._client.stream(call):
+                counted, over = counted + 1, True
+        else:
+            async for _ in model._client.astream(call):
+                counted, over = counted + 1, True
+
+    with pytest.raises(StreamInterruptedError) as caught:
+        await read()
+    assert "longer than 300 s (call_timeout)" in str(caught.value.__cause__)
+    assert 0 < counted < 2_000, "more was handed out than had been decoded"
+    assert caught.value.partial.text == "word " * counted
+
+
 async def test_a_polled_answer_that_begins_in_time_may_take_long(
     ask: Any, adapter: Any, raw: Any, say: Any
 ) -> None:
@@ -287,28 +346,28 @@ async def test_the_time_of_the_call_is_told_of_a_polled_answer_too(
 
 def test_a_phase_that_ends_soon_can_be_given_a_little_more() -> None:
     limits = TimeLimits({"read": 100.0})
-    limits.at_least(1)
+    limits.extend_to(1)
     assert limits.left() is None, "no limit is none"
     limits.begin("read")
     until = limits.until
-    limits.at_least(1)
+    limits.extend_to(1)
     assert limits.until == until
-    limits.at_least(200)
+    limits.extend_to(200)
     assert 199 < (limits.left() or 0) <= 200
     limits.deadline = time.monotonic() + 250
-    limits.at_least(300)
+    limits.extend_to(300)
     assert 249 < (limits.left() or 0) <= 250, "not beyond all of the call"
 
 
 def test_what_is_no_piece_does_not_start_the_time_anew() -> None:
     limits = TimeLimits({"read": 100.0})
     limits.begin("read")
-    limits.piece_by_piece(1.0, "stream_chunk_timeout")
+    limits.limit_between_chunks(1.0, "stream_chunk_timeout")
     until = limits.until
-    limits.go_on()
-    limits.next_piece()
+    limits.keep_running_timer()
+    limits.chunk_arrived()
     assert limits.until == until
-    limits.next_piece()
+    limits.chunk_arrived()
     assert (limits.left() or 0) <= 1
 
 
@@ -333,11 +392,11 @@ def test_reading_on_does_not_start_the_time_anew() -> None:
     for _ in range(3):
         limits.wait_for_response()
     assert limits.until == until
-    limits.as_a_whole()
-    limits.next_piece()
+    limits.limit_total()
+    limits.chunk_arrived()
     assert limits.body_limit == (100.0, "timeout")
-    limits.piece_by_piece(1.0, "stream_chunk_timeout")
-    limits.next_piece()
+    limits.limit_between_chunks(1.0, "stream_chunk_timeout")
+    limits.chunk_arrived()
     assert limits.body_limit == (1.0, "stream_chunk_timeout")
     limits.finish_within(50.0)
     assert (limits.left() or 0) <= 1, "it never makes a limit longer"

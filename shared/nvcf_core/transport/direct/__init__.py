@@ -1,1 +1,1 @@
-"""An HTTP/1.1 client of our own: names looked up, connections opened, kept and closed within the limits of time."""
+"""An HTTP/1.1 client of our own: looks up hosts; opens, keeps and closes connections, within time limits."""

@@ -1,4 +1,4 @@
-"""The addresses of a host, looked up in threads of our own: the system's resolver cannot be told of a limit of time."""
+"""The addresses of a host, looked up in threads of our own: the system's resolver takes no time limit."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Address: TypeAlias = "tuple[socket.AddressFamily, socket.SocketKind, int, str, A
 
 
 def look_up(host: str, port: int) -> Future[list[Address]]:
-    """The addresses of a host, to be waited for as long as one likes.
+    """Look up the addresses of a host. The caller decides how long to wait.
 
-    Who asks for a host that is being looked up already waits for the same answer, so that a resolver that hangs holds
-    one thread for each host, however many calls there are. The thread ends with the process: nobody has to wait for it.
+    Concurrent look-ups of one host wait for the same answer, so that a resolver that hangs holds one thread for each
+    host, however many calls there are. The thread ends with the process: nobody has to wait for it.
 
     Returns:
         Its result raises an OSError where the host has no address. Cancelling it has no effect.
@@ -50,7 +50,7 @@ def look_up(host: str, port: int) -> Future[list[Address]]:
 
 
 def _is_numeric(host: str) -> bool:
-    """Whether a host is an address already, so that nobody has to be asked."""
+    """Return whether a host is an address already, so that no look-up is needed."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Generic, cast
 
@@ -14,11 +13,11 @@ from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Request
 from nvcf_core.transport.encodings import decompressor_for
 from nvcf_core.transport.failures import body_failure, connection_failure
-from nvcf_core.transport.interface import Content, HTTPResponse
+from nvcf_core.transport.interface import Content, HTTPResponse, Pieces
 from nvcf_core.transport.time_limits import TimeLimits
 from nvcf_core.transport.tls import Verify, aload_context, load_context
 
-from .http1 import HTTP1, ProtocolError, Response
+from .http1 import HTTP1, Disconnected, ProtocolError, Response
 from .idle_connections import Connection, IdleConnections, L
 from .network import (
     AsyncLink,
@@ -28,7 +27,8 @@ from .network import (
     SyncLink,
     WriteError,
 )
-from .prepared_request import PreparedRequest, prepared_request
+from .prepared_request import PreparedRequest, prepare_request
+from .slots import Slots
 
 __all__ = ["AsyncDirectClient", "DirectClient"]
 
@@ -40,15 +40,22 @@ _JOINED = 1 << 16
 
 _FAILURES = (NetworkError, NetworkTimeout, ProtocolError)
 
+_CLOSED = (NetworkError, Disconnected)
+"""What a request meets on a kept connection that the server has closed, just now perhaps.
 
-class _Exchange:
-    """One request, its limits, and our names for what goes wrong with it."""
+As long as not one byte of a response has come, the request is sent once more over a new connection, as browsers do: it
+is no retry.
+"""
+
+
+class _RequestInFlight:
+    """One request, its limits, and the errors that it may raise."""
 
     def __init__(self, request: Request, sent: PreparedRequest, limits: TimeLimits) -> None:
         self.request, self.sent, self.limits = request, sent, limits
 
     def head(self, http: HTTP1) -> bytes:
-        """What is sent first: the head, and a body that is small."""
+        """Return what is sent first: the head, and a small body."""
         sent = self.sent
         head = http.begin(sent.method, sent.url.target, sent.headers)
         if sent.content is None:
@@ -57,11 +64,12 @@ class _Exchange:
             return head + http.data(sent.content) + http.end()
         return head
 
-    @property
-    def rest(self) -> Content:
+    def rest(self) -> bytes | Pieces | None:
         """The body that `head` left out."""
         content = self.sent.content
-        return None if isinstance(content, bytes) and len(content) <= _JOINED else content
+        if callable(content):
+            return content()
+        return None if content is None or len(content) <= _JOINED else content
 
     def forget_key(self) -> None:
         """Drop the API key, which errors and tracebacks must not hold."""
@@ -69,24 +77,26 @@ class _Exchange:
         headers[:] = [header for header in headers if header[0] != b"authorization"]
 
     def failure(self, error: Exception) -> NVCFError:
-        """What went wrong before there was a response."""
+        """Return the error for a request without a response."""
         where = f"{self.request.stage} ({self.sent.url.host.decode()})"
         if isinstance(error, NetworkTimeout):
             return self.limits.response_too_late(where)
         return connection_failure(where, error)
 
     def body_failure(self, error: Exception) -> NVCFError:
-        """What went wrong while the body arrived."""
+        """Return the error for a body that failed to arrive."""
         if isinstance(error, NetworkTimeout):
             return self.limits.body_too_late()
         return body_failure(error)
 
 
 class _Response(Generic[L]):
-    """What the driver reads of a response, sync or async."""
+    """The response that the driver reads, sync or async."""
 
-    def __init__(self, head: Response, exchange: _Exchange, connection: Connection[L]) -> None:
-        self._exchange = exchange
+    def __init__(
+        self, head: Response, in_flight: _RequestInFlight, connection: Connection[L]
+    ) -> None:
+        self._in_flight = in_flight
         self._connection: Connection[L] = connection
         self.status_code = head.status_code
         self.headers: dict[str, str] = {}
@@ -103,11 +113,11 @@ class _Response(Generic[L]):
 
 
 class _Connections(Generic[L]):
-    """What both clients do with their connections."""
+    """The connections of a client, sync or async."""
 
     owned = True
 
-    def __init__(self, slots: threading.Semaphore | asyncio.Semaphore | None) -> None:
+    def __init__(self, slots: Slots | asyncio.Semaphore | None) -> None:
         self._idle: IdleConnections[L] = IdleConnections()
         self._release = None if slots is None else slots.release
 
@@ -116,11 +126,11 @@ class _Connections(Generic[L]):
         self._idle.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         self._idle.close()
 
     def drop(self) -> None:
-        """As `close`: the sockets are ours, and nothing has to be waited for."""
+        """Close every connection, like `close`: that waits for nothing."""
         self._idle.close()
 
     def give_back(self, connection: Connection[L] | None, *, reusable: bool) -> None:
@@ -144,46 +154,59 @@ class DirectClient(_Connections[SyncLink]):
 
     def __init__(self, verify: Verify = True, max_connections: int | None = None) -> None:
         self._verify = verify
-        self._slots = threading.Semaphore(max_connections) if max_connections else None
+        self._slots = Slots(max_connections) if max_connections else None
         super().__init__(self._slots)
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> _SyncExchange:
+    ) -> _SyncRequestInFlight:
         """A request that is ready to be sent. See `HTTPClient`."""
-        return _SyncExchange(self, request, *prepared_request(request, content, key, options))
+        return _SyncRequestInFlight(self, request, *prepare_request(request, content, key, options))
 
-    def send(self, exchange: _SyncExchange) -> _SyncResponse:
+    def send(self, in_flight: _SyncRequestInFlight) -> _SyncResponse:
         """Send a request over a connection that waits for one, or a new one."""
         if self._slots is not None:
-            exchange.limits.begin("pool")
-            left = exchange.limits.left()
-            if not self._slots.acquire(timeout=left if left is None else max(left, 0)):
+            in_flight.limits.begin("pool")
+            left = in_flight.limits.left()
+            if not self._slots.acquire(left if left is None else max(left, 0)):
                 raise PoolTimeout
-        connection = None
+        connection, url = None, in_flight.sent.url
         try:
-            url = exchange.sent.url
-            connection = self._idle.take(url.origin) or Connection(url, SyncLink())
-            link, http = connection.link, connection.http
-            link.limits = exchange.limits
-            if not link.is_connected:
-                link.connect(url.host.decode("ascii"), url.origin[2])
-                if url.scheme == b"https":
-                    link.start_tls(load_context(self._verify), url.host.decode("ascii"))
-            self._write(exchange, connection)
-            while (head := http.response()) is None:
-                http.receive(link.read(_READ))
-            return _SyncResponse(head, exchange, connection)
+            connection = self._idle.take(url.origin)
+            if connection is not None:
+                try:
+                    return self._send_over(in_flight, connection)
+                except _CLOSED:
+                    if connection.http.heard:
+                        raise
+                    connection.link.close()
+            connection = Connection(url, SyncLink())
+            link, host = connection.link, url.host.decode("ascii")
+            link.limits = in_flight.limits
+            link.connect(host, url.origin[2])
+            if url.scheme == b"https":
+                link.start_tls(load_context(self._verify), host)
+            return self._send_over(in_flight, connection)
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
 
+    def _send_over(
+        self, in_flight: _SyncRequestInFlight, connection: Connection[SyncLink]
+    ) -> _SyncResponse:
+        link, http = connection.link, connection.http
+        link.limits = in_flight.limits
+        self._write(in_flight, connection)
+        while (head := http.response()) is None:
+            http.receive(link.read(_READ))
+        return _SyncResponse(head, in_flight, connection)
+
     @staticmethod
-    def _write(exchange: _SyncExchange, connection: Connection[SyncLink]) -> None:
+    def _write(in_flight: _SyncRequestInFlight, connection: Connection[SyncLink]) -> None:
         link, http = connection.link, connection.http
         try:
-            link.write(exchange.head(http))
-            rest = exchange.rest
+            link.write(in_flight.head(http))
+            rest = in_flight.rest()
             if rest is None:
                 return
             for piece in (rest,) if isinstance(rest, bytes) else cast("Iterator[bytes]", rest):
@@ -194,7 +217,7 @@ class DirectClient(_Connections[SyncLink]):
             pass  # A server may answer before it has read everything, and close. The answer says why.
 
 
-class _SyncExchange(_Exchange):
+class _SyncRequestInFlight(_RequestInFlight):
     def __init__(
         self, client: DirectClient, request: Request, sent: PreparedRequest, limits: TimeLimits
     ) -> None:
@@ -209,21 +232,21 @@ class _SyncExchange(_Exchange):
             raise self.failure(error) from error
 
     async def asend(self) -> HTTPResponse:
-        """Not of this client."""
+        """Raise TypeError: this client has no such method."""
         raise TypeError("this client is synchronous")
 
 
 class _SyncResponse(_Response[SyncLink]):
     def __init__(
-        self, head: Response, exchange: _SyncExchange, connection: Connection[SyncLink]
+        self, head: Response, in_flight: _SyncRequestInFlight, connection: Connection[SyncLink]
     ) -> None:
-        super().__init__(head, exchange, connection)
-        self._client = exchange.client
+        super().__init__(head, in_flight, connection)
+        self._client = in_flight.client
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """The decoded body, in the pieces in which it arrives."""
+        """Yield the decoded body in chunks, as it arrives."""
         decompressor = decompressor_for(self.headers)
-        link, http, limits = self._connection.link, self._connection.http, self._exchange.limits
+        link, http, limits = self._connection.link, self._connection.http, self._in_flight.limits
         try:
             while True:
                 if data := http.body():
@@ -231,27 +254,27 @@ class _SyncResponse(_Response[SyncLink]):
                         yield data
                     else:
                         yield from decompressor.feed(data)
-                    limits.next_piece()
+                    limits.chunk_arrived()
                 if http.ended:
                     break
                 http.receive(link.read(_READ))
         except _FAILURES as error:
-            raise self._exchange.body_failure(error) from error
+            raise self._in_flight.body_failure(error) from error
         self._ended = True
 
     def aiter_bytes(self) -> AsyncGenerator[bytes]:
-        """Not of this client."""
+        """Raise TypeError: this client has no such method."""
         raise TypeError("this client is synchronous")
 
     def close(self) -> None:
-        """Be done with it. A connection whose body was read to its end is kept for the next request."""
+        """Close the response. Its connection is kept for the next request if the body was read to its end."""
         if self._closed:
             return
         self._closed = True
         self._client.give_back(self._connection, reusable=self._reusable)
 
     async def aclose(self) -> None:
-        """As `close`."""
+        """Async version of `close`."""
         self.close()
 
 
@@ -273,39 +296,53 @@ class AsyncDirectClient(_Connections[AsyncLink]):
 
     def prepare(
         self, request: Request, content: Content, key: SecretStr | None, options: RequestOptions
-    ) -> _AsyncExchange:
+    ) -> _AsyncRequestInFlight:
         """A request that is ready to be sent. See `HTTPClient`."""
-        return _AsyncExchange(self, request, *prepared_request(request, content, key, options))
+        return _AsyncRequestInFlight(
+            self, request, *prepare_request(request, content, key, options)
+        )
 
-    async def send(self, exchange: _AsyncExchange) -> _AsyncResponse:
+    async def send(self, in_flight: _AsyncRequestInFlight) -> _AsyncResponse:
         """Send a request over a connection that waits for one, or a new one."""
         if self._slots is not None:
-            await self._wait_for_slot(self._slots, exchange.limits)
-        connection = None
+            await self._wait_for_slot(self._slots, in_flight.limits)
+        connection, url = None, in_flight.sent.url
         try:
-            url = exchange.sent.url
-            connection = self._idle.take(url.origin) or Connection(url, AsyncLink())
-            link, http = connection.link, connection.http
-            link.limits = exchange.limits
-            if not link.is_connected:
-                await link.connect(url.host.decode("ascii"), url.origin[2])
-                if url.scheme == b"https":
-                    context = await aload_context(self._verify)
-                    await link.start_tls(context, url.host.decode("ascii"))
-            await self._write(exchange, connection)
-            while (head := http.response()) is None:
-                http.receive(await link.read(_READ))
-            return _AsyncResponse(head, exchange, connection)
+            connection = self._idle.take(url.origin)
+            if connection is not None:
+                try:
+                    return await self._send_over(in_flight, connection)
+                except _CLOSED:
+                    if connection.http.heard:
+                        raise
+                    connection.link.close()
+            connection = Connection(url, AsyncLink())
+            link, host = connection.link, url.host.decode("ascii")
+            link.limits = in_flight.limits
+            await link.connect(host, url.origin[2])
+            if url.scheme == b"https":
+                await link.start_tls(await aload_context(self._verify), host)
+            return await self._send_over(in_flight, connection)
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
 
+    async def _send_over(
+        self, in_flight: _AsyncRequestInFlight, connection: Connection[AsyncLink]
+    ) -> _AsyncResponse:
+        link, http = connection.link, connection.http
+        link.limits = in_flight.limits
+        await self._write(in_flight, connection)
+        while (head := http.response()) is None:
+            http.receive(await link.read(_READ))
+        return _AsyncResponse(head, in_flight, connection)
+
     @staticmethod
-    async def _write(exchange: _AsyncExchange, connection: Connection[AsyncLink]) -> None:
+    async def _write(in_flight: _AsyncRequestInFlight, connection: Connection[AsyncLink]) -> None:
         link, http = connection.link, connection.http
         try:
-            await link.write(exchange.head(http))
-            rest = exchange.rest
+            await link.write(in_flight.head(http))
+            rest = in_flight.rest()
             if rest is None:
                 return
             if isinstance(rest, bytes):
@@ -335,7 +372,7 @@ class AsyncDirectClient(_Connections[AsyncLink]):
             raise
 
 
-class _AsyncExchange(_Exchange):
+class _AsyncRequestInFlight(_RequestInFlight):
     def __init__(
         self,
         client: AsyncDirectClient,
@@ -347,7 +384,7 @@ class _AsyncExchange(_Exchange):
         self.client = client
 
     def send(self) -> HTTPResponse:
-        """Not of this client."""
+        """Raise TypeError: this client has no such method."""
         raise TypeError("this client is asynchronous")
 
     async def asend(self) -> HTTPResponse:
@@ -360,19 +397,19 @@ class _AsyncExchange(_Exchange):
 
 class _AsyncResponse(_Response[AsyncLink]):
     def __init__(
-        self, head: Response, exchange: _AsyncExchange, connection: Connection[AsyncLink]
+        self, head: Response, in_flight: _AsyncRequestInFlight, connection: Connection[AsyncLink]
     ) -> None:
-        super().__init__(head, exchange, connection)
-        self._client = exchange.client
+        super().__init__(head, in_flight, connection)
+        self._client = in_flight.client
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """Not of this client."""
+        """Raise TypeError: this client has no such method."""
         raise TypeError("this client is asynchronous")
 
     async def aiter_bytes(self) -> AsyncGenerator[bytes]:
-        """The decoded body, in the pieces in which it arrives."""
+        """Yield the decoded body in chunks, as it arrives."""
         decompressor = decompressor_for(self.headers)
-        link, http, limits = self._connection.link, self._connection.http, self._exchange.limits
+        link, http, limits = self._connection.link, self._connection.http, self._in_flight.limits
         try:
             while True:
                 if data := http.body():
@@ -381,23 +418,23 @@ class _AsyncResponse(_Response[AsyncLink]):
                     else:
                         for piece in decompressor.feed(data):
                             yield piece
-                    limits.next_piece()
+                    limits.chunk_arrived()
                 if http.ended:
                     break
                 http.receive(await link.read(_READ))
         except _FAILURES as error:
-            raise self._exchange.body_failure(error) from error
+            raise self._in_flight.body_failure(error) from error
         link.rest()
         self._ended = True
 
     def close(self) -> None:
-        """Give it up, and its connection."""
+        """Close the response and its connection."""
         if not self._closed:
             self._closed = True
             self._client.give_back(self._connection, reusable=False)
 
     async def aclose(self) -> None:
-        """Be done with it. A connection whose body was read to its end is kept for the next request."""
+        """Close the response. Its connection is kept for the next request if the body was read to its end."""
         if self._closed:
             return
         self._closed = True

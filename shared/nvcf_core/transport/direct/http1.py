@@ -13,10 +13,13 @@ import h11
 from .chunk_reader import ChunkReader, MalformedChunk
 from .heads import Headers, ResponseHead, request_head, response_head
 
-__all__ = ["HTTP1", "ProtocolError", "Response"]
+__all__ = ["HTTP1", "Disconnected", "ProtocolError", "Response"]
 
 ProtocolError = h11.ProtocolError
 """What came is not HTTP/1.1, or what is to be sent is not."""
+
+Disconnected = h11.RemoteProtocolError
+"""What came is not HTTP/1.1, or the other side has ended instead."""
 
 _LONGEST_HEAD = 100 * 1024
 """Bytes that the head of a response may have, or that of one of its chunks, where h11 reads it."""
@@ -37,6 +40,7 @@ class HTTP1:
 
     __slots__ = (
         "_arrived", "_body_left", "_chunks", "_failure", "_h11", "_head", "_to_send", "ended",
+        "heard",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -59,6 +63,8 @@ class HTTP1:
         self._failure: ProtocolError | None = None
         self.ended = False
         """Whether the response has been read to its end."""
+        self.heard = False
+        """Whether anything has come since the request began."""
 
     def begin(self, method: str, target: bytes, headers: Headers) -> bytes:
         """The head of a request.
@@ -80,7 +86,7 @@ class HTTP1:
         return self._h11.send(request) or b""
 
     def data(self, piece: bytes) -> bytes:
-        """A piece of its body, as it is sent.
+        """Return the bytes of a chunk of the body.
 
         Raises:
             ProtocolError: there is more than was announced.
@@ -112,6 +118,7 @@ class HTTP1:
         """
         if not data and not self._has_begun():
             raise h11.RemoteProtocolError("Server disconnected without sending a response.")
+        self.heard = self.heard or bool(data)
         if self._h11 is not None:
             self._h11.receive_data(data)
         elif data:
@@ -142,7 +149,7 @@ class HTTP1:
                 return None
 
     def body(self) -> bytes:
-        """What has arrived of the body since it was asked last. None of it: there is more to come, or it has `ended`.
+        """Return the body that has arrived since the last call. Empty: more is to come, or it has `ended`.
 
         Raises:
             ProtocolError: what came is not a body, or broke off. What came before that has been returned.
@@ -159,7 +166,7 @@ class HTTP1:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def is_reusable(self) -> bool:
-        """Whether another request may follow: both sides are done with this one, mean to go on, and said no more."""
+        """Return whether another request may follow: both sides are done with this one, and mean to go on."""
         if not self.ended or self._to_send or self._arrived:
             return False
         if self._head is not None and not self._head.keeps_alive:

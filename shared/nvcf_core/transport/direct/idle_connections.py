@@ -62,8 +62,10 @@ class IdleConnections(Generic[L]):
         if not connection.http.is_reusable():
             return False
         with self._lock:
+            if self.closed:
+                return False
             waiting = self._idle.setdefault(connection.origin, deque())
-            if self.closed or len(waiting) >= _KEPT:
+            if len(waiting) >= _KEPT:
                 return False
             connection.idle_since = time.monotonic()
             waiting.append(connection)

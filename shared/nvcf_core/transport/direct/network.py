@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import select
 import socket
 import ssl
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from nvcf_core.transport.time_limits import TimeLimits
 
-from .addresses import Address, look_up
+from .addresses import look_up
+from .connecting import aconnect_first, connect_first, in_turn
 from .receiver import Receiver
 
 __all__ = [
@@ -26,19 +26,19 @@ __all__ = [
 
 
 class NetworkError(Exception):
-    """What an operating system said of a connection. The kinds are named as httpx names them: messages show it."""
+    """A connection failed. The subclasses have the names of httpx's, since error messages show them."""
 
 
 class ConnectError(NetworkError):
-    """There is none."""
+    """Could not connect."""
 
 
 class ReadError(NetworkError):
-    """It broke while the response arrived."""
+    """The connection broke while the response was read."""
 
 
 class WriteError(NetworkError):
-    """It broke while the request was sent."""
+    """The connection broke while the request was sent."""
 
 
 class NetworkTimeout(Exception):
@@ -46,7 +46,7 @@ class NetworkTimeout(Exception):
 
 
 class ConnectTimeout(NetworkTimeout):
-    """No connection in time."""
+    """Could not connect in time."""
 
 
 class ReadTimeout(NetworkTimeout):
@@ -54,7 +54,7 @@ class ReadTimeout(NetworkTimeout):
 
 
 class WriteTimeout(NetworkTimeout):
-    """The other side took nothing in time."""
+    """The server did not accept data in time."""
 
 
 class PoolTimeout(NetworkTimeout):
@@ -65,9 +65,6 @@ _SLICE = 1 << 17
 """Bytes that are sent at a time: each slice has the whole time of a write."""
 
 _ALPN = ["http/1.1"]
-
-_STAGGER = 0.25
-"""Seconds until the next of a host's addresses is tried beside one that has not answered (RFC 8305)."""
 
 
 class _Link:
@@ -81,11 +78,6 @@ class _Link:
         """Close the socket at once, whatever is under way. Nothing is waited for."""
         if self._connected is not None:
             self._connected.close()
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a socket: before that it has to be connected."""
-        return self._connected is not None
 
     @property
     def _socket(self) -> socket.socket:
@@ -122,30 +114,15 @@ class SyncLink(_Link):
     """The network of one synchronous connection: connects it, and is its stream then."""
 
     def connect(self, host: str, port: int) -> None:
-        """Connect to the first address of a host that answers; all of them share the time for it."""
+        """Connect to the address of a host that answers first."""
         self.limits.begin("connect")
-        failure: OSError = OSError(f"{host} has no address")
         try:
             addresses = look_up(host, port).result(self._left(ConnectTimeout))
-            for family, kind, protocol, _, address in addresses:
-                sock = socket.socket(family, kind, protocol)
-                try:
-                    sock.settimeout(self._left(ConnectTimeout))
-                    sock.connect(address)
-                except OSError as error:
-                    sock.close()
-                    failure = error
-                except BaseException:
-                    sock.close()
-                    raise
-                else:
-                    self._connected = _prepared(sock)
-                    return
+            self._connected = _prepared(connect_first(in_turn(addresses), self.limits.left))
+        except TimeoutError as error:
+            raise ConnectTimeout(str(error)) from error
         except OSError as error:
-            failure = error
-        if isinstance(failure, TimeoutError):
-            raise ConnectTimeout(str(failure)) from failure
-        raise ConnectError(str(failure)) from failure
+            raise ConnectError(str(error)) from error
 
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Put TLS over the connection, within what is left of the time for connecting."""
@@ -198,7 +175,7 @@ class SyncLink(_Link):
 class AsyncLink(_Link):
     """The network of one asynchronous connection: connects it, and is its stream then.
 
-    It reads and writes its socket itself, and the loop only tells it when to. So it owns the socket, and can close it
+    It reads and writes its socket itself, and the loop only signals when to. So it owns the socket, and can close it
     at any time: while a task is being cancelled, from another thread, after the loop has ended.
     """
 
@@ -216,8 +193,7 @@ class AsyncLink(_Link):
                 looked_up = look_up(host, port)
                 if not looked_up.done():
                     await asyncio.wrap_future(looked_up)
-                addresses = looked_up.result()
-                self._connected = _prepared(await _connect_first(_alternating(addresses)))
+                self._connected = _prepared(await aconnect_first(in_turn(looked_up.result())))
                 self._receiver = Receiver(self._connected)
         except TimeoutError as error:
             raise ConnectTimeout(str(error)) from error
@@ -322,69 +298,3 @@ class AsyncLink(_Link):
         if self._receiver is None:
             raise ConnectError("there is no connection yet")
         return self._receiver.receive(max_bytes, self.limits.until)
-
-
-def _alternating(addresses: Sequence[Address]) -> list[Address]:
-    """The addresses of a host, the families in turn, beginning with the one that the system prefers."""
-    families: dict[int, list[Address]] = {}
-    for address in addresses:
-        families.setdefault(address[0], []).append(address)
-    turns = itertools.zip_longest(*families.values())
-    return [address for turn in turns for address in turn if address is not None]
-
-
-async def _connect(address: Address) -> socket.socket:
-    family, kind, protocol, _, where = address
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, where)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-async def _connect_first(addresses: list[Address]) -> socket.socket:
-    """A socket that is connected to one of the addresses: each is tried beside those before it that are slow.
-
-    Raises:
-        OSError: none could be connected to.
-    """
-    if len(addresses) == 1:
-        return await _connect(addresses[0])
-    waiting = list(reversed(addresses))
-    attempts: set[asyncio.Task[socket.socket]] = set()
-    failure = OSError("the host has no address")
-    winner: socket.socket | None = None
-    try:
-        while winner is None and (waiting or attempts):
-            if waiting:
-                attempts.add(asyncio.create_task(_connect(waiting.pop())))
-            done, attempts = await asyncio.wait(
-                attempts,
-                timeout=_STAGGER if waiting else None,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            for attempt in done:
-                error = attempt.exception()
-                if isinstance(error, OSError):
-                    failure = error
-                elif winner is None:
-                    winner = attempt.result()
-                else:
-                    attempt.result().close()
-    finally:
-        for attempt in attempts:
-            attempt.cancel()
-            attempt.add_done_callback(_close_late)
-        if attempts:
-            await asyncio.wait(attempts)
-    if winner is None:
-        raise failure
-    return winner
-
-
-def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
-    if not attempt.cancelled() and attempt.exception() is None:
-        attempt.result().close()

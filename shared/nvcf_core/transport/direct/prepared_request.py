@@ -12,9 +12,9 @@ from nvcf_core.transport.failures import unusable_url
 from nvcf_core.transport.interface import Content
 from nvcf_core.transport.time_limits import TimeLimits, time_limits
 
-from .urls import ParsedURL, parsed_url
+from .urls import ParsedURL, parse_url
 
-__all__ = ["PreparedRequest", "prepared_request"]
+__all__ = ["PreparedRequest", "prepare_request"]
 
 _USER_AGENT = b"nvcf-adapters"
 
@@ -29,12 +29,12 @@ class PreparedRequest:
     content: Content
 
 
-def prepared_request(
+def prepare_request(
     request: Request, content: Content, key: SecretStr | None, options: RequestOptions
 ) -> tuple[PreparedRequest, TimeLimits]:
     """A request as it is sent, and its limits. To a foreign host only its own headers go."""
     try:
-        url = parsed_url(request.url)
+        url = parse_url(request.url)
     except ValueError as error:
         raise unusable_url(request, error) from None
     headers = {b"host": url.netloc}

@@ -83,7 +83,7 @@ class Receiver:
             self._socket.close()
 
     async def _left_over(self, most: int) -> bytes | None:
-        """What is there already. None: nothing is."""
+        """Return what has arrived already, None if nothing has."""
         if self._in_a_row == _IN_A_ROW:
             self._in_a_row = 0
             await asyncio.sleep(0)
@@ -94,7 +94,7 @@ class Receiver:
             return None
 
     async def _next(self, most: int, until: float | None) -> bytes:
-        """What comes next."""
+        """Wait for the next bytes."""
         if not self._is_watched and not self._watch():
             async with asyncio.timeout(None if until is None else until - time.monotonic()):
                 return await self._loop.sock_recv(self._socket, most)

@@ -6,7 +6,7 @@ import functools
 import re
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Origin", "ParsedURL", "parsed_url"]
+__all__ = ["Origin", "ParsedURL", "parse_url"]
 
 Origin: TypeAlias = tuple[bytes, bytes, int]
 """Scheme, host and port: where a connection leads."""
@@ -38,19 +38,22 @@ class ParsedURL(NamedTuple):
     @property
     def origin(self) -> Origin:
         """Where it leads."""
-        return self.scheme, self.host, self.port or _PORTS[self.scheme]
+        return self.scheme, self.host, _PORTS[self.scheme] if self.port is None else self.port
 
 
 @functools.lru_cache(maxsize=256)
-def parsed_url(url: str) -> ParsedURL:
+def parse_url(url: str) -> ParsedURL:
     """The parts of a url.
 
     Raises:
         ValueError: it is not an http url.
     """
-    found = _plain(url) or _parsed_by_httpx(url)
-    if any(len(label) > 63 for label in found.host.split(b".")) or len(found.host) > 253:
+    found = _plain(url) or _parse_with_httpx(url)
+    labels = found.host.removesuffix(b".").split(b".")
+    if any(len(label) > 63 for label in labels) or len(found.host) > 253:
         raise ValueError("its host name is too long")
+    if not all(labels):
+        raise ValueError("its host name has an empty part")
     return found
 
 
@@ -69,7 +72,7 @@ def _plain(url: str) -> ParsedURL | None:
     return ParsedURL(scheme, host, port, (match["target"] or "/").encode(), netloc)
 
 
-def _parsed_by_httpx(url: str) -> ParsedURL:
+def _parse_with_httpx(url: str) -> ParsedURL:
     import httpx
 
     try:

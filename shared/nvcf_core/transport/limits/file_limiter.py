@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from nvcf_core.errors import InvalidRequestError
 
-from .sliding_window import SlidingWindow
+from .sliding_window import SlidingWindow, is_late
 
 __all__ = ["FileLimiter"]
 
@@ -63,21 +63,44 @@ class FileLimiter:
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.path, self.per_minute, self.window)
 
-    def acquire(self) -> None:
+    def acquire(self) -> float:
         """Block until one request may be sent.
+
+        Returns:
+            The permit: when it was handed out, by `time.monotonic`.
 
         Raises:
             InvalidRequestError: the file cannot be used.
         """
-        while (wait := self._take()) > 0:
+        while True:
+            permit, wait = self._take()
+            if permit is not None:
+                return permit
             time.sleep(wait)
 
-    async def acquire_async(self) -> None:
-        """As `acquire`, without blocking the event loop."""
+    async def acquire_async(self) -> float:
+        """Async version of `acquire`."""
         turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-        async with turn:  # One of each loop asks the file: the others could get nothing before it.
-            while (wait := await asyncio.to_thread(self._take)) > 0:
+        # One task of each loop reads the file: the others could get nothing before it.
+        async with turn:
+            while True:
+                permit, wait = await asyncio.to_thread(self._take)
+                if permit is not None:
+                    return permit
                 await asyncio.sleep(wait)
+
+    def sent(self, permit: float) -> None:
+        """Count a request that is sent long after its permit from now on: the service counts it when it arrives.
+
+        Args:
+            permit: what `acquire` or `acquire_async` returned.
+
+        Raises:
+            InvalidRequestError: the file cannot be used.
+        """
+        if is_late(time.monotonic() - permit, self.window):
+            with self._state() as state:
+                state.count_late(time.monotonic())
 
     def feedback(self, status: int, retry_after: float | None = None) -> None:
         """Slow all processes down after a 429, and let them speed up again with each success.
@@ -90,15 +113,17 @@ class FileLimiter:
                 state.feedback(time.monotonic(), status, retry_after)
                 self._slowed = state.share < 1
 
-    def _take(self) -> float:
-        """Seconds to wait before asking again; 0 where a permit was taken."""
+    def _take(self) -> tuple[float | None, float]:
+        """Take a permit, and return when it was granted. If there is none, return None and the seconds to wait."""
         with self._state() as state:
-            granted, wait = state.grant(time.monotonic(), 1, self.per_minute)
+            now = time.monotonic()
+            granted, wait = state.grant(now, 1, self.per_minute)
             self._slowed = state.share < 1
         if granted:
-            return 0.0
+            return now, 0.0
         # Others may have been slowed down, and be faster again, before the next permit is due.
-        return min(wait, _LONGEST_SLEEP * self.window) + random.uniform(0, _SPREAD * self.window)
+        longest = _LONGEST_SLEEP * self.window
+        return None, min(wait, longest) + random.uniform(0, _SPREAD * self.window)
 
     @contextmanager
     def _state(self) -> Iterator[SlidingWindow]:

@@ -6,13 +6,20 @@ import time
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from nvcf_core.locks import Lock
 
 from .registry import Registry
 
-__all__ = ["WINDOW", "RateLimiter", "RequestLimiter", "Reservation", "shared_rate_limiter"]
+__all__ = [
+    "WINDOW",
+    "RateLimiter",
+    "RequestLimiter",
+    "Reservation",
+    "TimedLimiter",
+    "shared_rate_limiter",
+]
 
 WINDOW = 60.05
 """Seconds in which a limit holds. A little over a minute, for what the network adds."""
@@ -23,15 +30,24 @@ class RequestLimiter(Protocol):
     """A limiter of the user's own (`request_limiter`): of several processes, say."""
 
     def acquire(self) -> object:
-        """Wait until a model may be asked."""
+        """Wait until a request may be sent to the model."""
         ...
 
     async def acquire_async(self) -> object:
-        """As `acquire`, in an event loop."""
+        """Async version of `acquire`."""
         ...
 
     def feedback(self, status: int, retry_after: float | None) -> object:
-        """Learn the status of the response, and the seconds that the service asked to wait, where it gave a number."""
+        """Take the status of the response, and the seconds of its `Retry-After`, if it has one."""
+        ...
+
+
+@runtime_checkable
+class TimedLimiter(RequestLimiter, Protocol):
+    """A limiter that also wants to know when a request goes out: a connection may have to be made before."""
+
+    def sent(self, permit: Any) -> object:
+        """The request goes out now that was let through with what `acquire` or `acquire_async` returned."""
         ...
 
 
@@ -47,13 +63,13 @@ class Reservation:
 
 
 class RateLimiter:
-    """Hands out places in the order they are asked for, never more than the limit in any 60 seconds.
+    """Grants places in the order in which they were reserved, never more than the limit in any 60 seconds.
 
     A place counts from the moment at which its request goes out. After a 429 the limit is halved, and grows back with
     each answer.
 
     Args:
-        clock: tells the time, in seconds.
+        clock: returns the time, in seconds.
         window: seconds in which the limit holds.
     """
 
@@ -84,9 +100,9 @@ class RateLimiter:
             return Reservation(self._next - 1, per_minute)
 
     def wait(self, reservation: Reservation) -> float:
-        """Seconds until the reservation may be used, as it looks now; 0 grants it.
+        """Return the estimated seconds until the reservation may be used; 0 grants it.
 
-        To be asked again after every wait, and during long ones: those before may have come late, or left.
+        To be called again after every wait, and during long ones: those ahead may have been late, or left.
         """
         with self._lock:
             now = self._clock()
@@ -105,7 +121,7 @@ class RateLimiter:
             return max(before + self._window * (1 + rounds) - now, 0.001)
 
     def sent(self, reservation: Reservation) -> None:
-        """Note that the request goes out now: its minute begins."""
+        """Record that the request is sent now: its minute begins."""
         with self._lock:
             reservation.state = "sent"
             self._granted -= 1
@@ -123,7 +139,7 @@ class RateLimiter:
             reservation.state = "left"
 
     def _leave(self, reservation: Reservation) -> None:
-        """Nobody waits with this number any more."""
+        """Remove a reservation from the queue."""
         insort(self._gone, reservation.number)
         done = 0
         while done < len(self._gone) and self._gone[done] == self._first:

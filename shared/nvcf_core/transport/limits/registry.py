@@ -17,7 +17,7 @@ _MOST = 1024
 
 
 class Registry(Generic[K, V]):
-    """Values by key. Past a number of keys, the one that was not asked for the longest is forgotten.
+    """Values by key. Above a number of keys, the least recently used one is dropped.
 
     Args:
         make: makes a value, for a key that is new.

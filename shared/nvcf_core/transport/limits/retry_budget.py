@@ -1,4 +1,4 @@
-"""How many retries the process can afford: a service in trouble must not be asked by all at once, again and again."""
+"""A budget of retries for the process, so that retries do not overload a failing service."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _AFTER_A_TIMEOUT = 10
 
 
 class RetryBudget:
-    """Tokens that retries take, and that requests which succeed at once bring back: one each."""
+    """Tokens: a retry costs some, and a request that succeeds at the first attempt gives one back."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._tokens = _FULL
 
     def take(self, failure: Exception | None) -> bool:
-        """Take what a retry after this failure costs; False: there is not enough left."""
+        """Take the cost of a retry after this error. Return False if not enough is left."""
         cost = _AFTER_A_TIMEOUT if isinstance(failure, APITimeoutError) else _FOR_A_RETRY
         with self._lock:
             if self._tokens < cost:
@@ -30,8 +30,8 @@ class RetryBudget:
             self._tokens -= cost
             return True
 
-    def bring_back(self) -> None:
-        """Note a request that succeeded at the first try."""
+    def refund(self) -> None:
+        """Record a request that succeeded at the first attempt."""
         if self._tokens < _FULL:
             with self._lock:
                 self._tokens = min(self._tokens + 1, _FULL)

@@ -6,14 +6,17 @@ import json
 import math
 from dataclasses import dataclass, field
 
-__all__ = ["SlidingWindow"]
+__all__ = ["SlidingWindow", "is_late"]
 
 _MARGIN = 1 / 60
-"""Part of the window by which it is longer, for the time between a permit and the arrival of its request, which busy
-machines draw out: 1 s of 60."""
+"""Part of the window by which it is longer, for the time between a permit and the arrival of its request: 1 s of 60."""
+
+_LATE = _MARGIN / 2
+"""Part of the window after which a request that goes out is late, and counts from then on. The rest of the margin is
+for its way to the service."""
 
 _SLOTS = 600
-"""Moments of one window that are told apart, so that what is stored stays small: 0.1 s of 60."""
+"""Time slots of one window, so that the stored state stays small: 0.1 s of 60."""
 
 _SMALLEST_SHARE = 0.05
 _GROWTH = 0.05
@@ -41,7 +44,7 @@ class SlidingWindow:
 
         Args:
             now: seconds of a clock that all who share the state share.
-            wanted: permits asked for, 1 or more.
+            wanted: permits requested, 1 or more.
             limit: the most permits of one window.
 
         Returns:
@@ -56,6 +59,13 @@ class SlidingWindow:
         granted = min(wanted, free)
         self._use(now, granted)
         return granted, 0.0
+
+    def count_late(self, now: float) -> None:
+        """Count a request that goes out long after its permit, from now on.
+
+        Its permit counts as well, until it has passed: who knows whether others were granted with it in mind.
+        """
+        self._use(now, 1)
 
     def feedback(self, now: float, status: int, retry_after: float | None) -> None:
         """Take a response into account: slower after a 429, faster after each success."""
@@ -94,3 +104,13 @@ class SlidingWindow:
             at, before = self.used.pop()
             count += before
         self.used.append((at, count))
+
+
+def is_late(seconds: float, window: float) -> bool:
+    """Whether a request that goes out so many seconds after its permit has to be counted anew.
+
+    Args:
+        seconds: since the permit.
+        window: seconds that the limit counts over.
+    """
+    return seconds > _LATE * window

@@ -7,7 +7,7 @@ import gzip
 import threading
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +19,7 @@ from nvcf_core.config.options import RequestOptions
 from nvcf_core.errors import APIConnectionError, APITimeoutError, InvalidResponseError
 from nvcf_core.exchange import Request
 from nvcf_core.transport.backends import AsyncBackend, Backend, SyncBackend, run_sync
-from nvcf_core.transport.bodies import BoundedBody
+from nvcf_core.transport.bodies import BoundedBody, LengthGuard
 from nvcf_core.transport.clients import ClientConfig
 
 KEY = SecretStr("nvapi-secret-key")
@@ -31,22 +31,32 @@ class Asked:
     def __init__(self, backend: Backend, root: str) -> None:
         self.backend, self.root = backend, root
 
-    async def get(self, timeout: float | None = None, **limits: Any) -> tuple[int, bytes]:
-        request = Request("models", "GET", f"{self.root}/models")
+    async def get(
+        self, timeout: float | None = None, body: Sequence[bytes] = (), **limits: Any
+    ) -> tuple[int, bytes]:
+        """Ask, with a body that is sent in pieces if there is one."""
+        length = sum(len(piece) for piece in body)
+        headers = {"content-length": str(length)} if body else {}
+        request = Request("models", "GET", f"{self.root}/models", headers)
         options = RequestOptions(auth=Auth(KEY, (self.root,)), timeout=timeout)
         http = await self.backend.open()
-        prepared = http.prepare(request, None, KEY, options)
+
+        def content() -> Any:
+            pieces = (piece for piece in body)
+            return self.backend.content(pieces, LengthGuard(request, length))
+
+        prepared = http.prepare(request, content if body else None, KEY, options)
         response = await self.backend.send(prepared)
-        body = BoundedBody(response.status_code, "models")
+        read = BoundedBody(response.status_code, "models")
         try:
             if limits:
-                prepared.limits.piece_by_piece(limits["pause"], "stream_chunk_timeout")
+                prepared.limits.limit_between_chunks(limits["pause"], "stream_chunk_timeout")
             else:
-                prepared.limits.as_a_whole()
-            await self.backend.read_into(body, response)
+                prepared.limits.limit_total()
+            await self.backend.read_into(read, response)
         finally:
             await self.backend.close_response(response)
-        return response.status_code, body.body()
+        return response.status_code, read.body()
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -139,6 +149,77 @@ async def test_not_one_that_the_server_has_closed(asked: Any, raw: Any) -> None:
     for _ in range(3):
         assert (await get())[1] == b"last"
     assert raw.connections == 3
+
+
+def ending(*pieces: bytes) -> Callable[[], Iterator[bytes]]:
+    """An answer behind which the server closes the connection."""
+
+    def answer() -> Iterator[bytes]:
+        yield from pieces
+        raise OSError
+
+    return answer
+
+
+@pytest.mark.parametrize("body", [(), (b"first, ", b"x" * (1 << 20), b", last")])
+async def test_a_kept_connection_that_was_closed_costs_no_try(
+    asked: Any, raw: Any, body: Sequence[bytes]
+) -> None:
+    """The server reads the second request and closes without a word: it had closed while nothing was said, for all that
+    a client can tell."""
+    raw.answer(raw.framed(b"first"))
+    raw.answers.append(ending())
+    raw.answer(raw.framed(b"second"))
+    get = asked(max_connections=1)
+    assert (await get())[1] == b"first"
+    assert (await get(body=body))[1] == b"second"
+    assert raw.connections == 2
+    assert [request.partition(b"\r\n\r\n")[2] for request in raw.requests[1:]] == [
+        b"".join(body)
+    ] * 2
+    assert (await get())[1] == b"second", "the slot is free again"
+
+
+@pytest.mark.parametrize("heard", [b"HTTP/1.1", b"HTTP/1.1 100 Continue\r\n\r\n", b"\r"])
+async def test_where_a_byte_of_a_response_came_nothing_is_sent_again(
+    asked: Any, raw: Any, heard: bytes
+) -> None:
+    raw.answer(raw.framed(b"first"))
+    raw.answers.append(ending(heard))
+    get = asked()
+    await get()
+    with pytest.raises(APIConnectionError):
+        await get()
+    assert len(raw.requests) == 2
+
+
+async def test_nor_where_the_connection_is_a_new_one(asked: Any, raw: Any) -> None:
+    raw.answers.append(ending())
+    with pytest.raises(APIConnectionError):
+        await asked()()
+    assert len(raw.requests) == 1
+
+
+async def test_nor_more_than_once(asked: Any, raw: Any) -> None:
+    raw.answer(raw.framed(b"first"))
+    raw.answers.append(ending())
+    get = asked()
+    await get()
+    with pytest.raises(APIConnectionError):
+        await get()
+    assert len(raw.requests) == 3
+
+
+@pytest.mark.parametrize("stray", [b"\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"])
+async def test_what_comes_behind_a_response_is_not_the_next_one(
+    asked: Any, raw: Any, stray: bytes
+) -> None:
+    raw.answer(raw.framed(b"first") + stray)
+    raw.answer(raw.framed(b"second"))
+    get = asked()
+    assert (await get())[1] == b"first"
+    assert (await get())[1] == b"second"
+    assert raw.connections == 2
 
 
 async def test_a_number_of_connections_is_kept(asked: Any, raw: Any) -> None:
@@ -243,7 +324,7 @@ async def test_a_small_body_that_stands_for_a_large_one(asked: Any, raw: Any) ->
 async def test_encodings_that_are_refused(asked: Any, raw: Any, encoding: bytes) -> None:
     body = gzip.compress(gzip.compress(b"x"))
     raw.answer(raw.framed(body, b"200 OK", b"content-encoding: " + encoding))
-    with pytest.raises(InvalidResponseError, match="was not asked for"):
+    with pytest.raises(InvalidResponseError, match="was not requested"):
         await asked()()
 
 

@@ -128,6 +128,18 @@ def test_who_is_cancelled_while_waiting_uses_nothing(tmp_path: Path) -> None:
     assert used(tmp_path / "limit") == 1
 
 
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_request_that_goes_out_long_after_its_permit_counts_from_then_on(
+    tmp_path: Path, asynchronous: bool
+) -> None:
+    limiter = FileLimiter(tmp_path / "limit", 3, window=WINDOW)
+    permit = asyncio.run(limiter.acquire_async()) if asynchronous else limiter.acquire()
+    limiter.sent(permit + 10 * WINDOW)  # As if no time had passed since it was handed out.
+    assert used(tmp_path / "limit") == 1
+    limiter.sent(permit - WINDOW / 2)
+    assert used(tmp_path / "limit") == 2
+
+
 def test_a_429_slows_every_process_down(tmp_path: Path) -> None:
     one, other = (FileLimiter(tmp_path / "limit", 4, window=60) for _ in range(2))
     one.feedback(429, None)

@@ -23,10 +23,10 @@ def test_successes_bring_it_back_one_by_one() -> None:
     budget = RetryBudget()
     taken(budget, APIConnectionError("reset"))
     for _ in range(14):
-        budget.bring_back()
+        budget.refund()
     assert taken(budget, APIConnectionError("reset")) == 2
     for _ in range(2000):
-        budget.bring_back()
+        budget.refund()
     assert taken(budget, APIConnectionError("reset")) == 100, "and no more than it had"
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvcf_core.transport.limits.sliding_window import SlidingWindow
+from nvcf_core.transport.limits.sliding_window import SlidingWindow, is_late
 
 STEPS = st.lists(
     st.tuples(st.floats(0, 40, allow_nan=False), st.integers(1, 6)), min_size=1, max_size=60
@@ -28,6 +28,39 @@ def test_never_more_than_the_limit_in_any_window(
         granted_at += [now] * granted
     for start in granted_at:
         assert sum(start <= at < start + 60 for at in granted_at) <= limit
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.floats(0.01, 30), st.lists(st.floats(0, 55), max_size=6)), max_size=40
+    ),
+    limit=st.integers(1, 10),
+)
+def test_requests_that_go_out_long_after_their_permits_keep_the_limit_too(
+    steps: list[tuple[float, list[float]]], limit: int
+) -> None:
+    """Each step lets time pass, and asks for a permit for each of some requests, which go out so many seconds later."""
+    now, window = 1_000.0, SlidingWindow()
+    under_way: list[tuple[float, float]] = []
+    arrived: list[float] = []
+
+    def let_pass(until: float) -> None:
+        for sent, permit in sorted(under_way):
+            if sent <= until:
+                under_way.remove((sent, permit))
+                arrived.append(sent)
+                if is_late(sent - permit, 60.0):
+                    window.count_late(sent)
+
+    for passed, delays in steps:
+        now += passed
+        let_pass(now)
+        for delay in delays:
+            if window.grant(now, 1, limit)[0]:
+                under_way.append((now + delay, now))
+    let_pass(now + 60)
+    for start in arrived:
+        assert sum(start <= at < start + 60 for at in arrived) <= limit
 
 
 @given(limit=st.integers(1, 10))
