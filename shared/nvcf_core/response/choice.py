@@ -127,7 +127,8 @@ class ChoiceAccumulator:
             chunk = Chunk(text, reasoning, calls)
             if self._options.keeps_raw:
                 chunk.raw = event
-            chunks.append(self._keep(chunk))
+            self._answer.add(chunk)
+            chunks.append(chunk)
         return True
 
     def flush(self) -> Chunk:
