@@ -9,11 +9,10 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pydantic import PrivateAttr, SecretStr
 
-from .client import Client
 from .config.endpoints import Endpoints, validate_root_url
 from .config.options import RequestOptions, request_options, validate_headers
 from .config.settings import Settings, key_from_env
@@ -32,15 +31,15 @@ from .protocol.retry import RetryPolicy
 from .protocol.upload_cache import Asset
 from .request.parameters import check_client_limits, check_settings
 from .request_builder import build_chat_request, call_context, endpoints_of
-from .transport.clients import ClientConfig
 from .transport.limits.rate_limiter import RequestLimiter
+
+if TYPE_CHECKING:
+    from .client import Client
+    from .transport.clients import ClientConfig
 
 __all__ = ["BaseNVCF"]
 
 _opening = Lock()
-
-_OF_THE_CLIENT = frozenset(field.name for field in fields(ClientConfig))
-"""The keywords that a client is made with."""
 
 
 class BaseNVCF(Settings):
@@ -60,6 +59,7 @@ class BaseNVCF(Settings):
         _check_limiter(self.request_limiter)
         _check_client("http_client", self.http_client, asynchronous=False)
         _check_client("http_async_client", self.http_async_client, asynchronous=True)
+        _client_classes()
 
     def available_models(self) -> list[str]:
         """The ids of the models that the service lists, sorted. Listed does not mean entitled.
@@ -108,7 +108,8 @@ class BaseNVCF(Settings):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's. A copy that reaches the service in another way has connections of its own."""
         copied = super().model_copy(update=update, deep=deep)
-        if update and not _OF_THE_CLIENT.isdisjoint(update):
+        _, config_class = _client_classes()
+        if update and not update.keys().isdisjoint(field.name for field in fields(config_class)):
             copied._opened_client = None
         return copied
 
@@ -121,14 +122,15 @@ class BaseNVCF(Settings):
         return self._opened_client
 
     def _new_client(self) -> Client:
-        config = ClientConfig(
+        client_class, config_class = _client_classes()
+        config = config_class(
             verify=self.verify,
             max_connections=self.max_connections,
             proxy=self.proxy,
             http_client=self.http_client,
             http_async_client=self.http_async_client,
         )
-        return Client(config, self._own_options())
+        return client_class(config, self._own_options())
 
     def _spec(self, given: Mapping[str, Any] | None = None) -> ModelSpec:
         """Return the spec of the model that a call requests."""
@@ -261,6 +263,18 @@ class BaseNVCF(Settings):
         super().__setstate__({**state, "__dict__": values})
         private = state.get("__pydantic_private__") or {}
         self._key_left_behind = self.api_key is None and private.get("_key_left_behind", False)
+
+
+def _client_classes() -> tuple[type[Client], type[ClientConfig]]:
+    """What a client is made of.
+
+    With it comes all of the transport and of the decoding: a third of what importing an adapter would cost. So it is
+    imported with the first object, and not with the first call, for which an event loop would have to wait.
+    """
+    from .client import Client
+    from .transport.clients import ClientConfig
+
+    return Client, ClientConfig
 
 
 def _check_client(field: str, client: Any, *, asynchronous: bool) -> None:

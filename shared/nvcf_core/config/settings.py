@@ -72,8 +72,12 @@ class CallSettings(BaseModel):
     """The keywords that a call may repeat, where None leaves the constructor's value standing."""
 
     # A validation error shows the value it refuses, which might be a key.
+    # The validators, of sixty fields for each class, are built with the first object, and so for one class of six.
     model_config = ConfigDict(
-        arbitrary_types_allowed=True, hide_input_in_errors=True, protected_namespaces=()
+        arbitrary_types_allowed=True,
+        defer_build=True,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
     )
 
     keeps_raw: ClassVar[bool] = True
