@@ -73,6 +73,13 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         return "chat-nvcf"
 
     @override
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # What langchain-core serialised at the first call would be the key of caches for ever, in copies with other
+        # settings, too.
+        self.__dict__.pop("_serialized", None)
+        return super()._get_llm_string(stop=stop, **kwargs)
+
+    @override
     def _should_stream(self, *, async_api: bool, **kwargs: Any) -> bool:
         # A stream of several answers (`n`) is refused where the caller wants a stream. Where only `streaming` is
         # set, the call is made without one.

@@ -93,6 +93,7 @@ ORDER = (
     "transport.failures",
     "transport.interface",
     "transport.tls",
+    "transport.no_proxy",
     "transport.direct.urls",
     "transport.direct.addresses",
     "transport.direct.receiver",

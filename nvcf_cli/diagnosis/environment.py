@@ -45,7 +45,7 @@ def installed_version(distribution: str) -> str | None:
 
 
 def check_python(version: tuple[int, int, int]) -> CheckResult:
-    """Return whether this Python is new enough.
+    """Check whether this Python is new enough.
 
     Args:
         version: the first three numbers of `sys.version_info`.
@@ -108,7 +108,7 @@ def _check_package(
 
 
 def check_key(*, needed: bool) -> CheckResult:
-    """Return whether there is a key in the environment and whether it looks like one. It is never shown.
+    """Check whether there is a key in the environment and whether it looks like one. It is never shown.
 
     Args:
         needed: whether the service is NVIDIA's, which takes no request without a key.
@@ -146,7 +146,7 @@ def check_key(*, needed: bool) -> CheckResult:
 
 
 def check_address(name: str, url: str, *, suffix: str = "") -> CheckResult:
-    """Return whether a root url has the form that it needs.
+    """Check whether a root url has the form that it needs.
 
     Args:
         name: the environment variable, or whatever else it comes from.

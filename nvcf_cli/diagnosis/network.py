@@ -45,7 +45,7 @@ class _Failed(Exception):
 
 
 def check_certificates() -> CheckResult:
-    """Return whether the certificates that TLS is checked against can be loaded."""
+    """Check whether the certificates that TLS is checked against can be loaded."""
     named = {name: os.environ[name] for name in _CA_VARIABLES if os.environ.get(name)}
     said = ", ".join(f"{name}={path}" for name, path in named.items())
     try:

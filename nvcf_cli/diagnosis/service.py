@@ -22,7 +22,7 @@ _LONGEST = 300
 
 
 def check_listing(model: ChatModel) -> tuple[CheckResult, list[str]]:
-    """Return whether the service lists its models; and their ids, none where it does not.
+    """Check whether the service lists its models; and their ids, none where it does not.
 
     Args:
         model: asks, whatever model it is for.
@@ -35,7 +35,7 @@ def check_listing(model: ChatModel) -> tuple[CheckResult, list[str]]:
 
 
 def check_model(model: ChatModel, listed: Sequence[str]) -> CheckResult:
-    """Return whether a model answers with one token.
+    """Check whether a model answers with one token.
 
     Args:
         model: the model.
@@ -58,7 +58,7 @@ def check_model(model: ChatModel, listed: Sequence[str]) -> CheckResult:
 
 
 def check_assets(model: ChatModel) -> CheckResult:
-    """Return whether an asset can be created, put and deleted.
+    """Check whether an asset can be created, put and deleted.
 
     Args:
         model: uploads, whatever model it is for. It is closed.

@@ -9,7 +9,7 @@ from typing import Protocol
 from nvcf_core import ModelSpec
 
 from .exchange import Connection, ProbeObservation
-from .outcomes import details_of
+from .outcomes import describe_details
 from .probes import Probe
 
 __all__ = ["Reference", "Result", "compare", "estimated_cost"]
@@ -102,5 +102,5 @@ def _result(spec: ModelSpec, probe: Probe, emulator: str, observed: ProbeObserva
         emulator=emulator,
         observed=outcome,
         deviates=outcome != wanted,
-        detail=details_of(observed),
+        detail=describe_details(observed),
     )

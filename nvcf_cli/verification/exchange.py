@@ -140,7 +140,7 @@ class Connection:
                 response = self._http.get(response.headers["location"])
         except (httpx.HTTPError, KeyError) as error:
             return ProbeObservation(problem=f"{type(error).__name__}: {error}")
-        return _observed(response, polls, self._key)
+        return _observe(response, polls, self._key)
 
     def upload(self, data: bytes, media_type: str) -> str:
         """Create and put an asset, and return its id.
@@ -199,7 +199,7 @@ def _pause(response: httpx.Response, number: int) -> float:
     return min(wanted, _LONGEST_WAIT)
 
 
-def _observed(response: httpx.Response, polls: int, key: str) -> ProbeObservation:
+def _observe(response: httpx.Response, polls: int, key: str) -> ProbeObservation:
     text = _text(response)
     if len(key) >= _SHORTEST_SECRET:  # A service may repeat the key in an error.
         text = text.replace(key, "[key]")

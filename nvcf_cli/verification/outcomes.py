@@ -16,14 +16,14 @@ __all__ = [
     "UNREASONED",
     "USAGE",
     "WITHIN_BUDGET",
-    "answered",
-    "called",
-    "details_of",
-    "reasoned",
-    "refused",
-    "streamed",
-    "usage_told",
-    "within_budget",
+    "answer_outcome",
+    "budget_outcome",
+    "describe_details",
+    "reasoning_outcome",
+    "refusal_outcome",
+    "stream_outcome",
+    "tool_call_outcome",
+    "usage_outcome",
 ]
 
 ANSWERED = "text"
@@ -48,8 +48,8 @@ _NOT_JUDGED = (401, 402, 403, 408, 429)
 _LONGEST = 200
 
 
-def failure(observed: ProbeObservation) -> str | None:
-    """The outcome of a request that has no answer, None where it has one."""
+def failure_outcome(observed: ProbeObservation) -> str | None:
+    """Return the outcome of a request that has no answer, None if it has one."""
     if observed.problem:
         return "no response"
     if observed.status == 200:
@@ -59,23 +59,23 @@ def failure(observed: ProbeObservation) -> str | None:
     return f"HTTP {observed.status}"
 
 
-def answered(observed: ProbeObservation) -> str:
-    """Return whether there is an answer with text."""
-    if (failed := failure(observed)) is not None:
+def answer_outcome(observed: ProbeObservation) -> str:
+    """Return the outcome: whether there is an answer with text."""
+    if (failed := failure_outcome(observed)) is not None:
         return failed
     if observed.content.strip():
         return ANSWERED
     return "reasoning, no text" if observed.reasoning else "an empty answer"
 
 
-def refused(observed: ProbeObservation) -> str:
-    """Return whether a request was refused; where it was not, that there is an answer, whatever it holds."""
-    return failure(observed) or "accepted"
+def refusal_outcome(observed: ProbeObservation) -> str:
+    """Return the outcome: whether the request was refused, or accepted with any answer."""
+    return failure_outcome(observed) or "accepted"
 
 
-def streamed(observed: ProbeObservation) -> str:
-    """Return whether a stream has events with text and the end that is documented."""
-    if (failed := failure(observed)) is not None:
+def stream_outcome(observed: ProbeObservation) -> str:
+    """Return the outcome: whether the stream has events with text, and the documented end."""
+    if (failed := failure_outcome(observed)) is not None:
         return failed
     if not observed.events:
         return "not a stream"
@@ -84,9 +84,9 @@ def streamed(observed: ProbeObservation) -> str:
     return STREAMED if observed.done else "text, no [DONE]"
 
 
-def usage_told(observed: ProbeObservation) -> str:
-    """Return whether the tokens used are told, and add up."""
-    if (failed := failure(observed)) is not None:
+def usage_outcome(observed: ProbeObservation) -> str:
+    """Return the outcome: whether there are token counts, and they add up."""
+    if (failed := failure_outcome(observed)) is not None:
         return failed
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
     counts = [observed.usage.get(name) for name in names]
@@ -96,26 +96,26 @@ def usage_told(observed: ProbeObservation) -> str:
     return USAGE if total == prompt + completion else "usage that does not add up"
 
 
-def reasoned(observed: ProbeObservation) -> str:
-    """Return whether there is reasoning."""
-    if (failed := failure(observed)) is not None:
+def reasoning_outcome(observed: ProbeObservation) -> str:
+    """Return the outcome: whether there is reasoning."""
+    if (failed := failure_outcome(observed)) is not None:
         return failed
     if observed.reasoning.strip() or "<think>" in observed.content:
         return REASONED
     return UNREASONED if observed.content.strip() else "an empty answer"
 
 
-def within_budget(observed: ProbeObservation) -> str:
-    """Return whether reasoning stays within the budget. A word has one token or more."""
-    if (outcome := reasoned(observed)) != REASONED:
+def budget_outcome(observed: ProbeObservation) -> str:
+    """Return the outcome: whether the reasoning stays within the budget. A word has one token or more."""
+    if (outcome := reasoning_outcome(observed)) != REASONED:
         return outcome
     words = len(observed.reasoning.split())
     return WITHIN_BUDGET if words <= BUDGET else "beyond the budget"
 
 
-def called(observed: ProbeObservation) -> str:
-    """Return whether the tool that was offered is called, with arguments that fit it."""
-    if (failed := failure(observed)) is not None:
+def tool_call_outcome(observed: ProbeObservation) -> str:
+    """Return the outcome: whether the offered tool is called, with arguments that fit its schema."""
+    if (failed := failure_outcome(observed)) is not None:
         return failed
     calls = observed.message.get("tool_calls")
     if not isinstance(calls, list) or not calls:
@@ -137,8 +137,8 @@ def _judged(call: JSONObject) -> str:
     return CALLED if fits else "a call with arguments against the schema"
 
 
-def details_of(observed: ProbeObservation) -> str:
-    """What a person wants to know besides the outcome: the error's words, or that the answer was polled for."""
+def describe_details(observed: ProbeObservation) -> str:
+    """Return details of the outcome: the text of the error, or that the answer was polled."""
     if observed.problem:
         return observed.problem
     if observed.status != 200:

@@ -93,21 +93,23 @@ def _answers(spec: ModelSpec) -> Iterator[Probe]:
     short = {"max_tokens": _SHORT, **_quiet(spec)}
     # The documentation of the other path does not promise OpenAI's form of an answer.
     usage = outcomes.USAGE if spec.model_in_body else None
-    yield Probe("text", outcomes.ANSWERED, _chat_probe(spec, **short), outcomes.answered, _SHORT)
+    yield Probe(
+        "text", outcomes.ANSWERED, _chat_probe(spec, **short), outcomes.answer_outcome, _SHORT
+    )
     yield Probe(
         "stream",
         outcomes.STREAMED,
         _chat_probe(spec, stream=True, **short),
-        outcomes.streamed,
+        outcomes.stream_outcome,
         _SHORT,
     )
-    yield Probe("usage", usage, _chat_probe(spec, **short), outcomes.usage_told, _SHORT)
+    yield Probe("usage", usage, _chat_probe(spec, **short), outcomes.usage_outcome, _SHORT)
     if spec.documents("stream_options"):
         asked = _chat_probe(spec, stream=True, stream_options={"include_usage": True}, **short)
-        yield Probe("usage in a stream", outcomes.USAGE, asked, outcomes.usage_told, _SHORT)
+        yield Probe("usage in a stream", outcomes.USAGE, asked, outcomes.usage_outcome, _SHORT)
     patient = _chat_probe(spec, headers={"nvcf-poll-seconds": "1"}, **short)
     yield Probe(
-        "202 and polling", outcomes.ANSWERED, patient, outcomes.answered, _SHORT, polled=True
+        "202 and polling", outcomes.ANSWERED, patient, outcomes.answer_outcome, _SHORT, polled=True
     )
 
 
@@ -116,12 +118,12 @@ def _thinking(spec: ModelSpec) -> Iterator[Probe]:
         return
     for name, body, wanted, tokens in _thinking_switches(spec):
         asked = _chat_probe(spec, max_tokens=tokens, **body)
-        yield Probe(name, wanted, asked, outcomes.reasoned, tokens)
+        yield Probe(name, wanted, asked, outcomes.reasoning_outcome, tokens)
     if spec.parameters is not None and "reasoning_budget" in spec.parameters:
         body = {"reasoning_budget": BUDGET, **_effort(spec, "high")}
         asked = _chat_probe(spec, max_tokens=_LONG, **body)
         yield Probe(
-            "reasoning_budget", outcomes.WITHIN_BUDGET, asked, outcomes.within_budget, _LONG
+            "reasoning_budget", outcomes.WITHIN_BUDGET, asked, outcomes.budget_outcome, _LONG
         )
 
 
@@ -150,13 +152,17 @@ def _tools(spec: ModelSpec) -> Iterator[Probe]:
     offered = {"tools": [_TOOL], "max_tokens": _SHORT, **_quiet(spec)}
     text = f"Call {TOOL} for the city 'Rome'."
     yield Probe(
-        "tool call", outcomes.CALLED, _chat_probe(spec, text, **offered), outcomes.called, _SHORT
+        "tool call",
+        outcomes.CALLED,
+        _chat_probe(spec, text, **offered),
+        outcomes.tool_call_outcome,
+        _SHORT,
     )
     yield Probe(
         "tool call, streamed",
         outcomes.CALLED,
         _chat_probe(spec, text, stream=True, **offered),
-        outcomes.called,
+        outcomes.tool_call_outcome,
         _SHORT,
     )
     if spec.reasoning_efforts is not None:
@@ -170,7 +176,7 @@ def _tools(spec: ModelSpec) -> Iterator[Probe]:
             "forced tool while thinking",
             None,
             _chat_probe(spec, text, **forced),
-            outcomes.called,
+            outcomes.tool_call_outcome,
             _LONG,
         )
 
@@ -183,7 +189,7 @@ def _histories(spec: ModelSpec) -> Iterator[Probe]:
             ('content "" beside a call', "", None),
         ):
             asked = _chat_probe(spec, messages=_after_a_call(content), tools=[_TOOL], **short)
-            yield Probe(name, documented, asked, outcomes.answered, _SHORT)
+            yield Probe(name, documented, asked, outcomes.answer_outcome, _SHORT)
     if spec.supports_reasoning:
         documented = outcomes.ANSWERED if "reasoning_content" in spec.message_keys else None
         thought = {
@@ -196,7 +202,7 @@ def _histories(spec: ModelSpec) -> Iterator[Probe]:
             "reasoning in the history",
             documented,
             _chat_probe(spec, messages=conversation, **short),
-            outcomes.answered,
+            outcomes.answer_outcome,
             _SHORT,
         )
 
@@ -206,11 +212,11 @@ def _media(spec: ModelSpec, *, assets: bool) -> Iterator[Probe]:
     for kind in _MEDIA:
         documented = outcomes.ANSWERED if kind in spec.media else None
         asked = _chat_probe(spec, content=[_text("Describe it."), _part(kind, spec)], **short)
-        yield Probe(f"inline {kind}", documented, asked, outcomes.answered, _SHORT)
+        yield Probe(f"inline {kind}", documented, asked, outcomes.answer_outcome, _SHORT)
     tagged = [kind for kind in _MEDIA if kind in spec.html_tags and kind in spec.media]
     if assets and spec.assets and tagged:
         kind = tagged[0]
-        yield Probe("asset", outcomes.DELETED, _asset(spec, kind), _with_asset, _SHORT)
+        yield Probe("asset", outcomes.DELETED, _asset_probe(spec, kind), _asset_outcome, _SHORT)
 
 
 def _limits(spec: ModelSpec) -> Iterator[Probe]:
@@ -218,7 +224,9 @@ def _limits(spec: ModelSpec) -> Iterator[Probe]:
     for name, bound in sorted(spec.bounds.items()):
         for value in _outside(name, bound):
             asked = _chat_probe(spec, **{"max_tokens": _SHORT, **_quiet(spec), name: value})
-            yield Probe(f"{name} {value}", outcomes.REFUSED, asked, outcomes.refused, _SHORT)
+            yield Probe(
+                f"{name} {value}", outcomes.REFUSED, asked, outcomes.refusal_outcome, _SHORT
+            )
 
 
 def _outside(name: str, bound: Range) -> list[float]:
@@ -231,12 +239,12 @@ def _outside(name: str, bound: Range) -> list[float]:
 def _refusals(spec: ModelSpec) -> Iterator[Probe]:
     short = {"max_tokens": _SHORT, **_quiet(spec)}
     unknown = _chat_probe(spec, **{**short, _UNKNOWN_FIELD: True})
-    yield Probe("unknown field", None, unknown, outcomes.refused, _SHORT)
+    yield Probe("unknown field", None, unknown, outcomes.refusal_outcome, _SHORT)
     yield Probe(
         "wrong model id",
         outcomes.REFUSED,
         _chat_probe(_other(spec), **short),
-        outcomes.refused,
+        outcomes.refusal_outcome,
         _SHORT,
     )
     if spec.alternating or spec.single_message:
@@ -244,7 +252,9 @@ def _refusals(spec: ModelSpec) -> Iterator[Probe]:
         asked = _chat_probe(spec, messages=twice, **short)
         # `system_first` comes from a chat template, which the documentation does not mention.
         documented = None if spec.system_first else outcomes.REFUSED
-        yield Probe("two user messages in a row", documented, asked, outcomes.refused, _SHORT)
+        yield Probe(
+            "two user messages in a row", documented, asked, outcomes.refusal_outcome, _SHORT
+        )
 
 
 def _chat_probe(
@@ -267,7 +277,7 @@ def _question(spec: ModelSpec, text: str) -> Any:
     return [_text(text), _part("image", spec)] if spec.max_media == 1 else text
 
 
-def _asset(spec: ModelSpec, kind: MediaKind) -> Callable[[Connection], ProbeObservation]:
+def _asset_probe(spec: ModelSpec, kind: MediaKind) -> Callable[[Connection], ProbeObservation]:
     media_type, data = _MEDIA[kind]
 
     def send(connection: Connection) -> ProbeObservation:
@@ -285,9 +295,9 @@ def _asset(spec: ModelSpec, kind: MediaKind) -> Callable[[Connection], ProbeObse
     return send
 
 
-def _with_asset(observed: ProbeObservation) -> str:
+def _asset_outcome(observed: ProbeObservation) -> str:
     """The outcome of a question about an asset, which was deleted where there is one at all."""
-    outcome = outcomes.answered(observed)
+    outcome = outcomes.answer_outcome(observed)
     if observed.problem:
         return "the asset API failed"
     return outcomes.DELETED if outcome == outcomes.ANSWERED else outcome

@@ -7,7 +7,7 @@ import inspect
 import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -104,6 +104,14 @@ class BaseNVCF(Settings):
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's. A copy that reaches the service in another way has connections of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        _, config_class = _client_classes()
+        if update and not update.keys().isdisjoint(field.name for field in fields(config_class)):
+            copied._opened_client = None
+        return copied
 
     @property
     def _client(self) -> Client:

@@ -209,11 +209,15 @@ class APIStatusError(NVCFError):
         self.retry_after = retry_after
         said = ": ".join(part for part in (title, detail) if part)
         message = f"HTTP {self.status}: {said or 'the response has no explanation'}"
-        super().__init__(f"{message}. {hint}" if hint else message, request_id=request_id)
+        super().__init__(_with_hint(message, hint), request_id=request_id)
 
     def add_hint(self, hint: str) -> None:
         """Add a sentence to the message that says what to do."""
-        self.args = (f"{self}. {hint}",)
+        self.args = (_with_hint(str(self), hint),)
+
+
+def _with_hint(message: str, hint: str) -> str:
+    return f"{message.rstrip('.')}. {hint}" if hint else message
 
 
 class BadRequestError(APIStatusError):

@@ -362,7 +362,7 @@ def test_a_202_that_is_polled(service: Emulator) -> None:
         with Connection(service.base_url, service.nvcf_url, service.api_key) as connection:
             observed = probe.send(connection)
         assert probe.outcome(observed) == outcomes.ANSWERED
-        assert outcomes.details_of(observed) == "after 202 and 2 poll(s)"
+        assert outcomes.describe_details(observed) == "after 202 and 2 poll(s)"
 
 
 def test_a_busy_service_is_asked_again(service: Emulator) -> None:
@@ -495,11 +495,13 @@ def test_models_of_two_hosts_are_recorded_apart(nvcf: Any, tmp_path: Path) -> No
 
 
 def test_every_outcome_of_a_response() -> None:
-    assert outcomes.answered(ProbeObservation(problem="ConnectError: refused")) == "no response"
-    assert outcomes.answered(ProbeObservation(status=500)) == "HTTP 500"
-    assert outcomes.answered(ProbeObservation(status=403)) == "HTTP 403"
-    assert outcomes.answered(ProbeObservation(status=422)) == "refused"
-    assert outcomes.answered(ProbeObservation(status=200)) == "an empty answer"
+    assert (
+        outcomes.answer_outcome(ProbeObservation(problem="ConnectError: refused")) == "no response"
+    )
+    assert outcomes.answer_outcome(ProbeObservation(status=500)) == "HTTP 500"
+    assert outcomes.answer_outcome(ProbeObservation(status=403)) == "HTTP 403"
+    assert outcomes.answer_outcome(ProbeObservation(status=422)) == "refused"
+    assert outcomes.answer_outcome(ProbeObservation(status=200)) == "an empty answer"
     message = {"content": None, "reasoning_content": "Hm."}
     thought = ProbeObservation(status=200, body={"choices": [{"message": message}]})
-    assert outcomes.answered(thought) == "reasoning, no text"
+    assert outcomes.answer_outcome(thought) == "reasoning, no text"

@@ -177,3 +177,16 @@ def test_uploads_need_their_api() -> None:
     with pytest.raises(InvalidRequestError, match="no asset API") as caught:
         BaseNVCF(model=KIMI, base_url=LOCAL)._upload_media("/etc/hostname", None, None)
     assert caught.value.field == "nvcf_url"
+
+
+def test_a_copy_that_reaches_the_service_in_another_way_has_a_client_of_its_own() -> None:
+    model = BaseNVCF(model=KIMI, base_url=LOCAL)
+    client = model._client
+    assert model.model_copy(update={"temperature": 0.5})._client is client
+    for update in ({"verify": False}, {"proxy": LOCAL}, {"max_connections": 3}):
+        copied = model.model_copy(update=update)
+        assert copied._client is not client
+    with httpx.Client() as own:
+        assert model.model_copy(update={"http_client": own})._client is not client
+    assert model._client is client
+    model.close()

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd, dumps, load
 from langchain_core.runnables import ConfigurableField
@@ -186,6 +187,27 @@ def test_caches_tell_such_models_apart() -> None:
     assert len(keys) == 4
 
 
+def test_the_cache_of_a_copy_is_asked_by_the_copys_settings(
+    chat: Callable[..., ChatNVCF], colour: Any, nvcf_emulator: Emulator
+) -> None:
+    for text in ("first", "second", "third"):
+        nvcf_emulator.reply(text=text)
+    model = chat(cache=InMemoryCache())
+    warmer = model.model_copy(update={"temperature": 0.7})
+    assert [colour.invoke(model, "hello").text, colour.invoke(model, "hello").text] == [
+        "first",
+        "first",
+    ]
+    assert colour.invoke(warmer, "hello").text == "second"
+    copied = model.model_copy(update={"temperature": 0.9})
+    assert [colour.invoke(copied, "hello").text, colour.invoke(model, "hello").text] == [
+        "third",
+        "first",
+    ]
+    copied.temperature = 0.7
+    assert colour.invoke(copied, "hello").text == "second"
+
+
 @pytest.mark.parametrize("cls", [ChatNVCF, NVCFLLM])
 def test_misspelt_keywords(cls: Any) -> None:
     for wrong, right in (("temprature", "temperature"), ("requst_timeout", "request_timeout")):
@@ -259,7 +281,7 @@ def test_a_key_that_did_not_travel_is_named(
     chat: Callable[..., ChatNVCF], ask: Callable[..., Any]
 ) -> None:
     twin = pickle.loads(pickle.dumps(chat()))
-    with twin, pytest.raises(AuthenticationError, match=r"by pickle.*NVIDIA_API_KEY"):
+    with twin, pytest.raises(AuthenticationError, match=r"not pickled.*NVIDIA_API_KEY"):
         ask(twin, "hello")
 
 

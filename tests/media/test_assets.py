@@ -109,7 +109,7 @@ def test_one_that_cannot_be_deleted_is_named_in_a_warning(server, talk, sample):
     talk.ask(model, sample("jpg", LARGE))
     server.fail(403, on="delete")
     (asset,) = server.assets
-    with pytest.warns(NVCFWarning, match=f"left behind.*{asset}"):
+    with pytest.warns(NVCFWarning, match=f"could not delete uploaded assets.*{asset}"):
         talk.close(model)
     talk.close(model)  # And it is not forgotten.
     assert states(server) == ["deleted"]

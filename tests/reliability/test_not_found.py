@@ -33,6 +33,22 @@ async def test_a_root_without_its_version(way: Any, nvcf_emulator: Emulator) -> 
     assert "available_models" not in str(caught.value)
 
 
+async def test_a_root_that_is_the_url_of_an_endpoint(way: Any, nvcf_emulator: Emulator) -> None:
+    asked = way(base_url=f"{nvcf_emulator.base_url}/chat/completions")
+    with pytest.raises(errors.NotFoundError, match="base_url should end in /v1"):
+        await asked.ask()
+
+
+async def test_a_model_that_has_reached_its_end_of_life(
+    way: Any, settings: dict[str, Any], nvcf_emulator: Emulator
+) -> None:
+    nvcf_emulator.fail(410, body={"title": "Gone", "detail": "It has reached its end of life."})
+    with pytest.raises(errors.ModelGoneError, match=r"end of life\. Choose another") as caught:
+        await way().ask()
+    assert f"{settings['model']} was asked for at" in str(caught.value)
+    assert "the account may lack it" not in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", [ChatNVCF, NVCF])
 def test_an_asset_that_is_gone(settings: dict[str, Any], kind: type[Any]) -> None:
     tag = f'<img src="data:image/png;asset_id,{ASSET}" />'

@@ -72,12 +72,16 @@ def validate_root_url(url: str, field: str) -> str:
     except ValueError:
         usable = False
     if not usable or any(ord(letter) <= 32 or ord(letter) == 127 for letter in url):
-        raise InvalidRequestError(f"{field} is not an http or https url: {url!r}", field=field)
-    if parts.query or parts.fragment:
+        hint = "" if "://" in url else ". It begins with http:// or https://"
         raise InvalidRequestError(
-            f"{field} is a root, without query or fragment: {url!r}", field=field
+            f"{field} is not an http or https url: {url!r}{hint}", field=field
         )
-    return url.rstrip("/")
+    if parts.query or parts.fragment:
+        shown = re.split("[?#]", url, maxsplit=1)[0]  # Some put their key behind it.
+        raise InvalidRequestError(
+            f"{field} is a root, without the query or fragment that follows {shown!r}", field=field
+        )
+    return parts.scheme + url[len(parts.scheme) :].rstrip("/")
 
 
 @functools.lru_cache(maxsize=256)
@@ -85,7 +89,7 @@ def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port: what a key may go to."""
     parts = urlsplit(url)
     default = {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, parts.hostname or "", parts.port or default
+    return parts.scheme, parts.hostname or "", default if parts.port is None else parts.port
 
 
 _FUNCTION_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

@@ -51,6 +51,16 @@ _SERVER_FIELDS = """
 _BODY_FIELDS = frozenset((_OPENAI_FIELDS + _SERVER_FIELDS).split())
 """Fields of bodies that servers are known to take: never a misspelling, however near to one of our keywords."""
 
+_ENDINGS: Mapping[str, str] = {
+    "apikey": "api_key",
+    "apitoken": "api_key",
+    "apibase": "base_url",
+    "baseurl": "base_url",
+    "headers": "default_headers",
+}
+"""How keywords of other clients end (`openai_api_key`, `extra_headers`) that say what no body has: a key in one would
+be sent, and shown by every dump."""
+
 _SHORT = 6
 """Letters below which one changed letter makes another word: `top_k` is not a misspelt `top_p`."""
 
@@ -119,7 +129,7 @@ def _nearest(name: str, keywords: frozenset[str]) -> str | None:
         changed = len(wanted) == len(match) and sorted(wanted) != sorted(match)
         if not (changed and len(match) < _SHORT):
             return known[match]
-    return None
+    return next((_ENDINGS[ending] for ending in _ENDINGS if wanted.endswith(ending)), None)
 
 
 def _letters(name: str) -> str:

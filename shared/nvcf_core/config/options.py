@@ -12,7 +12,7 @@ from nvcf_core.exchange import Request
 from nvcf_core.values import value_class
 
 from .auth import Auth
-from .settings import CallSettings, Settings
+from .settings import CallSettings, Settings, key_from_env
 
 __all__ = ["RequestOptions", "request_options", "validate_headers"]
 
@@ -85,9 +85,11 @@ def request_options(settings: Settings, call: CallSettings, roots: Sequence[str]
     Raises:
         InvalidRequestError: a header cannot be sent.
     """
-    left_behind = settings.api_key is None and settings.key_left_behind
-    auth = Auth(settings.api_key, tuple(roots), left_behind)
-    if settings.api_key is not None and (plain := auth.insecure_root()):
+    # The environment may have got a key since the object was made.
+    key = key_from_env() if settings.api_key is None else settings.api_key
+    source = key_from_env if settings.api_key is None else settings.api_key
+    auth = Auth(source, tuple(roots), key is None and settings.key_left_behind)
+    if key is not None and (plain := auth.insecure_root()):
         settings.warn_once(
             "http",
             f"the API key goes to {plain} without TLS, where anyone on the way can read it",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from nvcf_core.errors import AuthenticationError, NotFoundError
+from nvcf_core.errors import AuthenticationError, ModelGoneError, NotFoundError
 from nvcf_core.exchange import Flow, Request, Response
 from nvcf_core.media.delivery import ContentKey
 from nvcf_core.request.body import MessageEncoder
@@ -19,6 +19,9 @@ from .retry import Retries, send_with_retries
 from .upload_cache import UploadCache
 
 __all__ = ["REFERENCES", "chat"]
+
+_TWO_PATHS = re.compile(r"/(chat/completions|vlm/.+)/(chat/completions|vlm/.+)")
+"""What is asked where `base_url` holds a model's path, which is added to it."""
 
 REFERENCES = "nvcf-input-asset-references"
 """The header that names the assets of a request."""
@@ -80,19 +83,21 @@ def _post_chat(
     try:
         return (yield from send_with_retries(_build_http_request(call, uploaded), retries))
     except NotFoundError as error:
-        error.add_hint(_not_found_hint(call, error.response.text))
+        error.add_hint(_not_found_hint(call, error))
         raise
 
 
-def _not_found_hint(call: ChatRequest, text: str) -> str:
+def _not_found_hint(call: ChatRequest, error: NotFoundError) -> str:
     """What may be missing: an asset of the user's, the API below `base_url`, or the model."""
     for item in call.deliveries.items:
-        if item.asset_id is not None and item.asset_id in text:
+        if item.asset_id is not None and item.asset_id in error.response.text:
             return f"Asset {item.asset_id} is gone: assets are kept for 24 hours. upload() it again"
     url = urlsplit(call.url)
     asked = f"{url.scheme}://{url.netloc}{url.path}"
-    if not re.search(r"/v\d", url.path):
+    if not re.search(r"/v\d", url.path) or _TWO_PATHS.search(url.path):
         return f"{asked} was asked: base_url should end in /v1"
+    if isinstance(error, ModelGoneError):
+        return f"{call.spec.id} was asked for at {asked}"
     return (
         f"{call.spec.id} was asked for at {asked}: the account may lack it, or it may have been retired. "
         "available_models() lists the models; check model, base_url and function_id"

@@ -21,6 +21,7 @@ from nvcf_core.locks import Lock
 
 from .direct.client import AsyncDirectClient, DirectClient
 from .interface import Content, HTTPClient, SendableRequest
+from .no_proxy import is_excepted
 from .tls import Verify, aload_context, load_context
 
 __all__ = ["ClientConfig", "Proxies", "Proxy"]
@@ -61,7 +62,9 @@ class Proxies:
             return None
         parts = urlsplit(url)
         name = parts.scheme if parts.scheme in self._found else "all"
-        if name not in self._found or urllib.request.proxy_bypass(parts.netloc):
+        if name not in self._found or is_excepted(url, self._found.get("no", "")):
+            return None
+        if urllib.request.proxy_bypass(parts.netloc):  # What the settings of the system say.
             return None
         found = self._found[name]
         variable = f"{name}_proxy"

@@ -72,6 +72,8 @@ def _proxied(
         keepalive_expiry=30.0,
     )
     try:
+        if not httpx.URL(proxy.url).host:
+            raise ValueError("it names no host")
         client = kind(
             proxy=proxy.url,
             verify=context,
@@ -139,13 +141,16 @@ class _RequestInFlight:
 
     def send(self) -> HTTPResponse:
         """Send it, and wait for the head of the response."""
-        self._begin()
+        self._begin(self._trace)
         try:
             native = self._http.client.send(
                 self._native, stream=True, auth=self._auth, follow_redirects=False
             )
         except self._http.errors as error:
             raise self._failure(error) from error
+        finally:
+            self._native.extensions.pop("trace", None)
+        self.limits.note_sending()  # A transport of the user's own may not trace.
         if native.status_code == _PROXY_REFUSED:
             native.close()
             raise self._refused_by_proxy()
@@ -153,13 +158,16 @@ class _RequestInFlight:
 
     async def asend(self) -> HTTPResponse:
         """Async version of `send`."""
-        self._begin()
+        self._begin(self._atrace)
         try:
             native = await self._http.client.send(
                 self._native, stream=True, auth=self._auth, follow_redirects=False
             )
         except self._http.errors as error:
             raise self._failure(error) from error
+        finally:
+            self._native.extensions.pop("trace", None)
+        self.limits.note_sending()
         if native.status_code == _PROXY_REFUSED:
             await native.aclose()
             raise self._refused_by_proxy()
@@ -175,9 +183,19 @@ class _RequestInFlight:
         self.limits.phases["read"] = self.limits.body_limit[0]
         self._limit_call()
 
-    def _begin(self) -> None:
-        self.limits.begin("write")
+    def _begin(self, trace: Callable[[str, dict[str, Any]], Any]) -> None:
+        self.limits.begin("read")
+        if self.limits.on_sending is not None:
+            self._native.extensions["trace"] = trace
         self._limit_call()
+
+    def _trace(self, event: str, info: dict[str, Any]) -> None:
+        """Told by httpcore what it does. The request to a proxy for a tunnel is not yet ours."""
+        if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
+            self.limits.note_sending()
+
+    async def _atrace(self, event: str, info: dict[str, Any]) -> None:
+        self._trace(event, info)
 
     def _limit_call(self) -> None:
         """Limit each phase to the time that the call has left: httpx takes no limit over several phases."""
@@ -211,6 +229,8 @@ class _RequestInFlight:
         where = f"{self._request.stage} ({origin(self._request.url)[1]})"
         if isinstance(error, library.ProxyError):
             return proxy_failure(where, self._http.proxy, error)
+        if isinstance(error, (library.ConnectError, library.ConnectTimeout)) and self._http.owned:
+            where = f"{where} through the proxy {self._http.proxy}"
         if not isinstance(error, library.TimeoutException):
             return connection_failure(where, error)
         phases: tuple[tuple[type[Exception], Phase], ...] = (

@@ -22,6 +22,9 @@ __all__ = ["clear_locals", "guard_logs", "redact", "redact_response", "redact_te
 _SHORTEST_SECRET = 8
 """A key with fewer characters is a placeholder of a local server, and may be an ordinary word."""
 
+_SHORTEST_BEGINNING, _STEP = 12, 8
+"""Characters of a key from which on its beginning is masked, too, and by how many that goes on."""
+
 _MASK = "***"
 
 _CLEARED = ("nvcf_core", "httpcore", "h11", "httpx")
@@ -142,10 +145,17 @@ def _bytes_pattern(key: SecretStr) -> re.Pattern[bytes]:
 def _spellings(key: str) -> Iterator[str]:
     r"""Regular expressions for the ways in which a text can hold a key.
 
-    Letter by letter: as it is, escaped as in JSON (\u006e, also in JSON within JSON), percent-encoded (%6E, also
-    twice). And as base64, at each of the three places at which it can begin in what was encoded.
+    Letter by letter: as it is, in capitals or small letters (as hosts are), escaped as in JSON (\u006e, also in JSON
+    within JSON), percent-encoded (%6E, also twice); all of it, or its beginning, where a text was cut in it. And as
+    base64, at each of the three places at which it can begin in what was encoded.
     """
-    yield _letter(key[0], first=True) + "".join(_letter(letter) for letter in key[1:])
+    letters = [_letter(key[0], first=True), *map(_letter, key[1:])]
+    step = max(_STEP, len(letters) // 16)  # Expressions must not be nested too deeply.
+    rest = ""
+    for start in reversed(range(_SHORTEST_BEGINNING, len(letters), step)):
+        rest = f"(?:{''.join(letters[start : start + step])}{rest})?"
+    beginning = "".join(letters[:_SHORTEST_BEGINNING])
+    yield f"(?i:{''.join(letters)}|{beginning}{rest})" if rest else f"(?i:{beginning})"
     data = key.encode()
     for skipped in range(3):
         encoded = base64.b64encode(bytes(skipped) + data).decode().rstrip("=")

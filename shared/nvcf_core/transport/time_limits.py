@@ -56,11 +56,16 @@ class TimeLimits:
 
     def begin(self, phase: Phase) -> None:
         """Start the timer of a phase."""
-        if phase == "write" and self.on_sending is not None:
-            on_sending, self.on_sending = self.on_sending, None
-            on_sending()
+        if phase == "write":
+            self.note_sending()
         self._current = phase
         self._run(self.phases.get(phase))
+
+    def note_sending(self) -> None:
+        """The request goes out: it is told, once."""
+        on_sending, self.on_sending = self.on_sending, None
+        if on_sending is not None:
+            on_sending()
 
     def wait_for_response(self) -> None:
         """Start the timer for the response, unless it is running: it starts with the first read after the last

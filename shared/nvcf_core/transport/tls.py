@@ -43,10 +43,14 @@ async def aload_context(verify: Verify) -> ssl.SSLContext:
 def _of_environment(verify: bool, file: str | None, folder: str | None) -> ssl.SSLContext:
     if not verify or not (file or folder):
         return _default_context(verify)
+    variable, path = ("SSL_CERT_FILE", file) if file else ("SSL_CERT_DIR", folder)
     try:
         context = ssl.create_default_context(cafile=file or None, capath=folder or None)
+        if not file and not any(map(os.path.isdir, (folder or "").split(os.pathsep))):
+            raise NotADirectoryError(
+                "there is no such folder"
+            )  # OpenSSL takes what does not exist.
     except OSError as error:
-        variable, path = ("SSL_CERT_FILE", file) if file else ("SSL_CERT_DIR", folder)
         raise InvalidRequestError(
             f"{variable}: cannot use {path!r} for certificates: {error}", field="verify"
         ) from None

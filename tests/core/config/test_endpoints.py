@@ -60,6 +60,7 @@ def test_which_hosts_are_this_machine(url: str, loopback: bool) -> None:
         ("https://x.org/v1", "https://x.org/v1"),
         ("https://x.org/v1/", "https://x.org/v1"),
         ("http://[::1]:8/v1//", "http://[::1]:8/v1"),
+        ("HTTP://LocalHost:8/V1", "http://LocalHost:8/V1"),
     ],
 )
 def test_roots(url: str, root: str) -> None:
@@ -100,3 +101,18 @@ def test_roots_that_are_not_urls(field: str, roots: Any) -> None:
     with pytest.raises(InvalidRequestError, match=field) as caught:
         Endpoints.resolve(*roots, HOSTED)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "127.0.0.1:8000", "api.example.org/v1"])
+def test_a_root_without_its_scheme(url: str) -> None:
+    with pytest.raises(InvalidRequestError, match="It begins with http:// or https://"):
+        validate_root_url(url, "base_url")
+
+
+@pytest.mark.parametrize("end", ["?key=nvapi-secret", "#nvapi-secret", "?a#nvapi-secret"])
+def test_what_follows_a_root_is_not_repeated(end: str) -> None:
+    with pytest.raises(
+        InvalidRequestError, match=r"without the query.*'http://x\.org/v1'"
+    ) as caught:
+        validate_root_url(f"http://x.org/v1{end}", "base_url")
+    assert "nvapi-secret" not in str(caught.value)

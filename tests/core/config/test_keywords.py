@@ -81,6 +81,9 @@ MISSPELT = [
     ("reasoning_efort", "reasoning_effort"), ("streeming", "streaming"), ("extra_boddy", "extra_body"),
     ("default_header", "default_headers"), ("request_per_minute", "requests_per_minute"),
     ("stream_chunk_timeouts", "stream_chunk_timeout"), ("max_completion_token", "max_completion_tokens"),
+    ("openai_api_key", "api_key"), ("MISTRAL_API_KEY", "api_key"), ("api_token", "api_key"),
+    ("openai_api_base", "base_url"), ("azure_base_url", "base_url"), ("extra_headers", "default_headers"),
+    ("headers", "default_headers"), ("include_headers", "include_response_headers"),
 ]  # fmt: skip
 
 

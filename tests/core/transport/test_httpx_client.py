@@ -170,17 +170,24 @@ def failure(
     ],
 )
 def test_every_limit_is_named(error: Exception, said: str) -> None:
-    late = failure(error)
+    late = failure(error, owned=False)
     assert type(late) is APITimeoutError
     assert str(late) == f"ask (integrate.api.nvidia.com): {said}"
     assert late.failed_at > 0
 
 
 def test_other_failures_are_connections_that_failed() -> None:
-    refused = failure(httpx.ConnectError("refused"), PUT)
+    refused = failure(httpx.ConnectError("refused"), PUT, owned=False)
     assert type(refused) is APIConnectionError
     assert refused.retryable
     assert str(refused) == "put (s3.example.org): ConnectError: refused"
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("refused"), httpx.ConnectTimeout("x")])
+def test_where_a_proxy_is_in_between_it_is_named(error: Exception) -> None:
+    said = str(failure(error))
+    assert said.startswith("ask (integrate.api.nvidia.com) through the proxy http://proxy:8080: ")
+    assert "through the proxy" not in str(failure(httpx.ReadError("reset")))
 
 
 def test_a_proxy_that_refuses_is_not_asked_again() -> None:
@@ -192,7 +199,10 @@ def test_a_proxy_that_refuses_is_not_asked_again() -> None:
 def test_a_request_that_cannot_be_sent() -> None:
     refused = failure(httpx.InvalidURL("no host"), PUT)
     assert type(refused) is InvalidRequestError
-    assert str(refused) == "put: the request cannot be sent: no host"
+    assert str(refused) == f"put: {PUT.url} cannot be asked: no host. Check nvcf_url"
+    asked = failure(httpx.InvalidURL("no host"))
+    assert isinstance(asked, InvalidRequestError)
+    assert asked.field == "base_url"
 
 
 def test_what_goes_wrong_in_a_body() -> None:
@@ -209,6 +219,60 @@ def test_a_phase_never_takes_longer_than_the_call_has_left() -> None:
         with pytest.raises(APITimeoutError):
             prepared.send()
     assert all(0 < seconds <= 5 for seconds in prepared.limits.phases.values())
+
+
+class Tracing(httpx.MockTransport):
+    """Tells what it does, as httpcore does, of a request through the tunnel of a proxy."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        for event, method in self.events:
+            request.extensions["trace"](event, {"request": httpx.Request(method, "http://x")})
+            self.noted.append(len(self.told))
+        return super().handle_request(request)
+
+    told: list[float]
+    noted: list[int]
+    events = (
+        ("connection.connect_tcp.started", "POST"),
+        ("http11.send_request_headers.started", b"CONNECT"),
+        ("http11.send_request_headers.started", b"POST"),
+        ("http11.send_request_body.started", b"POST"),
+    )
+
+
+def test_a_request_goes_out_when_its_connection_is_there() -> None:
+    """And not when it is handed to httpx, which may have to connect first."""
+    transport = Tracing(lambda _: httpx.Response(200))
+    transport.told, transport.noted = [], []
+    with httpx.Client(transport=transport) as client:
+        prepared = HTTPXClient(client, owned=False).prepare(ASK, b"", None, terms())
+        prepared.limits.on_sending = lambda: transport.told.append(time.monotonic())
+        prepared.send()
+    assert transport.noted == [0, 0, 1, 1]
+    assert len(transport.told) == 1
+
+
+def test_a_transport_that_does_not_trace_sends_all_the_same(http: HTTPXClient) -> None:
+    told: list[float] = []
+    prepared = http.prepare(ASK, b"", None, terms())
+    prepared.limits.on_sending = lambda: told.append(time.monotonic())
+    prepared.send()
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_asynchronous_clients_tell_it_too(library: Any, raw: Any) -> None:
+    raw.answer(raw.framed(b"{}"))
+    request = Request("ask", "POST", f"{raw.url}/chat/completions")
+    seen: list[int] = []
+    async with library.AsyncClient() as client:
+        for _ in range(2):
+            prepared = HTTPXClient(client, owned=False).prepare(request, b"{}", None, terms())
+            prepared.limits.on_sending = lambda: seen.append(len(raw.requests))
+            response = await prepared.asend()
+            assert [piece async for piece in response.aiter_bytes()] == [b"{}"]
+            await response.aclose()
+    assert seen == [0, 1]
 
 
 def test_clients_of_httpx2_are_known() -> None:

@@ -38,6 +38,8 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     ),
     "JSON with escaped slashes": lambda key: key.replace("/", "\\/"),
     "JSON within JSON": lambda key: json.dumps("".join(f"\\u{ord(letter):04x}" for letter in key)),
+    "in small letters": str.lower,
+    "in capitals": str.upper,
     "percent-encoded": lambda key: quote(key, safe=""),
     "percent-encoded, every letter": lambda key: "".join(f"%{ord(letter):02x}" for letter in key),
     "percent-encoded twice": lambda key: quote(quote(key, safe=""), safe=""),
@@ -72,6 +74,30 @@ def test_any_key_in_every_spelling(key: str) -> None:
         error = NVCFError(f" {spell(key)} ")
         redact(error, SecretStr(key))
         assert core_of(spell(key)) not in str(error) or core_of(spell(key)) in "***"
+
+
+@pytest.mark.parametrize("length", [12, 20, 21, 59, 79])
+def test_where_a_text_was_cut_the_beginning_of_a_key_is_masked(length: int) -> None:
+    """All but a few letters, in which no more is said than that there was a key."""
+    key = "nvapi-" + "".join(random.Random(1).choices("abcdefgh0123456789_-", k=74))
+    error = InvalidResponseError(f"cut: {key[:length]}", body=f"x {key[:length]}".encode())
+    redact(error, SecretStr(key))
+    assert str(error).startswith("cut: ***")
+    assert error.body.startswith(b"x ***")
+    assert len(error.body) < len(b"x ***") + 8
+
+
+def test_a_key_may_be_long() -> None:
+    key = "".join(random.Random(1).choices("abcdefgh0123456789_-.", k=4000))
+    error = NVCFError(f"whole: {key}.")
+    redact(error, SecretStr(key))
+    assert str(error) == "whole: ***."
+
+
+def test_what_keys_have_in_common_is_not_masked() -> None:
+    error = NVCFError("keys begin with nvapi-")
+    redact(error, SECRET)
+    assert str(error) == "keys begin with nvapi-"
 
 
 @pytest.mark.parametrize("key", ["k", "local", "1234567"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
@@ -36,14 +37,18 @@ def test_the_users_own_context_is_used_as_it_is() -> None:
 def test_certificates_of_the_environment(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trusted = load_context(True)
     monkeypatch.setenv(variable, str(tmp_path / "nowhere"))
-    if variable == "SSL_CERT_DIR":
-        assert load_context(True) is not trusted  # OpenSSL looks into a folder when it needs to.
-    else:
-        with pytest.raises(InvalidRequestError, match=r"SSL_CERT_FILE: cannot use .*nowhere"):
-            load_context(True)
+    with pytest.raises(InvalidRequestError, match=rf"{variable}: cannot use .*nowhere"):
+        load_context(True)
     assert not load_context(False).check_hostname
+
+
+def test_folders_of_certificates_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted = load_context(True)
+    monkeypatch.setenv("SSL_CERT_DIR", os.pathsep.join(("nowhere", str(tmp_path))))
+    assert load_context(True) is not trusted
 
 
 def test_a_folder_of_certificates(tmp_path: Path) -> None:

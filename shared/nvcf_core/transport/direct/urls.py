@@ -38,7 +38,7 @@ class ParsedURL(NamedTuple):
     @property
     def origin(self) -> Origin:
         """Where it leads."""
-        return self.scheme, self.host, self.port or _PORTS[self.scheme]
+        return self.scheme, self.host, _PORTS[self.scheme] if self.port is None else self.port
 
 
 @functools.lru_cache(maxsize=256)
@@ -49,8 +49,11 @@ def parse_url(url: str) -> ParsedURL:
         ValueError: it is not an http url.
     """
     found = _plain(url) or _parse_with_httpx(url)
-    if any(len(label) > 63 for label in found.host.split(b".")) or len(found.host) > 253:
+    labels = found.host.removesuffix(b".").split(b".")
+    if any(len(label) > 63 for label in labels) or len(found.host) > 253:
         raise ValueError("its host name is too long")
+    if not all(labels):
+        raise ValueError("its host name has an empty part")
     return found
 
 

@@ -25,6 +25,8 @@ def parts(url: str) -> tuple[object, ...] | str:
         return str(error)
     if parsed.scheme not in ("http", "https") or not parsed.host:
         return "it is not an http or https url"
+    if not all(parsed.raw_host.removesuffix(b".").split(b".")):
+        return "its host name has an empty part"  # httpx finds out later, or its TLS does.
     return parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path, parsed.netloc
 
 
@@ -54,6 +56,10 @@ def ours(url: str) -> tuple[object, ...] | str:
         "https://Host/Path",
         "https://[::1]:8000/v1",
         "https://bücher.example/",
+        "https://api.example./v1",
+        "https://.example/v1",
+        "https://a..example/v1",
+        "https://./v1",
     ],
 )
 def test_a_url_is_what_httpx_makes_of_it(url: str) -> None:
@@ -74,6 +80,7 @@ def test_the_origin_names_the_port_that_the_scheme_stands_for() -> None:
     assert parse_url("https://host/").origin == (b"https", b"host", 443)
     assert parse_url("http://host:8000/").origin == (b"http", b"host", 8000)
     assert parse_url("http://host:80/").origin == parse_url("http://host").origin
+    assert parse_url("http://host:0/").origin == (b"http", b"host", 0)
 
 
 def test_a_label_that_is_too_long_is_refused() -> None:
