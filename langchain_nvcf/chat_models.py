@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput, ModelProfile
@@ -32,6 +33,14 @@ from .tools import Tool, ToolChoice, names_of, openai_response_format, openai_to
 
 Progress = Callable[[int, int], None]
 """Callback that is called with (bytes sent, total bytes)."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _with_signature(method: F) -> F:
+    """Note the signature of a method, for which langchain-core asks at each call: reading it off the code is slow."""
+    method.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
+    return method
 
 
 class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
@@ -83,6 +92,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         return profile_of(self._spec())
 
     @override
+    @_with_signature
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -95,6 +105,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             return to_chat_result(self._client.complete(call), call.include_headers)
 
     @override
+    @_with_signature
     async def _agenerate(
         self,
         messages: list[BaseMessage],
