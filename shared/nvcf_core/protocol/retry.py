@@ -29,7 +29,7 @@ class RetryPolicy:
     def next_delay(self, retries: int, error: NVCFError) -> float | None:
         """Seconds to wait before the next try, after `retries` earlier ones. None: give up.
 
-        The backoff is jittered in full, so that those who failed together do not come back together.
+        Every wait is drawn from a range, the shortest too, so that those who failed together do not come back together.
         """
         may_help = error.retryable or isinstance(error, StreamInterruptedError)
         if not may_help or retries >= self.max_retries:
@@ -37,12 +37,11 @@ class RetryPolicy:
         asked = error.retry_after if isinstance(error, APIStatusError) else None
         if asked is None:
             doubled = self.initial_delay * 2.0 ** min(retries, 60)  # Of more, it would be no float.
-            delay = random.uniform(0.0, min(doubled, self.max_delay))
-        elif asked <= self.max_retry_after:
-            delay = random.uniform(asked, asked * 1.1)
-        else:
+            return random.uniform(self.shortest_delay, min(doubled, self.max_delay))
+        if asked > self.max_retry_after:
             return None
-        return max(delay, self.shortest_delay)
+        soonest = max(asked, self.shortest_delay)
+        return random.uniform(soonest, soonest * 1.1)
 
 
 class Retries:

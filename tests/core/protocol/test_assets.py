@@ -356,3 +356,13 @@ def test_one_that_fails_leaves_its_error_and_the_others_go_on(hand: Any) -> None
 
 def test_no_conversations_at_all(hand: Any) -> None:
     assert hand(gather([])).run([]) == []
+
+
+def test_an_asset_that_the_service_lost_is_forgotten_and_no_other(ledger: UploadCache) -> None:
+    other_key, other = (ROOT, "other", "image/png"), Asset("asset-2", ROOT, 0.0)
+    for key, asset in ((KEY, ASSET), (other_key, other)):
+        assert ledger.claim(key, 0.0) is None
+        ledger.finish(key, asset)
+    ledger.invalidate(ASSET.id)
+    assert ledger.claim(other_key, 0.0) is other
+    assert ledger.claim(KEY, 0.0) is None

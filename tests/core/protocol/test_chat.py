@@ -551,3 +551,30 @@ def test_the_service_holds_no_request_longer_than_the_client_waits(
     driven = chat(calling(timeout=timeout), UploadCache(), 0.0)
     assert next(driven).headers["nvcf-poll-seconds"] == hold
     assert driven.send(ACCEPTED).headers["nvcf-poll-seconds"] == hold
+
+
+@pytest.mark.parametrize(
+    ("base_url", "said"),
+    [
+        ("http://127.0.0.1:1", r"base_url should end in /v1"),
+        ("http://127.0.0.1:1/v1", r"available_models\(\) lists the models"),
+    ],
+)
+def test_a_404_says_what_may_be_missing(chatting: Any, base_url: str, said: str) -> None:
+    driven = chatting(base_url=base_url, max_retries=0)
+    driven.start()
+    with pytest.raises(NotFoundError, match=said):
+        driven.give(Response(404, {}, b"404 page not found"))
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_result_is_unpacked_up_to_a_thousand_times_its_size(more: int) -> None:
+    """A kibibyte and less counts as one: up to a thousand of them may come of it."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("r.response", bytes(1_024_000 + more))
+    if more:
+        with pytest.raises(InvalidResponseError, match="too large"):
+            extract_answer(archive.getvalue(), "r")
+    else:
+        assert len(extract_answer(archive.getvalue(), "r")) == 1_024_000

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from nvcf_core import BaseNVCF
-from nvcf_core.errors import APIConnectionError, PollingTimeoutError
+from nvcf_core.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    NVCFError,
+    PollingTimeoutError,
+)
 from nvcf_core.exchange import Response
 from nvcf_core.protocol.polling import poll_until_done
 
@@ -65,3 +70,24 @@ def test_a_poll_after_a_failed_one_takes_from_the_retry_budget(hand: Any, say: A
     with pytest.raises(APIConnectionError) as caught:
         driven.give(lost)  # As the driver does, where the process can afford no retry.
     assert caught.value is lost
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [
+        (APITimeoutError("no response", failed_at=101.0), PollingTimeoutError),
+        (APITimeoutError("no response", failed_at=100.9), APITimeoutError),
+        (APIConnectionError("reset", failed_at=101.0), APIConnectionError),
+    ],
+    ids=["late", "early", "lost"],
+)
+def test_a_last_poll_that_nobody_answers_is_told_from_one_that_fails(
+    hand: Any, say: Any, failure: Any, raised: type[Exception]
+) -> None:
+    model = BaseNVCF(model=KIMI, poll_timeout=1.0, max_retries=0)
+    call = model._build_request([say("hi")], {}, stream=False)
+    driven = hand(poll_until_done(call, Response(202, {"nvcf-reqid": "r"}, received_at=100.0)))
+    driven.start()
+    with pytest.raises(NVCFError) as caught:
+        driven.give(failure)
+    assert type(caught.value) is raised

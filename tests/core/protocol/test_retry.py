@@ -104,6 +104,14 @@ def test_those_who_are_told_the_same_time_do_not_come_back_together() -> None:
     assert len({RetryPolicy().next_delay(0, error) for _ in range(100)}) > 50
 
 
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "0"}, {"retry-after": "0.01"}])
+def test_nor_do_those_who_may_come_back_at_once(headers: dict[str, str]) -> None:
+    """The shortest wait has a jitter, too: nobody's is cut off to it."""
+    error = status_error(Response(503, headers))
+    delays = [RetryPolicy().next_delay(0, error) for _ in range(1000)]
+    assert len(set(delays)) > 990
+
+
 def test_an_answer_that_broke_off_may_be_asked_for_again() -> None:
     broken = StreamInterruptedError("it broke off", partial=Chunk())
     assert RetryPolicy().next_delay(0, broken) is not None

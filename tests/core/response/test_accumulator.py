@@ -86,3 +86,19 @@ def test_the_chunks_and_what_was_read_stay_as_they_were() -> None:
 )
 def test_logprobs_of_every_form_add_up(pieces: list[dict[str, Any]], total: dict[str, Any]) -> None:
     assert accumulated(*(Chunk(logprobs=piece) for piece in pieces)).logprobs == total
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        Chunk(text="a"),
+        Chunk(reasoning="a"),
+        Chunk(refusal="a"),
+        Chunk(tool_calls=(ToolCall(0),)),
+        Chunk(logprobs={"content": [1]}),
+    ],
+    ids=["text", "reasoning", "refusal", "a call", "log probabilities"],
+)
+def test_anything_that_was_said_has_arrived(piece: Chunk) -> None:
+    assert accumulated(Chunk(finish_reason="stop", usage=None)).empty
+    assert not accumulated(piece).empty

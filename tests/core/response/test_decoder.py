@@ -445,3 +445,36 @@ def test_log_probabilities_of_an_odd_type_are_left_out(odd: Any, streamed: bool)
     decoder.feed(b"data: " + data + b"\n\ndata: [DONE]\n\n" if streamed else data)
     decoder.flush()
     assert (decoder.snapshot().text, decoder.snapshot().logprobs) == ("hi", None)
+
+
+@pytest.mark.parametrize("cuts", [(), (1, 2, 7)])
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/json"])
+def test_events_under_another_label(kind: str, cuts: tuple[int, ...], decoded: Any) -> None:
+    body = b"\n" + deltas({"content": "a"}, {"content": "b"})
+    chunks, answer = decoded(body, kind=kind, cuts=cuts)
+    assert answer.text == "ab"
+    assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+
+
+@pytest.mark.parametrize(("body_id", "expected"), [({"id": "chat-1"}, "chat-1"), ({}, "req-1")])
+def test_a_whole_answer_has_its_own_id_or_that_of_its_request(
+    body_id: dict[str, str], expected: str, decoded: Any
+) -> None:
+    choice = {"index": 0, "finish_reason": "tool_calls", "message": {"tool_calls": [
+        {"function": {"name": "f", "arguments": "{}"}}
+    ]}}  # fmt: skip
+    body = json.dumps({**body_id, "choices": [choice]}).encode()
+    _, answer = decoded(body, kind="application/json")
+    (call,) = answer.tool_calls
+    _, again = decoded(
+        json.dumps({"id": expected, "choices": [choice]}).encode(), kind="application/json"
+    )
+    assert call.id == again.tool_calls[0].id
+    assert (
+        call.id
+        != decoded(json.dumps({"id": "x", "choices": [choice]}).encode(), kind="application/json")[
+            1
+        ]
+        .tool_calls[0]
+        .id
+    )

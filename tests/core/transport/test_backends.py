@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import Future
+from typing import Any, cast
 
 import pytest
 
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.transport.backends import AsyncBackend, SyncBackend, run_sync
+from nvcf_core.transport.bodies import BoundedBody
 from nvcf_core.transport.clients import ClientConfig
 
 
@@ -60,3 +64,48 @@ async def test_none_goes_on_once_one_has_failed() -> None:
         await AsyncBackend(ClientConfig()).gather(work, [1, 0, 2])
     assert ended == [1, 2]
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        passed.append(seconds)
+
+    monkeypatch.setattr(time, "sleep", passed.append)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    run_sync(SyncBackend(ClientConfig()).sleep(0.25))
+    await AsyncBackend(ClientConfig()).sleep(0.5)
+    assert passed == [0.25, 0.5]
+
+
+class Response:
+    """A response whose body has no end."""
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.ended = False
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        try:
+            while self.read < 100:
+                self.read += 1
+                yield bytes(1 << 19)
+        finally:
+            self.ended = True
+
+    async def aiter_bytes(self) -> AsyncGenerator[bytes]:
+        for piece in self.iter_bytes():
+            yield piece
+
+
+async def test_of_an_error_a_mebibyte_is_read_and_no_more() -> None:
+    for colour in ("sync", "async"):
+        body, response = BoundedBody(503, "ask"), Response()
+        if colour == "sync":
+            run_sync(SyncBackend(ClientConfig()).read_into(body, cast(Any, response)))
+        else:
+            await AsyncBackend(ClientConfig()).read_into(body, cast(Any, response))
+        assert response.read == 3
+        assert response.ended
+        assert len(body.body()) == 1 << 20

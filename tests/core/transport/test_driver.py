@@ -236,3 +236,48 @@ def test_a_forked_child_uses_connections_of_its_own(
     assert not any(request.method == "DELETE" for request in server.requests)
     model.close()
     assert server.requests[-1].method == "DELETE"
+
+
+class Scripted:
+    """A limiter that lets a request go after some looks, and notes what it is told."""
+
+    def __init__(self, *waits: float) -> None:
+        self.waits, self.told = list(waits), list[str]()
+
+    def reserve(self, per_minute: int) -> str:
+        return f"place of {per_minute}"
+
+    def wait(self, place: str) -> float:
+        self.told.append("looked")
+        return self.waits.pop(0)
+
+    def sent(self, place: str) -> None:
+        self.told.append("sent")
+
+    def cancel(self, place: str) -> None:
+        self.told.append("done")
+
+    def on_response(self, status: int) -> None:
+        self.told.append(str(status))
+
+
+async def test_a_request_goes_out_once_its_place_is_granted(
+    ask: Any, adapter: Any, say: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limiter = Scripted(0.02, 0.01, 0.001, 0)
+    monkeypatch.setattr(driver, "shared_rate_limiter", lambda *_: limiter)
+    await ask(adapter(requests_per_minute=7), [say("hi")])
+    assert limiter.told == ["looked"] * 4 + ["sent", "200", "done"]
+
+
+async def test_an_error_of_the_flow_holds_no_key(adapter: Any, server: Any) -> None:
+    """What a good response says is not changed, but an error that quotes it is."""
+    server.raw(chunks=[b"your key is ", server.api_key.encode()], on="models", times=2)
+    model = adapter()
+    with pytest.raises(InvalidResponseError) as caught:
+        model.available_models()
+    with pytest.raises(InvalidResponseError) as acaught:
+        await model.aavailable_models()
+    for error in (caught.value, acaught.value):
+        assert b"your key is " in error.body
+        assert server.api_key not in f"{error!r} {error} {error.body!r} {error.args} {vars(error)}"

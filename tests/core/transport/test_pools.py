@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 from typing import Any
+
+import pytest
+
+from nvcf_core.transport.clients import ClientConfig
+from nvcf_core.transport.pools import AsyncPools, SyncPool
 
 KIMI = "moonshotai/kimi-k2.6"
 
@@ -43,3 +49,34 @@ def test_a_client_that_is_collected_closes_its_pool(adapter: Any, server: Any, s
     while server.open_connections:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+async def test_a_loop_has_one_pool() -> None:
+    pools = AsyncPools(ClientConfig())
+    first = await pools.open()
+    assert await pools.open() is first
+    await pools.aclose()
+    assert await pools.open() is not first
+    await pools.aclose()
+
+
+def test_synchronous_calls_have_one_pool() -> None:
+    pool = SyncPool(ClientConfig())
+    first = pool.open()
+    assert pool.open() is first
+    pool.close()
+    assert pool.open() is not first
+    pool.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_forked_child_has_pools_of_its_own() -> None:
+    pool = SyncPool(ClientConfig())
+    first = pool.open()
+    child = os.fork()
+    if child == 0:
+        own = pool.open()
+        os._exit(0 if own is not first and pool.open() is own else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert pool.open() is first
+    pool.close()

@@ -271,3 +271,15 @@ def test_a_place_that_is_given_back_is_free_for_the_next() -> None:
     pace.cancel(left)
     pace.cancel(left)
     assert pace.wait(pace.reserve(1)) == pytest.approx(60.05)
+
+
+@pytest.mark.parametrize(
+    ("status", "faster"), [(200, True), (302, True), (399, True), (400, False), (503, False)]
+)
+def test_which_answers_make_it_faster_again(status: int, faster: bool) -> None:
+    limiter = RateLimiter(clock=lambda: 0.0)
+    limiter.on_response(429)
+    for _ in range(10):
+        limiter.on_response(status)
+    granted = sum(limiter.wait(limiter.reserve(20)) == 0 for _ in range(20))
+    assert granted == (20 if faster else 10)
