@@ -28,8 +28,10 @@ def all_of(path: Path) -> list[str] | None:
 
 
 def defined_in(path: Path) -> Iterator[str]:
-    """The names that a file binds at its top level: definitions, assignments, imports."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    """The names that a file binds at its top level: definitions, assignments, imports, those on demand among them."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    checked = [node for block in body if isinstance(block, ast.If) for node in block.body]
+    for node in (*body, *checked):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name
         elif isinstance(node, (ast.Import, ast.ImportFrom)):

@@ -38,6 +38,7 @@ def test_a_lost_node_and_a_lost_driver(
             "output": str(bench.output),
             "model": "moonshotai/kimi-k2.6",
             "prompt": "text",
+            "key": "id",
             "concurrency": concurrency,
             "requests_per_minute": 100_000,
             "settings": {"base_url": bench.server.base_url, "nvcf_url": bench.server.nvcf_url},

@@ -150,9 +150,7 @@ def _spellings(key: str) -> Iterator[str]:
     base64, at each of the three places at which it can begin in what was encoded.
     """
     letters = [_letter(key[0], first=True), *map(_letter, key[1:])]
-    step = max(
-        _STEP, len(letters) // _STEP
-    )  # In few steps: expressions must not be nested too deeply.
+    step = max(_STEP, len(letters) // 16)  # Expressions must not be nested too deeply.
     rest = ""
     for start in reversed(range(_SHORTEST_BEGINNING, len(letters), step)):
         rest = f"(?:{''.join(letters[start : start + step])}{rest})?"

@@ -59,10 +59,15 @@ class ChunkReader:
             elif self._end_left:
                 at += self._took_end(data[at : at + self._end_left])
             elif line := _SIZE.match(data, at):
-                self._left = int(line[1], 16)
-                if not self._left:
+                size = int(line[1], 16)
+                if not size:
                     return data[at:]
                 at = line.end()
+                if data.startswith(_END, at + size):
+                    pieces.append(data[at : at + size])  # All of it is there, as nearly always.
+                    at += size + len(_END)
+                else:
+                    self._left = size
             elif _SIZE_SO_FAR.fullmatch(data, at):
                 self._line = data[at:]
                 break

@@ -190,8 +190,10 @@ class AsyncLink(_Link):
         self.limits.begin("connect")
         try:
             async with asyncio.timeout(self.limits.left()):
-                addresses = await asyncio.wrap_future(look_up(host, port))
-                self._connected = _prepared(await aconnect_first(in_turn(addresses)))
+                looked_up = look_up(host, port)
+                if not looked_up.done():
+                    await asyncio.wrap_future(looked_up)
+                self._connected = _prepared(await aconnect_first(in_turn(looked_up.result())))
                 self._receiver = Receiver(self._connected)
         except TimeoutError as error:
             raise ConnectTimeout(str(error)) from error
@@ -295,4 +297,4 @@ class AsyncLink(_Link):
     def _receive(self, max_bytes: int) -> Coroutine[Any, Any, bytes]:
         if self._receiver is None:
             raise ConnectError("there is no connection yet")
-        return self._receiver.receive(max_bytes, self.limits.left())
+        return self._receiver.receive(max_bytes, self.limits.until)

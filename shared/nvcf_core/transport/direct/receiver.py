@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 
 __all__ = ["Receiver"]
 
@@ -25,7 +26,8 @@ class Receiver:
     """
 
     __slots__ = (
-        "_in_a_row", "_is_watched", "_loop", "_most", "_process", "_socket", "_timer", "_until", "_waiter",
+        "_in_a_row", "_is_watched", "_loop", "_most", "_process", "_socket", "_timer", "_timer_until", "_until",
+        "_waiter",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket) -> None:
@@ -34,28 +36,30 @@ class Receiver:
         self._waiter: asyncio.Future[bytes] | None = None
         self._most = 0
         self._until: float | None = None
-        """When the read that waits has to end, by the loop's clock."""
+        """When the read that waits has to end."""
         self._is_watched = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_until = 0.0
+        """When the timer runs out."""
         self._in_a_row = 0
         """Reads, one after the other, that took as much as they could: there is more, most likely."""
 
-    async def receive(self, most: int, seconds: float | None) -> bytes:
+    async def receive(self, most: int, until: float | None) -> bytes:
         """The next bytes; none: the other side has ended it. Where a read has not taken all, the next does not wait.
 
         Args:
             most: how many there may be.
-            seconds: how long to wait. None: for ever.
+            until: when they have to be there, by `time.monotonic`. None: whenever they come.
 
         Raises:
             TimeoutError: nothing came in time.
             OSError: the connection broke.
         """
-        if seconds is not None and seconds <= 0:
+        if until is not None and until <= time.monotonic():
             raise TimeoutError
         data = await self._left_over(most) if self._in_a_row else None
         if data is None:
-            data = await self._next(most, seconds)
+            data = await self._next(most, until)
         self._in_a_row = self._in_a_row + 1 if len(data) == most else 0
         return data
 
@@ -89,13 +93,14 @@ class Receiver:
             self._in_a_row = 0
             return None
 
-    async def _next(self, most: int, seconds: float | None) -> bytes:
+    async def _next(self, most: int, until: float | None) -> bytes:
         """Wait for the next bytes."""
         if not self._is_watched and not self._watch():
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(None if until is None else until - time.monotonic()):
                 return await self._loop.sock_recv(self._socket, most)
-        self._limit(seconds)
-        self._most = most
+        self._most, self._until = most, until
+        if until is not None and (self._timer is None or until < self._timer_until):
+            self._set_timer(until)
         self._waiter = self._loop.create_future()
         try:
             return await self._waiter
@@ -130,24 +135,19 @@ class Receiver:
         except OSError as error:
             waiter.set_exception(error)
 
-    def _limit(self, seconds: float | None) -> None:
-        """Have a timer run out when a read's time is over, or before."""
-        self._until = None if seconds is None else self._loop.time() + seconds
-        if self._until is None:
-            return
+    def _set_timer(self, until: float) -> None:
         if self._timer is not None:
-            if self._timer.when() <= self._until:
-                return
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._until, self._on_timer)
+        self._timer_until = until
+        self._timer = self._loop.call_later(until - time.monotonic(), self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         waiter, until = self._waiter, self._until
         if waiter is None or waiter.done() or until is None:
             return
-        if self._loop.time() < until:
-            self._timer = self._loop.call_at(until, self._on_timer)
+        if time.monotonic() < until:
+            self._set_timer(until)
         else:
             waiter.set_exception(TimeoutError())
 

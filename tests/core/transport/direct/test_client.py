@@ -63,7 +63,7 @@ class Asked:
 async def asked(request: pytest.FixtureRequest, raw: Any) -> AsyncIterator[Any]:
     """Makes something to ask with, of each colour; what it returns is to be awaited in any case."""
     made: list[SyncBackend | AsyncBackend] = []
-    threads = ThreadPoolExecutor(128)
+    threads = ThreadPoolExecutor(300)
 
     def make(**config: Any) -> Callable[..., Coroutine[Any, Any, tuple[int, bytes]]]:
         settings = ClientConfig(**config)
@@ -223,7 +223,7 @@ async def test_what_comes_behind_a_response_is_not_the_next_one(
 
 
 async def test_a_number_of_connections_is_kept(asked: Any, raw: Any) -> None:
-    together = threading.Barrier(110)
+    together = threading.Barrier(270)
 
     def answer() -> Any:
         together.wait(30)  # All of them are under way at once.
@@ -231,8 +231,8 @@ async def test_a_number_of_connections_is_kept(asked: Any, raw: Any) -> None:
 
     raw.answers.append(answer)
     get = asked()
-    await asyncio.gather(*(get() for _ in range(110)))
-    assert await asyncio.to_thread(raw.wait_until, lambda: raw.open == 100)
+    await asyncio.gather(*(get() for _ in range(270)))
+    assert await asyncio.to_thread(raw.wait_until, lambda: raw.open == 256)
 
 
 async def test_max_connections(asked: Any, raw: Any) -> None:
