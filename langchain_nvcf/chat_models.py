@@ -25,7 +25,7 @@ from nvcf_core.request.tools import tool_choice as chosen_tool
 from .base import BaseLangChainNVCF
 from .errors import translating_errors
 from .messages import to_core_messages
-from .outputs import ChunkConverter, combined_llm_output, to_chat_result
+from .outputs import ChunkConverter, combined_llm_output, to_chat_result, with_llm_output
 from .profiles import profile_of
 from .stream_events import Event, EventConverter
 from .structured_output import TRACED, Method, StructuredOutput, default_method
@@ -116,6 +116,32 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         with translating_errors:
             call = self._build_chat_request(messages, stop, kwargs, stream=False)
             return to_chat_result(await self._client.acomplete(call), call.include_headers)
+
+    # Where `streaming` or a handler wants it, langchain-core reads a stream for a whole call, without `llm_output`.
+
+    @override
+    def _generate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return with_llm_output(
+            super()._generate_with_cache(messages, stop, run_manager=run_manager, **kwargs)
+        )
+
+    @override
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return with_llm_output(
+            await super()._agenerate_with_cache(messages, stop, run_manager=run_manager, **kwargs)
+        )
 
     @override
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:

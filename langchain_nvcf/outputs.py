@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -60,6 +60,28 @@ def token_usage(usage: Usage | None) -> dict[str, int]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
     }
+
+
+def with_llm_output(result: ChatResult) -> ChatResult:
+    """A result that langchain-core made of a stream, with the `llm_output` of a whole answer.
+
+    One that it read from its cache stays without: it cost no tokens.
+    """
+    message = result.generations[0].message if result.generations else None
+    if result.llm_output is not None or not isinstance(message, AIMessage):
+        return result
+    usage: Mapping[str, Any] = message.usage_metadata or {}
+    if "total_cost" not in usage:  # That is what a cached one has.
+        named = (
+            ("prompt_tokens", "input_tokens"),
+            ("completion_tokens", "output_tokens"),
+            ("total_tokens", "total_tokens"),
+        )
+        result.llm_output = {
+            "token_usage": {name: usage[theirs] for name, theirs in named if theirs in usage},
+            "model_name": message.response_metadata.get("model_name"),
+        }
+    return result
 
 
 def combined_llm_output(outputs: Iterable[dict[str, Any] | None], requested: str) -> dict[str, Any]:
