@@ -57,10 +57,10 @@ class Prototype(Generic[M]):
         Args:
             changes: by field. They become part of the copy as they are.
         """
-        values = self._values.copy()
+        values = {**self._values, **changes}  # In the order of the class's fields.
         for name, fresh in self._containers:
-            values[name] = fresh()
-        values |= changes
+            if name not in changes:
+                values[name] = fresh()
         made: M = self._new(self._class)
         _set_values(made, values)
         _set_given(made, self._given.copy())

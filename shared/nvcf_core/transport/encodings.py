@@ -45,11 +45,13 @@ class Decompressor:
                 self._start = data
                 return
         try:
-            while data and not self._inner.eof:
-                piece = self._decoded(data)
+            while not self._inner.eof:
+                chunk = self._decoded(data)
                 data = self._inner.unconsumed_tail
-                if piece:
-                    yield piece
+                if chunk:
+                    yield chunk
+                if not data and len(chunk) < _PIECE:
+                    break  # zlib may have taken all of the data and still hold some of what it stands for.
         except zlib.error as error:
             raise InvalidResponseError(
                 f"the response is not {self._name} as its content-encoding says: {error}",
