@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import aclosing, closing
 from typing import Any
@@ -177,9 +178,13 @@ def _logprob(token: object) -> LogProb | None:
     if not isinstance(token, dict) or not isinstance(token.get("token"), str):
         return None
     number = token.get("logprob")
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        return None  # LlamaIndex's own default, 0.0, would say that the token was certain.
+    if not -math.inf < number < math.inf:
+        return None
     return LogProb(
         token=token["token"],
-        logprob=number if isinstance(number, (int, float)) else 0.0,
+        logprob=number,
         bytes=[byte for byte in get_list(token, "bytes") if type(byte) is int],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -191,6 +192,10 @@ def test_logprobs_are_of_the_new_text_and_at_last_of_all():
         {"content": {"token": "a"}},
         {"content": [None, 5, "a", {}, {"token": None}, {"logprob": -1}]},
         {"tokens": ["a"], "token_logprobs": [-1.0]},
+        *(
+            {"content": [{"token": "a", "logprob": odd}]}
+            for odd in (None, "-1", True, math.inf, [])
+        ),
     ],
 )
 def test_logprobs_of_another_form_are_left_out(odd: dict[str, Any]):
@@ -201,10 +206,15 @@ def test_logprobs_of_another_form_are_left_out(odd: dict[str, Any]):
 
 
 def test_what_is_odd_in_a_token_is_left_out():
-    token = {"token": "a", "logprob": "-1", "bytes": "a", "top_logprobs": [None, OTHER, 5]}
+    token = {
+        "token": "a",
+        "logprob": -1,
+        "bytes": "a",
+        "top_logprobs": [None, OTHER, 5, {"token": "c"}],
+    }
     response = chat_response(Chunk(text="a", logprobs={"content": [None, token]}, last=True))
     assert [[(each.token, each.logprob) for each in one] for one in response.logprobs] == [
-        [("a", 0.0), ("b", -1.5)]
+        [("a", -1.0), ("b", -1.5)]
     ]
 
 

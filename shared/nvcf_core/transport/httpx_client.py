@@ -212,9 +212,15 @@ class _RequestInFlight:
 
     def body_failure(self, error: Exception) -> NVCFError:
         """Return the error for a body that failed to arrive."""
+        self._forget_request(error)
         if isinstance(error, self._http.library.TimeoutException):
             return self.limits.body_too_late()
         return body_failure(error)
+
+    def _forget_request(self, error: Exception) -> None:
+        """Drop the request from httpx's error: the service may have echoed the key in its URL."""
+        if isinstance(error, self._http.library.RequestError):
+            error.request = None
 
     def _refused_by_proxy(self) -> NVCFError:
         """A request in the clear: through TLS, httpx raises an error of its own instead."""
@@ -224,6 +230,7 @@ class _RequestInFlight:
     def _failure(self, error: Exception) -> NVCFError:
         """Return the error for a request without a response, naming the limit if it timed out."""
         library = self._http.library
+        self._forget_request(error)
         if isinstance(error, library.InvalidURL) or type(error) is RuntimeError:
             return unusable_url(self._request, error)
         where = f"{self._request.stage} ({origin(self._request.url)[1]})"

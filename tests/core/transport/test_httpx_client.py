@@ -197,6 +197,15 @@ def test_a_proxy_that_refuses_is_not_asked_again() -> None:
     assert "the proxy http://proxy:8080 refused: 407" in str(refused)
 
 
+@pytest.mark.parametrize("in_body", [False, True])
+def test_what_led_to_an_error_holds_no_url(in_body: bool) -> None:
+    """A service can redirect to any URL, and put into it what it likes."""
+    request = httpx.Request("GET", "http://s3.example.org/nvapi-echoed")
+    cause = failure(httpx.ReadError("reset", request=request), in_body=in_body).__cause__
+    assert isinstance(cause, httpx.ReadError)
+    assert "nvapi-echoed" not in repr(vars(cause))
+
+
 def test_a_request_that_cannot_be_sent() -> None:
     refused = failure(httpx.InvalidURL("no host"), PUT)
     assert type(refused) is InvalidRequestError
