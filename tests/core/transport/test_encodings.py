@@ -82,6 +82,13 @@ def test_what_is_not_encoded_as_it_says_is_refused(encoding: str) -> None:
         decoded(encoding, b"Once upon a time")
 
 
+@pytest.mark.parametrize("pieces", [(b"\x78\x9c\x1f",), (b"\x78", b"\x9c", b"\x1f")])
+def test_two_bytes_tell_deflate_from_raw_deflate(pieces: tuple[bytes, ...]) -> None:
+    """It is not taken for the other because what follows them is broken."""
+    with pytest.raises(InvalidResponseError, match="not deflate"):
+        decoded("deflate", *pieces)
+
+
 @pytest.mark.parametrize(
     "encoding",
     ["br", "zstd", "gzip, gzip", "compress"],
