@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput, ModelProfile
@@ -24,7 +25,7 @@ from nvcf_core.request.tools import tool_choice as chosen_tool
 from .base import BaseLangChainNVCF
 from .errors import translating_errors
 from .messages import to_core_messages
-from .outputs import ChunkConverter, combined_llm_output, to_chat_result
+from .outputs import ChunkConverter, combined_llm_output, to_chat_result, with_llm_output
 from .profiles import profile_of
 from .stream_events import Event, EventConverter
 from .structured_output import TRACED, Method, StructuredOutput, default_method
@@ -32,6 +33,14 @@ from .tools import Tool, ToolChoice, names_of, openai_response_format, openai_to
 
 Progress = Callable[[int, int], None]
 """Callback that is called with (bytes sent, total bytes)."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _with_signature(method: F) -> F:
+    """Note the signature of a method, for which langchain-core asks at each call: reading it off the code is slow."""
+    method.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
+    return method
 
 
 class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
@@ -83,6 +92,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         return profile_of(self._spec())
 
     @override
+    @_with_signature
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -95,6 +105,7 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
             return to_chat_result(self._client.complete(call), call.include_headers)
 
     @override
+    @_with_signature
     async def _agenerate(
         self,
         messages: list[BaseMessage],
@@ -105,6 +116,32 @@ class ChatNVCF(BaseLangChainNVCF, BaseChatModel):
         with translating_errors:
             call = self._build_chat_request(messages, stop, kwargs, stream=False)
             return to_chat_result(await self._client.acomplete(call), call.include_headers)
+
+    # Where `streaming` or a handler wants it, langchain-core reads a stream for a whole call, without `llm_output`.
+
+    @override
+    def _generate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return with_llm_output(
+            super()._generate_with_cache(messages, stop, run_manager=run_manager, **kwargs)
+        )
+
+    @override
+    async def _agenerate_with_cache(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return with_llm_output(
+            await super()._agenerate_with_cache(messages, stop, run_manager=run_manager, **kwargs)
+        )
 
     @override
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None], /) -> dict[str, Any]:

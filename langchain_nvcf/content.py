@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import mimetypes
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from nvcf_core.errors import InvalidRequestError as CoreInvalidRequestError
-from nvcf_core.media.formats import MIME_TYPES, kind_of_mime_type, sniff_format
+from nvcf_core.media.formats import MIME_TYPES, is_text_type, kind_of_mime_type, sniff_format
 from nvcf_core.media.references import asset_reference, media_from_url
 from nvcf_core.media.sources import Base64Source, BytesSource, first_bytes
 from nvcf_core.messages import Media, MediaKind, Part
@@ -23,6 +24,8 @@ Reader: TypeAlias = Callable[[Block, str], Part]
 
 Warn: TypeAlias = Callable[[str, str], None]
 """Takes a reason, for which it warns only once, and the message."""
+
+_PDF = "application/pdf"
 
 _DATA_KEYS = frozenset(("base64", "data", "blob", "file_data", "bytes"))
 """Where a block keeps what is too long for a model to read."""
@@ -200,8 +203,8 @@ def _file(block: Block, place: str) -> Part:
 def _kind_of_data(about: Block, place: str) -> MediaKind | None:
     """Detect the kind of a file from its bytes: langchain-core declares every file in OpenAI's form as PDF."""
     data = _data_of(about)
-    declared = _mime_of(about) or ""
-    if not isinstance(data, str) or _is_data_url(data) or declared.startswith("text/"):
+    declared = _mime_of_document(about)
+    if not isinstance(data, str) or _is_data_url(data) or is_text_type(declared):
         return None
     found = sniff_format(first_bytes(Base64Source.from_text(data, field=place)))
     return kind_of_mime_type(MIME_TYPES[found]) if found else None
@@ -210,9 +213,11 @@ def _kind_of_data(about: Block, place: str) -> MediaKind | None:
 def _document(block: Block, place: str) -> str:
     """A document whose content is text. Others, such as PDF, no model takes."""
     about = _flat(block)
-    mime = _mime_of(about) or ""
+    mime = _mime_of_document(about) or ""
+    if about.get("type") == "content":
+        return "\n".join(_text_parts(about.get("content"), place))
     is_plain = about.get("type") == "text"
-    if is_plain or about["type"] == "text-plain" or mime.startswith("text/"):
+    if is_plain or about["type"] == "text-plain" or is_text_type(mime):
         text, data = about.get("text"), _data_of(about)
         if isinstance(text, str):
             return text
@@ -226,6 +231,22 @@ def _document(block: Block, place: str) -> str:
         f"a {block['type']} block{of_type} cannot be sent: the models take text, images, audio and video. "
         "Give a document's text",
     )
+
+
+def _mime_of_document(about: Block) -> str | None:
+    """The media type; the name's where langchain-core says PDF, as it does of every file in OpenAI's form."""
+    declared, name = _mime_of(about), about.get("filename")
+    if declared == _PDF and isinstance(name, str):
+        return mimetypes.guess_type(name)[0] or declared
+    return declared
+
+
+def _text_parts(content: object, place: str) -> list[str]:
+    """The texts of a content that may hold nothing else."""
+    parts = parts_of(content, place)
+    if not all(isinstance(part, str) for part in parts):
+        raise invalid_block(place, "a document of other content than text cannot be sent")
+    return [part for part in parts if isinstance(part, str)]
 
 
 def _resource(block: Block, place: str) -> Part:
@@ -280,7 +301,7 @@ def _json(block: Block, place: str) -> str:
 
 
 def _search_result(block: Block, place: str) -> str:
-    texts = parts_of(block.get("content") or [], place)
+    texts = _text_parts(block.get("content"), place)
     return "\n".join(
         str(line) for line in (block.get("title"), block.get("source"), *texts) if line
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,9 +40,14 @@ def to_chat_result(answer: Chunk, include_headers: bool = False) -> ChatResult:
         include_headers: whether the metadata of the messages have the headers of the response.
     """
     choices = (answer, *answer.other_choices)
-    return ChatResult(
-        generations=[_generation(choice, include_headers) for choice in choices],
-        llm_output={"token_usage": token_usage(answer.usage), "model_name": answer.model},
+    return _RESULT.copy(
+        {
+            "generations": [_generation(choice, include_headers) for choice in choices],
+            "llm_output": {
+                "token_usage": token_usage(answer.usage),
+                "model_name": answer.model,
+            },
+        }
     )
 
 
@@ -55,6 +60,28 @@ def token_usage(usage: Usage | None) -> dict[str, int]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
     }
+
+
+def with_llm_output(result: ChatResult) -> ChatResult:
+    """A result that langchain-core made of a stream, with the `llm_output` of a whole answer.
+
+    One that it read from its cache stays without: it cost no tokens.
+    """
+    message = result.generations[0].message if result.generations else None
+    if result.llm_output is not None or not isinstance(message, AIMessage):
+        return result
+    usage: Mapping[str, Any] = message.usage_metadata or {}
+    if "total_cost" not in usage:  # That is what a cached one has.
+        named = (
+            ("prompt_tokens", "input_tokens"),
+            ("completion_tokens", "output_tokens"),
+            ("total_tokens", "total_tokens"),
+        )
+        result.llm_output = {
+            "token_usage": {name: usage[theirs] for name, theirs in named if theirs in usage},
+            "model_name": message.response_metadata.get("model_name"),
+        }
+    return result
 
 
 def combined_llm_output(outputs: Iterable[dict[str, Any] | None], requested: str) -> dict[str, Any]:
@@ -75,6 +102,27 @@ def combined_llm_output(outputs: Iterable[dict[str, Any] | None], requested: str
 
 
 def _generation(answer: Chunk, include_headers: bool) -> ChatGeneration:
+    if answer.tool_calls:
+        message = _calling_message(answer, include_headers)
+        return ChatGeneration(message=message, generation_info=_generation_info(answer))
+    message = _ANSWER.copy(
+        {
+            "content": answer.text,
+            "additional_kwargs": additional_kwargs(answer),
+            "response_metadata": response_metadata(answer, include_headers),
+            "usage_metadata": usage_metadata(answer.usage),
+        }
+    )
+    return _ANSWER_GENERATION.copy(
+        {
+            "text": _Text(answer.text),
+            "message": message,
+            "generation_info": _generation_info(answer),
+        }
+    )
+
+
+def _calling_message(answer: Chunk, include_headers: bool) -> AIMessage:
     calls: list[LCToolCall] = []
     invalid: list[InvalidToolCall] = []
     for read in parse_tool_calls(answer.tool_calls, answer.finish_reason):
@@ -85,7 +133,7 @@ def _generation(answer: Chunk, include_headers: bool) -> ChatGeneration:
             )
         else:
             calls.append(tool_call(name=call.name, args=read.arguments, id=call.id))
-    message = AIMessage(
+    return AIMessage(
         content=answer.text,
         additional_kwargs=additional_kwargs(answer),
         response_metadata=response_metadata(answer, include_headers),
@@ -93,7 +141,6 @@ def _generation(answer: Chunk, include_headers: bool) -> ChatGeneration:
         invalid_tool_calls=invalid,
         usage_metadata=usage_metadata(answer.usage),
     )
-    return ChatGeneration(message=message, generation_info=_generation_info(answer))
 
 
 def _generation_info(answer: Chunk) -> dict[str, Any] | None:
@@ -223,6 +270,22 @@ _SAMPLE = ChatGenerationChunk(message=AIMessageChunk(content=" "))
 _GENERATION = Prototype(_SAMPLE)
 _Text = type(_SAMPLE.text)
 """What langchain-core makes of a text: a str that, for the sake of old callers, can be called."""
+
+# A whole answer without calls, and what it is handed over in, are copies as well.
+_ANSWER = Prototype(
+    AIMessage(
+        content=" ",
+        additional_kwargs={},
+        response_metadata={},
+        tool_calls=[],
+        invalid_tool_calls=[],
+        usage_metadata=None,
+    )
+)
+_ANSWER_GENERATION = Prototype(
+    ChatGeneration(message=AIMessage(content=" "), generation_info={"finish_reason": "stop"})
+)
+_RESULT = Prototype(ChatResult(generations=[], llm_output={}))
 
 
 def _generation_chunk(chunk: Chunk) -> ChatGenerationChunk:

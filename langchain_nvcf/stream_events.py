@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -44,11 +44,19 @@ class EventConverter:
         """The kind of the block that is growing by text, empty while none is."""
         self._pieces: list[str] = []
         self._answer = Accumulator()
+        """What the end of the message tells once more: reasoning, calls, a refusal. Its text need not be whole."""
         self._call_blocks: dict[int, int] = {}
         """For each call, by its index, the index of its block."""
 
-    def convert(self, chunk: Chunk) -> Iterator[Event]:
+    def convert(self, chunk: Chunk) -> Iterable[Event]:
         """The events that a chunk brings about."""
+        beside = chunk.reasoning or chunk.tool_calls or chunk.refusal or chunk.logprobs
+        if self._kind == "text" and chunk.text and not (beside or chunk.last):
+            # One more piece of the text, as nearly all chunks are: to the same result as below.
+            return (self._delta("text", chunk.text),)
+        return self._events(chunk)
+
+    def _events(self, chunk: Chunk) -> Iterator[Event]:
         if not self._started:
             self._started = True
             about = {"provider": PROVIDER, "model": self._model}
@@ -73,9 +81,12 @@ class EventConverter:
             yield from self._close()
             self._kind = kind
             yield self._start({"type": kind, kind: ""})
+        yield self._delta(kind, text)
+
+    def _delta(self, kind: str, text: str) -> Event:
         self._pieces.append(text)
         delta = {"type": _TEXTS[kind], kind: text}
-        yield {"event": "content-block-delta", "index": self._blocks - 1, "delta": delta}
+        return {"event": "content-block-delta", "index": self._blocks - 1, "delta": delta}
 
     def _close(self) -> Iterator[Event]:
         """End the block that is growing by text, if one is. No call can have begun since it did."""

@@ -26,6 +26,7 @@ from llama_index.core.base.llms.types import (
 from nvcf_core import Media, MediaKind, Message, Part
 from nvcf_core.errors import InvalidRequestError
 from nvcf_core.exchange import ByteSource
+from nvcf_core.media.formats import is_text_type
 from nvcf_core.media.references import media_from_url
 from nvcf_core.media.sources import Base64Source, BytesSource, FileSource, PathSource
 from nvcf_core.request.past_calls import PastCall, past_call, past_calls
@@ -44,7 +45,6 @@ _ROLES: Mapping[MessageRole, str] = {role: _RENAMED.get(role, role.value) for ro
 _NO_CONTENT = (ThinkingBlock, ToolCallBlock, CachePoint)
 """Blocks that are not part of the content: the first two have fields of their own, the third is a
 hint to a cache that the service does not have."""
-_TEXT_SUFFIXES = ("json", "xml", "yaml", "javascript", "markdown")
 _AUDIO_MIMES: Mapping[str, str] = {"mp3": "audio/mpeg", "x-wav": "audio/wav", "m4a": "audio/mp4"}
 """Where `AudioBlock.format`, a file's ending, is not the second half of its media type."""
 
@@ -217,7 +217,7 @@ def _source(data: bytes | IOBase, field: str) -> ByteSource:
 
 def _document_text(block: DocumentBlock, field: str) -> str:
     mime = block.document_mimetype
-    if mime and not mime.startswith("text/") and not mime.endswith(_TEXT_SUFFIXES):
+    if mime and not is_text_type(mime):
         raise InvalidRequestError(
             f"{field}: the models read no documents of type {mime}; "
             "give its text, or its pages as images",

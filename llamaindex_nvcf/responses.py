@@ -178,8 +178,10 @@ def _logprob(token: object) -> LogProb | None:
     if not isinstance(token, dict) or not isinstance(token.get("token"), str):
         return None
     number = token.get("logprob")
-    if type(number) not in (int, float) or not math.isfinite(number):
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
         return None  # LlamaIndex's own default, 0.0, would say that the token was certain.
+    if not -math.inf < number < math.inf:
+        return None
     return LogProb(
         token=token["token"],
         logprob=number,

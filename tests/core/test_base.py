@@ -61,6 +61,21 @@ def test_headers_that_break_out(headers: Any) -> None:
         prepared(given={"default_headers": headers})
 
 
+@pytest.mark.parametrize("effort", [5, True, 0.5, ["high"], {"effort": "high"}, "xhigh", ""])
+def test_an_effort_of_any_other_type_or_value_is_told_with_those_that_there_are(
+    effort: Any,
+) -> None:
+    for use in (
+        lambda: BaseNVCF(model=SUPER, reasoning_effort=effort),
+        lambda: prepared(SUPER, given={"reasoning_effort": effort}),
+    ):
+        with pytest.raises(InvalidRequestError, match="is not one of none, minimal, low") as caught:
+            use()
+        assert caught.value.field == "reasoning_effort"
+    unknown = prepared(UNKNOWN, given={"reasoning_effort": effort})
+    assert unknown.fields["reasoning_effort"] == effort
+
+
 def test_empty_headers_are_headers() -> None:
     assert prepared(default_headers={"X-A": ""}).options.headers == {"x-a": ""}
 

@@ -548,11 +548,12 @@ class Ends(BaseCallbackHandler):
 
 
 @pytest.mark.parametrize("sync", [True, False], ids=["sync", "async"])
+@pytest.mark.parametrize("streaming", [True, False])
 def test_llm_output_has_the_tokens_of_each_call_and_of_the_whole_batch(
-    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, sync: bool
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, sync: bool, streaming: bool
 ) -> None:
     ends, batch = Ends(), [[HumanMessage("one")], [HumanMessage("two")]]
-    model = chat(callbacks=[ends])
+    model = chat(callbacks=[ends], streaming=streaming)
     nvcf_emulator.reply(
         text="a", usage={"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}, times=2
     )
@@ -563,27 +564,28 @@ def test_llm_output_has_the_tokens_of_each_call_and_of_the_whole_batch(
     assert result.llm_output == {"token_usage": total, "model_name": KIMI}
 
 
+@pytest.mark.parametrize("streaming", [True, False])
 def test_llm_output_of_answers_without_token_counts(
-    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, streaming: bool
 ) -> None:
+    ends = Ends()
     nvcf_emulator.reply(text="a", usage={})
-    assert chat().generate([[HumanMessage("one")]]).llm_output == {
-        "token_usage": {},
-        "model_name": KIMI,
-    }
+    model = chat(streaming=streaming, stream_usage=False, callbacks=[ends])
+    result = model.generate([[HumanMessage("one")]])
+    assert result.llm_output == {"token_usage": {}, "model_name": KIMI}
+    assert ends.outputs == [result.llm_output]
 
 
-def test_llm_output_names_the_model_where_only_a_stream_or_the_cache_was_read(
-    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator
+@pytest.mark.parametrize("streaming", [True, False])
+def test_what_the_cache_answers_costs_no_tokens(
+    chat: Callable[..., ChatNVCF], nvcf_emulator: Emulator, streaming: bool
 ) -> None:
     batch = [[HumanMessage("one")]]
-    nvcf_emulator.reply(text="a", times=2)
-    streamed = chat(streaming=True).generate(batch)
-    cached = chat(cache=InMemoryCache())
-    cached.generate(batch)
-    for result in (streamed, cached.generate(batch)):
-        assert result.llm_output == {"token_usage": {}, "model_name": KIMI}
-    assert len(nvcf_emulator.chats) == 2
+    nvcf_emulator.reply(text="a")
+    model = chat(cache=InMemoryCache(), streaming=streaming)
+    assert (model.generate(batch).llm_output or {})["token_usage"]["total_tokens"] > 0
+    assert model.generate(batch).llm_output == {"token_usage": {}, "model_name": KIMI}
+    assert len(nvcf_emulator.chats) == 1
 
 
 @pytest.mark.parametrize("include", [True, False])

@@ -248,6 +248,37 @@ def test_bedrocks_documents(send: Send, document: dict[str, Any], text: str) -> 
     assert send([HumanMessage([{"document": {"name": "d", **document}}])])[0]["content"] == text
 
 
+SAID = base64.b64encode('{"é": 1}'.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ({"type": "file", "file": {"filename": "a.json", "file_data": f"data:application/json;base64,{SAID}"}},
+         '{"é": 1}'),
+        ({"type": "file", "file": {"filename": "a.txt", "file_data": f"data:text/plain;base64,{SAID}"}}, '{"é": 1}'),
+        ({"type": "file", "base64": SAID, "mime_type": "application/json"}, '{"é": 1}'),
+        ({"type": "document", "source": {"type": "content", "content": "Hi"}}, "Hi"),
+        ({"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "a"}, "b"]}}, "a\nb"),
+    ],
+)  # fmt: skip
+def test_documents_that_are_text(send: Send, document: dict[str, Any], text: str) -> None:
+    assert send([HumanMessage([document])])[0]["content"] == text
+    beside = send([HumanMessage([{"type": "text", "text": "Read: "}, document])])[0]["content"]
+    assert beside[-1] == {"type": "text", "text": text}
+
+
+def test_a_search_result_with_an_image_is_refused(
+    chat: Callable[..., ChatNVCF], image: SimpleNamespace
+) -> None:
+    found = {"type": "search_result", "title": "t", "content": [{"type": "image", "base64": image.base64,
+             "mime_type": "image/png"}]}  # fmt: skip
+    with pytest.raises(
+        InvalidRequestError, match=r"messages\[0\]\.content\[0\].*other content than"
+    ):
+        chat().invoke([HumanMessage([found])])
+
+
 @pytest.mark.parametrize(
     ("part", "words"),
     [

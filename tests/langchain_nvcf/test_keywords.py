@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import pickle
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd, dumps, load
 from langchain_core.runnables import ConfigurableField
 
@@ -281,3 +283,18 @@ def test_a_key_that_did_not_travel_is_named(
     twin = pickle.loads(pickle.dumps(chat()))
     with twin, pytest.raises(AuthenticationError, match=r"not pickled.*NVIDIA_API_KEY"):
         ask(twin, "hello")
+
+
+def test_a_signature_that_is_noted_is_the_methods_and_not_a_subclass_ones() -> None:
+    """langchain-core hands over its run manager by what the signature says, which it asks for at each call."""
+
+    class Own(ChatNVCF):
+        def _generate(self, messages: Any, stop: Any = None, **kwargs: Any) -> Any:
+            return super()._generate(messages, stop, None, **kwargs)
+
+    for name in ("_generate", "_agenerate"):
+        method, framework = getattr(ChatNVCF, name), getattr(BaseChatModel, name)
+        assert list(inspect.signature(method).parameters) == list(
+            inspect.signature(framework).parameters
+        )
+    assert "run_manager" not in inspect.signature(Own._generate).parameters

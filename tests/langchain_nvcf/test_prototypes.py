@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from langchain_core.load import dumpd
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from langchain_nvcf.outputs import ChunkConverter
-from nvcf_core import Chunk, ToolCall
+from langchain_nvcf.outputs import ChunkConverter, to_chat_result
+from nvcf_core import Chunk, ToolCall, Usage
 
 PROVIDER = {"model_provider": "nvcf"}
 SLOTS = (
@@ -54,6 +54,74 @@ CASES = {
         fragments({"args": "]", "index": 0}, {"args": "1}", "index": 3, "id": "c", "name": "f"}),
     ),
 }
+
+
+USED = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+COUNTS = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+ANSWERS = {
+    "text": (
+        Chunk("é🎉\n", finish_reason="stop", id="a", model="m", usage=Usage(3, 4, 7)),
+        {
+            "content": "é🎉\n",
+            "additional_kwargs": {},
+            "response_metadata": {
+                "finish_reason": "stop",
+                "id": "a",
+                "model_name": "m",
+                **PROVIDER,
+            },
+            "usage_metadata": USED,
+        },
+    ),
+    "nothing said besides": (
+        Chunk(""),
+        {"content": "", "additional_kwargs": {}, "response_metadata": PROVIDER}
+        | {"usage_metadata": None},
+    ),
+    "reasoning and details": (
+        Chunk("x", "because", usage=Usage(3, 4, 7, cached_tokens=1, reasoning_tokens=2)),
+        {
+            "content": "x",
+            "additional_kwargs": {"reasoning_content": "because"},
+            "response_metadata": PROVIDER,
+            "usage_metadata": {
+                **USED,
+                "input_token_details": {"cache_read": 1},
+                "output_token_details": {"reasoning": 2},
+            },
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_a_whole_answer_is_the_constructors(case: str) -> None:
+    answer, keywords = ANSWERS[case]
+    ours = to_chat_result(answer)
+    message = AIMessage(tool_calls=[], invalid_tool_calls=[], **keywords)
+    info = {"finish_reason": answer.finish_reason} if answer.finish_reason else None
+    theirs = ChatResult(
+        generations=[ChatGeneration(message=message, generation_info=info)],
+        llm_output={
+            "token_usage": COUNTS if answer.usage else {},
+            "model_name": answer.model,
+        },
+    )
+    for mine, made in (
+        (ours, theirs),
+        (ours.generations[0], theirs.generations[0]),
+        (ours.generations[0].message, message),
+    ):
+        assert type(mine) is type(made)
+        assert slots(mine) == slots(made)
+        assert list(mine.__dict__) == list(made.__dict__)
+        for name, value in made.__dict__.items():
+            assert type(getattr(mine, name)) is type(value), name
+        assert mine.model_dump_json() == made.model_dump_json()
+        assert repr(mine) == repr(made)
+    assert dumpd(ours.generations[0].message) == dumpd(message)
+    assert to_chat_result(answer).generations[0].message.tool_calls is not message.tool_calls
 
 
 def converted(chunk: Chunk) -> ChatGenerationChunk:

@@ -46,7 +46,7 @@ async def test_cancelling_at_any_await(
             await call
     async with asyncio.timeout(20):
         server.forget_replies()
-        server.reply(text="still here", times=20)  # Some may go to those who left.
+        server.reply(text="still here", times=POINTS + 3)  # Some may go to those who left.
         answers = await asyncio.gather(*(asked.ask() for _ in range(3)))
     assert answers == ["still here"] * 3
     await asked.close()

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    SkipValidation,
     TypeAdapter,
     ValidationError,
     field_serializer,
@@ -105,7 +106,8 @@ class CallSettings(BaseModel):
     presence_penalty: float | None = Field(
         default=None, description="Against repeating tokens at all."
     )
-    reasoning_effort: str | None = Field(
+    # What is none is told with those that the model has, whatever its type.
+    reasoning_effort: Annotated[str | None, SkipValidation] = Field(
         default=None,
         description='"none", "minimal", "low", "medium" or "high": one switch for every model that reasons. '
         "An unknown model gets any value as it is.",

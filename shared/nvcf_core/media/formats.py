@@ -18,6 +18,7 @@ __all__ = [
     "detect_media_type",
     "format_can_hold",
     "format_of",
+    "is_text_type",
     "kind_of_mime_type",
     "matches_kind",
     "mime_of_format",
@@ -105,6 +106,17 @@ def describe(media: Media, reason: str) -> str:
         facts.append(f"{media.source.length} bytes")
     facts.append(media.url or "")
     return f"[{', '.join(filter(None, facts))}; not shown: {reason}]"
+
+
+_TEXT_TYPES = ("json", "xml", "yaml", "javascript", "markdown")
+"""How the types end of files that are text and not called so."""
+
+
+def is_text_type(mime_type: str | None) -> bool:
+    """Whether files of a media type are text, which a model reads as it is."""
+    return mime_type is not None and (
+        mime_type.startswith("text/") or mime_type.endswith(_TEXT_TYPES)
+    )
 
 
 def kind_of_mime_type(mime: str | None) -> MediaKind | None:

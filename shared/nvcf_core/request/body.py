@@ -24,6 +24,9 @@ Json = dict[str, Any]
 JOINED_UP_TO = 1 << 18
 """Bytes of a body up to which it is sent at once, where no file has to be read for it."""
 
+_MARK = secrets.token_hex(16)
+"""Stands in for base64 text, and for all the messages, in the JSON. Random, and never sent: no text can hold it."""
+
 _IN_MEMORY = (BytesSource, Base64Source)
 """Sources that can be read without blocking. Files are read where the body is sent, async in a thread."""
 
@@ -54,8 +57,6 @@ class MessageEncoder:
         self._names = names
         self._uploaded = uploaded
         """The asset ids of what was uploaded for this request."""
-        self._placeholder_mark = secrets.token_hex(16)
-        """Stands in for base64 text, and for all the messages, in the JSON. Random, so that no text can hold it."""
         self._sources: list[ByteSource] = []
 
     def body(self, messages: Sequence[Message], about: Mapping[str, Any]) -> bytes | Body:
@@ -67,8 +68,8 @@ class MessageEncoder:
         # Everything in the messages is made here or was checked to be text. The other fields may hold anything.
         encoded = dump_plain_json({"messages": [self.message(message) for message in messages]})
         head = {key: about[key] for key in ("model",) if key in about}
-        content = dump_json({**head, "messages": self._placeholder_mark, **about})
-        place = b'"messages":"%s"' % self._placeholder_mark.encode()
+        content = dump_json({**head, "messages": _MARK, **about})
+        place = b'"messages":"%s"' % _MARK.encode()
         return self._with_sources(content.replace(place, encoded[1:-1], 1))
 
     def message(self, message: Message) -> Json:
@@ -168,16 +169,14 @@ class MessageEncoder:
         if delivery.source is None:
             raise AssertionError("inline media have bytes")
         self._sources.append(delivery.source)
-        return f"{self._placeholder_mark}:{len(self._sources) - 1}:"
+        return f"{_MARK}:{len(self._sources) - 1}:"
 
     def _with_sources(self, text: bytes) -> bytes | Body:
         if not self._sources:
             return text
         pieces: list[bytes | ByteSource] = []
         length = 0
-        for number, piece in enumerate(
-            re.split(rb"%s:(\d+):" % self._placeholder_mark.encode(), text)
-        ):
+        for number, piece in enumerate(re.split(rb"%s:(\d+):" % _MARK.encode(), text)):
             if number % 2:
                 source = self._sources[int(piece)]
                 pieces.append(source)

@@ -17,8 +17,8 @@ __all__ = ["add_reasoning", "check_effort", "without_thinking", "without_thinkin
 _EFFORTS: tuple[str, ...] = get_args(ReasoningEffort)
 
 
-def check_effort(effort: str | None, validator: Validator) -> None:
-    """Hold a `reasoning_effort` against those that there are.
+def check_effort(effort: object, validator: Validator) -> None:
+    """Hold a `reasoning_effort`, of any type, against those that there are.
 
     Raises:
         InvalidRequestError: the model's documentation has no such effort. The message lists those that there are.
@@ -27,7 +27,8 @@ def check_effort(effort: str | None, validator: Validator) -> None:
     if effort is None or spec.reasoning_efforts == {}:
         return
     has = _EFFORTS if spec.reasoning_efforts is None else tuple(spec.reasoning_efforts)
-    if effort not in has and NEAREST_EFFORT.get(effort) not in has:
+    nearest = NEAREST_EFFORT.get(effort) if isinstance(effort, str) else None
+    if effort not in has and nearest not in has:
         allowed = ", ".join(
             name for name in _EFFORTS if name in has or NEAREST_EFFORT.get(name) in has
         )

@@ -20,6 +20,7 @@ __all__ = ["ChoiceAccumulator", "choices_of", "content_of_parts", "parse_usage"]
 
 _NO_CALLS: tuple[ToolCall, ...] = ()
 _NOTHING_SAID: dict[str, Any] = {}
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _REASONING_PARTS = ("thinking", "reasoning")
 """What parts of a content are called that are not the answer: Mistral's word, and that of others."""
 
@@ -127,7 +128,8 @@ class ChoiceAccumulator:
             chunk = Chunk(text, reasoning, calls)
             if self._options.keeps_raw:
                 chunk.raw = event
-            chunks.append(self._keep(chunk))
+            self._answer.add(chunk)
+            chunks.append(chunk)
         return True
 
     def flush(self) -> Chunk:
@@ -173,6 +175,8 @@ class ChoiceAccumulator:
     def _calls_in_text(self) -> tuple[ToolCall, ...]:
         """The calls that stood in the text, but for those that the service gave as calls, too."""
         readers = (self._reasoning_calls, self._text_calls)
+        if not any(readers):
+            return _NO_CALLS
         found = [call for reader in readers if reader for call in reader.calls()]
         given = {(call.name, _comparable(call.arguments)) for call in self._answer.tool_calls}
         pieces = [
@@ -223,19 +227,18 @@ def parse_usage(usage: object) -> Usage | None:
     """Token counts, from the service's own object. None where it has no count in it, or one that cannot be."""
     if not isinstance(usage, Mapping):
         return None
-    names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    counts = [get_int(usage, name) for name in names if usage.get(name) is not None]
-    if not counts or any(count is None or count < 0 for count in counts):
+    counts = {name: get_int(usage, name) for name in _COUNTS if usage.get(name) is not None}
+    if not counts or any(count is None or count < 0 for count in counts.values()):
         return None
-    prompt = get_int(usage, "prompt_tokens") or 0
-    completion = get_int(usage, "completion_tokens") or 0
+    prompt = counts.get("prompt_tokens") or 0
+    completion = counts.get("completion_tokens") or 0
     prompt_details = usage.get("prompt_tokens_details")
     details = usage.get("completion_tokens_details")
     reasoning = get_int(details, "reasoning_tokens")
     return Usage(
         prompt,
         completion,
-        get_int(usage, "total_tokens") or prompt + completion,
+        counts.get("total_tokens") or prompt + completion,
         get_int(prompt_details, "cached_tokens"),
         get_int(usage, "reasoning_tokens") if reasoning is None else reasoning,
         get_int(prompt_details, "audio_tokens"),

@@ -28,7 +28,7 @@ class Decompressor:
     def __init__(self, name: str, window: int) -> None:
         self._name = name
         self._inner = zlib.decompressobj(window)
-        self._raw = window == zlib.MAX_WBITS
+        self._may_be_raw = window == zlib.MAX_WBITS
         """Whether raw deflate, without zlib's header, may come instead: some servers send that."""
         self._start = b""
         """What came before the two bytes that tell."""
@@ -39,33 +39,33 @@ class Decompressor:
         Raises:
             InvalidResponseError: they are not of this encoding.
         """
-        if self._raw:
+        if self._may_be_raw:
             data = self._start + data
             if len(data) < _HEADER:
                 self._start = data
                 return
+            self._may_be_raw = False
+            if not _has_zlib_header(data):
+                self._inner = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            while data and not self._inner.eof:
-                piece = self._decoded(data)
+            while not self._inner.eof:
+                chunk = self._inner.decompress(data, _PIECE)
                 data = self._inner.unconsumed_tail
-                if piece:
-                    yield piece
+                if chunk:
+                    yield chunk
+                if not data and len(chunk) < _PIECE:
+                    break  # zlib may have taken all of the data and still hold some of what it stands for.
         except zlib.error as error:
             raise InvalidResponseError(
                 f"the response is not {self._name} as its content-encoding says: {error}",
                 body=b"",
             ) from None
 
-    def _decoded(self, data: bytes) -> bytes:
-        try:
-            piece = self._inner.decompress(data, _PIECE)
-        except zlib.error:
-            if not self._raw:
-                raise
-            self._inner = zlib.decompressobj(-zlib.MAX_WBITS)
-            piece = self._inner.decompress(data, _PIECE)
-        self._raw = False
-        return piece
+
+def _has_zlib_header(data: bytes) -> bool:
+    """Return whether the first two bytes are those that RFC 1950 wants: deflate, and a check of both."""
+    method, flags = data[:_HEADER]
+    return method & 0x0F == zlib.DEFLATED and (method << 8 | flags) % 31 == 0
 
 
 class _Headers(Protocol):

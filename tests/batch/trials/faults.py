@@ -161,7 +161,11 @@ def judge_limit(arrivals: Arrivals, limit: int, findings: Findings) -> None:
 
 def judge_memory(samples: list[dict[int, int]], findings: Findings) -> None:
     """The memory of each worker of the last run is the same at its end as after its warm-up."""
-    for pid in samples[-1] if samples else ():
+    seen = Counter(pid for sample in samples for pid, used in sample.items() if used)
+    # A worker that has nothing to do any more may end before the others.
+    stayed = [pid for pid, looks in seen.items() if looks > len(samples) // 2]
+    findings.check(bool(stayed), "no worker stayed")
+    for pid in stayed:
         used = [sample[pid] for sample in samples if sample.get(pid)]
         warm = used[len(used) * 3 // 10 :]
         part = max(1, len(warm) // 4)

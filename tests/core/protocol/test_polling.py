@@ -60,7 +60,8 @@ def test_a_service_that_does_not_hold_is_not_pressed(
 def test_a_poll_after_a_failed_one_takes_from_the_retry_budget(hand: Any, say: Any) -> None:
     call = BaseNVCF(model=KIMI)._build_request([say("hi")], {}, stream=False)
     driven = hand(poll_until_done(call, Response(202, {"nvcf-reqid": "req-1"}, received_at=1.0)))
-    assert driven.start().failure is None
+    first = driven.start()
+    assert (first.failure, first.tries, first.stream) == (None, (0, 0), True)
     lost = APIConnectionError("reset")
     again = driven.give(lost)
     assert again.failure is lost

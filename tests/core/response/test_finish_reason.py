@@ -20,7 +20,10 @@ def test_an_answer_is_complete_unless_it_says_otherwise(finish_reason: str | Non
             "content_filter",
             "the answer was cut off by the service's content filter (finish_reason 'content_filter')",
         ),
-        *((reason, f"the service gave up (finish_reason {reason!r})") for reason in GAVE_UP),
+        *(
+            (reason, f"the service gave up (finish_reason {reason!r})")
+            for reason in sorted(GAVE_UP)
+        ),
     ],
 )
 def test_it_says_why_an_answer_breaks_off(finish_reason: str, said: str) -> None:

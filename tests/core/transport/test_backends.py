@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
@@ -12,8 +13,9 @@ from typing import Any, cast
 import pytest
 
 from nvcf_core.errors import InvalidRequestError
+from nvcf_core.exchange import Request
 from nvcf_core.transport.backends import AsyncBackend, SyncBackend, run_sync
-from nvcf_core.transport.bodies import BoundedBody
+from nvcf_core.transport.bodies import BoundedBody, LengthGuard
 from nvcf_core.transport.clients import ClientConfig
 
 
@@ -109,3 +111,24 @@ async def test_of_an_error_a_mebibyte_is_read_and_no_more() -> None:
         assert response.read == 3
         assert response.ended
         assert len(body.body()) == 1 << 20
+
+
+async def test_pieces_of_a_body_are_closed_where_its_request_is_left() -> None:
+    """They may hold a file open."""
+    for colour in ("sync", "async"):
+        pieces = (bytes(10) for _ in range(3))
+        told: list[tuple[int, int]] = []
+        request = Request("put", "PUT", "u", on_progress=lambda *done, to=told: to.append(done))
+        guard = LengthGuard(request, 30)
+        if colour == "sync":
+            sending = SyncBackend(ClientConfig()).content(pieces, guard)
+            next(sending)
+            next(sending)
+            sending.close()  # type: ignore[attr-defined]
+        else:
+            asending = AsyncBackend(ClientConfig()).content(pieces, guard)
+            await anext(asending)
+            await anext(asending)
+            await asending.aclose()  # type: ignore[attr-defined]
+        assert inspect.getgeneratorstate(pieces) == "GEN_CLOSED"
+        assert told == [(10, 30)]

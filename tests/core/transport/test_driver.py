@@ -281,3 +281,18 @@ async def test_an_error_of_the_flow_holds_no_key(adapter: Any, server: Any) -> N
     for error in (caught.value, acaught.value):
         assert b"your key is " in error.body
         assert server.api_key not in f"{error!r} {error} {error.body!r} {error.args} {vars(error)}"
+
+
+async def test_a_request_that_was_sent_holds_no_key(
+    ask: Any, adapter: Any, server: Any, say: Any
+) -> None:
+    sent: list[httpx.Request] = []
+
+    async def note(request: httpx.Request) -> None:
+        sent.append(request)
+
+    with httpx.Client(event_hooks={"request": [sent.append]}) as client:
+        async with httpx.AsyncClient(event_hooks={"request": [note]}) as aclient:
+            await ask(adapter(http_client=client, http_async_client=aclient), [say("hi")])
+    assert server.requests[0].headers["authorization"] == f"Bearer {server.api_key}"
+    assert "authorization" not in sent[0].headers

@@ -60,6 +60,16 @@ def test_the_same_at_every_cut(encoding: str, encode: Callable[[bytes], bytes]) 
         assert b"".join(decoded(encoding, body[:cut], body[cut:])) == b"Once upon a time"
 
 
+@pytest.mark.parametrize("length", [1 << 16, (1 << 16) + 1, (1 << 16) + 100, 1 << 17])
+def test_nothing_is_held_back_until_more_comes(length: int) -> None:
+    """What zlib has taken is handed out, though it is a byte more than is decoded at a time."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    body = packer.compress(bytes(length)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    for end in range(len(body) - 8, len(body) + 1):
+        whole = zlib.decompressobj(-zlib.MAX_WBITS).decompress(body[:end])
+        assert b"".join(decoded("deflate", body[:end])) == whole
+
+
 def test_a_small_body_is_decoded_in_small_pieces() -> None:
     pieces = decoded("gzip", gzip.compress(bytes(10_000_000)))
     assert sum(map(len, pieces)) == 10_000_000
@@ -70,6 +80,13 @@ def test_a_small_body_is_decoded_in_small_pieces() -> None:
 def test_what_is_not_encoded_as_it_says_is_refused(encoding: str) -> None:
     with pytest.raises(InvalidResponseError, match=f"not {encoding} as its content-encoding says"):
         decoded(encoding, b"Once upon a time")
+
+
+@pytest.mark.parametrize("pieces", [(b"\x78\x9c\x1f",), (b"\x78", b"\x9c", b"\x1f")])
+def test_two_bytes_tell_deflate_from_raw_deflate(pieces: tuple[bytes, ...]) -> None:
+    """It is not taken for the other because what follows them is broken."""
+    with pytest.raises(InvalidResponseError, match="not deflate"):
+        decoded("deflate", *pieces)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -299,3 +300,73 @@ def test_a_client_of_ones_own_is_found() -> None:
         assert HTTPXClient(client, owned=False).library is httpx
         assert ClientConfig(http_client=client).client().client is client
         assert not ClientConfig(http_client=client).client().owned
+
+
+class Noting(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that notes that it was closed."""
+
+    closed = False
+
+    def __iter__(self) -> Any:
+        yield b"a"
+        yield b"b"
+
+    async def __aiter__(self) -> Any:
+        yield b"a"
+        yield b"b"
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_a_response_of_a_proxy_that_refuses_is_closed() -> None:
+    for colour in ("sync", "async"):
+        body = Noting()
+        transport = httpx.MockTransport(lambda _, body=body: httpx.Response(407, stream=body))
+        if colour == "sync":
+            with httpx.Client(transport=transport) as client:
+                prepared = HTTPXClient(client, owned=True).prepare(ASK, b"", None, terms())
+                with pytest.raises(APIConnectionError, match="407"):
+                    prepared.send()
+        else:
+            async with httpx.AsyncClient(transport=transport) as aclient:
+                prepared = HTTPXClient(aclient, owned=True).prepare(ASK, b"", None, terms())
+                with pytest.raises(APIConnectionError, match="407"):
+                    await prepared.asend()
+        assert body.closed
+
+
+async def test_a_body_that_is_left_is_closed_at_once() -> None:
+    body = Noting()
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=body))
+    async with httpx.AsyncClient(transport=transport) as client:
+        response = await HTTPXClient(client, owned=True).prepare(ASK, b"", None, terms()).asend()
+        native: Any = response._native  # type: ignore[attr-defined]
+        inner = native.aiter_raw()
+        native.aiter_raw = native.aiter_bytes = lambda: inner
+        async with aclosing(response.aiter_bytes()) as pieces:
+            assert await anext(pieces) == b"a"
+        with pytest.raises(StopAsyncIteration):
+            await anext(inner)
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+async def test_redirects_are_not_followed(colour: str) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(302, headers={"location": "https://elsewhere.example/"})
+
+    transport = httpx.MockTransport(answer)
+    if colour == "sync":
+        with httpx.Client(transport=transport, follow_redirects=True) as client:
+            response = HTTPXClient(client, owned=False).prepare(ASK, b"", None, terms()).send()
+    else:
+        async with httpx.AsyncClient(transport=transport, follow_redirects=True) as aclient:
+            prepared = HTTPXClient(aclient, owned=False).prepare(ASK, b"", None, terms())
+            response = await prepared.asend()
+    assert (response.status_code, asked) == (302, [ASK.url])

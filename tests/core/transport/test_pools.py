@@ -80,3 +80,39 @@ def test_a_forked_child_has_pools_of_its_own() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert pool.open() is first
     pool.close()
+
+
+class HTTP:
+    """A client that notes what becomes of it."""
+
+    def __init__(self, owned: bool) -> None:
+        self.owned, self.told = owned, list[str]()
+
+    def drop(self) -> None:
+        self.told.append("dropped")
+
+    async def aclose(self) -> None:
+        self.told.append("closed")
+
+
+class Config:
+    """Makes them."""
+
+    def __init__(self, owned: bool) -> None:
+        self.owned = owned
+
+    async def async_client(self) -> HTTP:
+        return HTTP(self.owned)
+
+
+@pytest.mark.parametrize("owned", [True, False])
+async def test_only_our_own_clients_are_closed(owned: bool) -> None:
+    config: Any = Config(owned)
+    pools = AsyncPools(config)
+    closed: Any = await pools.open()
+    await pools.aclose()
+    assert closed.told[:1] == (["closed"] if owned else [])
+    dropped: Any = await pools.open()
+    pools.close()
+    assert dropped.told[:1] == (["dropped"] if owned else [])
+    await asyncio.sleep(0)

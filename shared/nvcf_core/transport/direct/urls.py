@@ -77,11 +77,12 @@ def _parse_with_httpx(url: str) -> ParsedURL:
 
     try:
         parsed = httpx.URL(url)
+        is_http = parsed.scheme in ("http", "https") and bool(parsed.host)
         found = ParsedURL(
             parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path, parsed.netloc
         )
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ValueError(str(error)) from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if not is_http:
         raise ValueError("it is not an http or https url")
     return found

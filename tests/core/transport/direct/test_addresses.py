@@ -120,3 +120,11 @@ async def test_a_host_without_an_address(
 def test_a_name_that_cannot_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="label"):
         look_up("a" * 70 + ".example", 80).result(30)
+
+
+def test_nobody_waits_for_a_resolver_that_hangs_when_the_process_ends(
+    hanging: HangingResolver,
+) -> None:
+    look_up("service.example", 80)
+    (thread,) = [each for each in threading.enumerate() if each.name == "look up service.example"]
+    assert thread.daemon

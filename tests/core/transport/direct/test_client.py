@@ -357,3 +357,36 @@ async def test_cancelling_at_every_await_gives_the_slot_back(raw: Any) -> None:
         assert await get() == (200, b"xx")
     await backend.pools.aclose()
     assert await asyncio.to_thread(raw.wait_until, lambda: raw.open == 0)
+
+
+async def test_a_response_that_nobody_asked_for_is_not_the_next_one(asked: Any, raw: Any) -> None:
+    """It came on a kept connection between two requests."""
+    first_is_over, forged = threading.Event(), threading.Event()
+
+    def two_answers() -> Iterator[bytes]:
+        yield raw.framed(b"first")
+        first_is_over.wait(30)
+        yield raw.framed(b"forged")
+        forged.set()
+
+    raw.answers += [two_answers, lambda: [raw.framed(b"second")]]
+    get = asked()
+    assert await get() == (200, b"first")
+    first_is_over.set()
+    assert await asyncio.to_thread(forged.wait, 30)
+    assert await get() == (200, b"second")
+    assert raw.connections == 2
+
+
+@pytest.mark.parametrize("backend", [SyncBackend, AsyncBackend])
+async def test_a_request_that_was_sent_holds_no_key(backend: Any, raw: Any) -> None:
+    raw.answer(raw.framed(b"hello"))
+    held = backend(ClientConfig())
+    options = RequestOptions(auth=Auth(KEY, (raw.url,)))
+    http = await held.open()
+    prepared: Any = http.prepare(Request("models", "GET", f"{raw.url}/models"), None, KEY, options)
+    await held.close_response(await held.send(prepared))
+    assert KEY.get_secret_value().encode() in raw.requests[0]
+    prepared.forget_key()
+    assert KEY.get_secret_value() not in str(prepared.sent)
+    http.drop()

@@ -21,10 +21,10 @@ def parts(url: str) -> tuple[object, ...] | str:
     """What httpx makes of a url, or why it is none."""
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, UnicodeError) as error:
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            return "it is not an http or https url"
+    except (httpx.InvalidURL, UnicodeError) as error:  # It decodes `host` when asked for it.
         return str(error)
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        return "it is not an http or https url"
     if not all(parsed.raw_host.removesuffix(b".").split(b".")):
         return "its host name has an empty part"  # httpx finds out later, or its TLS does.
     return parsed.raw_scheme, parsed.raw_host, parsed.port, parsed.raw_path, parsed.netloc
@@ -56,6 +56,8 @@ def ours(url: str) -> tuple[object, ...] | str:
         "https://Host/Path",
         "https://[::1]:8000/v1",
         "https://bücher.example/",
+        "http://xn--",
+        "http://xn--http://",
         "https://api.example./v1",
         "https://.example/v1",
         "https://a..example/v1",
