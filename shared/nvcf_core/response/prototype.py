@@ -35,12 +35,13 @@ class Prototype(Generic[M]):
         TypeError: it has values that are not those of its fields.
     """
 
-    __slots__ = ("_class", "_containers", "_given", "_takes_extra", "_values")
+    __slots__ = ("_class", "_containers", "_given", "_new", "_takes_extra", "_values")
 
     def __init__(self, sample: M) -> None:
         if sample.__pydantic_extra__ or sample.__pydantic_private__:
             raise TypeError(f"{type(sample).__name__} holds more than its fields")
         self._class = type(sample)
+        self._new = self._class.__new__  # Looked up once: pydantic's metaclass takes its time.
         self._given = sample.__pydantic_fields_set__
         self._takes_extra = sample.__pydantic_extra__ is not None
         self._values = dict(sample.__dict__)
@@ -60,7 +61,7 @@ class Prototype(Generic[M]):
         for name, fresh in self._containers:
             if name not in changes:
                 values[name] = fresh()
-        made = self._class.__new__(self._class)
+        made: M = self._new(self._class)
         _set_values(made, values)
         _set_given(made, self._given.copy())
         _set_extra(made, {} if self._takes_extra else None)

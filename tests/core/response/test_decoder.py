@@ -478,3 +478,10 @@ def test_a_whole_answer_has_its_own_id_or_that_of_its_request(
         .tool_calls[0]
         .id
     )
+
+
+@pytest.mark.parametrize("said", [b"d", b"dat", b"\xef\xbb", b" \n re"])
+def test_a_body_that_ends_before_it_tells_what_it_is(said: bytes, decoded: Any) -> None:
+    with pytest.raises(InvalidResponseError) as caught:
+        decoded(said, kind="text/plain")
+    assert caught.value.body == said

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from nvcf_core import Chunk, ToolCall, errors
 from nvcf_core.errors import APIStatusError, NVCFError
 from nvcf_core.exchange import Response
-from nvcf_core.response.error_body import describe_error_body, status_error
+from nvcf_core.response.error_body import describe_error_body, named_status, status_error
 from nvcf_core.transport.redaction import redact, redact_response
 from nvcf_core.wire import retry_after
 
@@ -356,3 +356,14 @@ def test_a_masked_reply_is_else_the_same() -> None:
 def test_a_reply_has_a_status_code_and_a_text() -> None:
     assert (REPLY.status_code, REPLY.text) == (429, '{"title":"T","detail":"D"}')
     assert "detail" not in repr(REPLY)
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [(399, None), (400, 400), ("429", 429), (599, 599), (600, None), ("4290", None)],
+)
+@pytest.mark.parametrize(
+    "place", [lambda status: {"error": {"code": status}}, lambda status: {"status": status}]
+)
+def test_the_status_that_a_body_names(place: Any, said: Any, status: int | None) -> None:
+    assert named_status(place(said)) == status

@@ -18,6 +18,7 @@ from nvcf_core.errors import (
 from nvcf_core.media.delivery import Upload
 from nvcf_core.protocol.retry import RetryPolicy
 from nvcf_core.transport import bodies as bodies_module
+from nvcf_core.transport.bodies import BoundedBody
 
 
 async def test_a_reply_that_is_longer_than_any(
@@ -117,3 +118,22 @@ async def test_a_file_that_changes_while_it_is_sent(
     )
     with pytest.raises(AssetUploadError, match="changed while it was sent"):
         await held(model, flow, colour)
+
+
+@pytest.mark.parametrize(
+    ("stage", "status", "mebibytes"), [("fetch", 200, 256), ("ask", 200, 32), ("fetch", 299, 256)]
+)
+def test_how_long_a_body_may_be(stage: Any, status: int, mebibytes: int) -> None:
+    body, piece = BoundedBody(status, stage), bytes(1 << 20)
+    for _ in range(mebibytes):
+        assert not body.add(piece)
+    with pytest.raises(InvalidResponseError, match=f"longer than {mebibytes << 20} bytes"):
+        body.add(b"x")
+
+
+@pytest.mark.parametrize("status", [300, 404, 503])
+def test_of_an_error_the_beginning_is_kept(status: int) -> None:
+    body = BoundedBody(status, "fetch")
+    assert not body.add(bytes(1 << 20))
+    assert body.add(b"x")
+    assert len(body.body()) == 1 << 20

@@ -205,3 +205,14 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     limiter = FileLimiter(tmp_path / "missing" / "limit", 40)
     with pytest.raises(InvalidRequestError, match="missing"):
         limiter.acquire()
+
+
+@pytest.mark.parametrize(("status", "granted"), [(200, 4), (399, 4), (400, 2), (500, 2)])
+def test_who_was_told_429_speeds_up_with_each_success(
+    tmp_path: Path, status: int, granted: int
+) -> None:
+    limiter = FileLimiter(tmp_path / "limit", 4, window=60)
+    limiter.feedback(429, None)
+    for _ in range(20):
+        limiter.feedback(status, None)
+    assert sum(limiter._take()[0] is not None for _ in range(5)) == granted
