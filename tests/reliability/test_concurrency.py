@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -184,24 +183,6 @@ def test_connections_are_used_again(face: Any, nvcf_emulator: Emulator) -> None:
         assert list(asked.stream(asked.messages(question(number), None)))
     assert nvcf_emulator.open_connections == 1
     asked.model.close()
-
-
-async def test_a_server_that_closes_behind_each_answer_fails_no_call(way: Any, raw: Any) -> None:
-    """Without a word of it in the head: each call but the first finds out when it has sent its request."""
-
-    def none() -> Iterator[bytes]:
-        raise OSError
-        yield
-
-    answer = {"choices": [{"message": {"content": "Yes."}, "finish_reason": "stop"}]}
-    for _ in range(6):
-        raw.answer(raw.framed(json.dumps(answer).encode()))
-        raw.answers.append(none)
-    asked = way(base_url=raw.url, nvcf_url=None, max_retries=0)
-    for _ in range(6):
-        assert await asked.ask() == "Yes."
-    await asked.close()
-    assert raw.connections == 6
 
 
 async def test_as_many_connections_as_are_under_way_are_used_again(

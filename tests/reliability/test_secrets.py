@@ -192,7 +192,7 @@ FAILURES = {
     "an error event that echoes the key": lambda s: s.error_in_stream("error-object", message=s.api_key),
     "a poll that fails": lambda s: (s.accept(), s.fail(500, body=s.api_key, on="poll")),
     "an asset that is not created": lambda s: s.fail(403, body=s.api_key, on="create"),
-    "an asset that is not put": lambda s: s.fault("reset", on="put", times=2),
+    "an asset that is not put": lambda s: s.fault("reset", on="put"),
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from nvcf_core.errors import InvalidRequestError
 
 from .bodies import BoundedBody, LengthGuard
 from .clients import ClientConfig
-from .interface import HTTPClient, HTTPResponse, Pieces, SendableRequest
+from .interface import Content, HTTPClient, HTTPResponse, SendableRequest
 from .limits.rate_limiter import RequestLimiter
 from .pools import AsyncPools, SyncPool
 
@@ -53,7 +53,7 @@ class Backend(Protocol):
         """Return the HTTP client to send with."""
         ...
 
-    def content(self, pieces: Generator[bytes], guard: LengthGuard) -> Pieces:
+    def content(self, pieces: Generator[bytes], guard: LengthGuard) -> Content:
         """Return the body in the form that the HTTP client takes, with its length checked."""
         ...
 

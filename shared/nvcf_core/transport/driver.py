@@ -280,8 +280,7 @@ class _RequestSender:
         body = self._request.body
         if body is None or isinstance(body, bytes):
             return body
-        request, backend = self._request, self._backend
-        return lambda: backend.content(body.chunks(), LengthGuard(request, body.length))
+        return self._backend.content(body.chunks(), LengthGuard(self._request, body.length))
 
     async def _read_response(self, response: HTTPResponse, limits: TimeLimits) -> Response:
         request, status = self._request, response.status_code

@@ -320,13 +320,12 @@ class HTTPXClient:
         """httpx's request. To a foreign host none of the client's own headers and cookies go along."""
         limits = self._limits(request, options)
         headers = options.headers_for(request)
-        body = content() if callable(content) else content
         if request.authorized:
             headers.setdefault("accept-encoding", "identity")
         try:
             if not request.authorized:
                 built = self.library.Request(
-                    request.method, request.url, headers=headers, content=body
+                    request.method, request.url, headers=headers, content=content
                 )
                 built.extensions["timeout"] = (limits or self.client.timeout).as_dict()
                 return _RequestInFlight(self, request, built, None)
@@ -335,7 +334,7 @@ class HTTPXClient:
                 request.method,
                 request.url,
                 headers=headers,
-                content=body,
+                content=content,
                 timeout=default if limits is None else limits,
             )
         except (self.library.InvalidURL, UnicodeError) as error:

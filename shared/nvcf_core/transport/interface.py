@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from typing import Protocol, TypeAlias
 
 from pydantic import SecretStr
@@ -12,13 +12,10 @@ from nvcf_core.exchange import Request
 
 from .time_limits import TimeLimits
 
-__all__ = ["Content", "HTTPClient", "HTTPResponse", "Pieces", "SendableRequest"]
+__all__ = ["Content", "HTTPClient", "HTTPResponse", "SendableRequest"]
 
-Pieces: TypeAlias = "Iterator[bytes] | AsyncIterator[bytes]"
-"""A body in pieces, of which each is made when it is sent."""
-
-Content: TypeAlias = "bytes | Callable[[], Pieces] | None"
-"""The body of a request, as a client sends it. Pieces are called for at each sending: they begin anew then."""
+Content: TypeAlias = "bytes | Iterator[bytes] | AsyncIterator[bytes] | None"
+"""The body of a request, as a client sends it."""
 
 
 class SendableRequest(Protocol):

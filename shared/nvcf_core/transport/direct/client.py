@@ -13,11 +13,11 @@ from nvcf_core.errors import NVCFError
 from nvcf_core.exchange import Request
 from nvcf_core.transport.encodings import decompressor_for
 from nvcf_core.transport.failures import body_failure, connection_failure
-from nvcf_core.transport.interface import Content, HTTPResponse, Pieces
+from nvcf_core.transport.interface import Content, HTTPResponse
 from nvcf_core.transport.time_limits import TimeLimits
 from nvcf_core.transport.tls import Verify, aload_context, load_context
 
-from .http1 import HTTP1, Disconnected, ProtocolError, Response
+from .http1 import HTTP1, ProtocolError, Response
 from .idle_connections import Connection, IdleConnections, L
 from .network import (
     AsyncLink,
@@ -40,13 +40,6 @@ _JOINED = 1 << 16
 
 _FAILURES = (NetworkError, NetworkTimeout, ProtocolError)
 
-_CLOSED = (NetworkError, Disconnected)
-"""What a request meets on a kept connection that the server has closed, just now perhaps.
-
-As long as not one byte of a response has come, the request is sent once more over a new connection, as browsers do: it
-is no retry.
-"""
-
 
 class _RequestInFlight:
     """One request, its limits, and the errors that it may raise."""
@@ -64,12 +57,11 @@ class _RequestInFlight:
             return head + http.data(sent.content) + http.end()
         return head
 
-    def rest(self) -> bytes | Pieces | None:
+    @property
+    def rest(self) -> Content:
         """The body that `head` left out."""
         content = self.sent.content
-        if callable(content):
-            return content()
-        return None if content is None or len(content) <= _JOINED else content
+        return None if isinstance(content, bytes) and len(content) <= _JOINED else content
 
     def forget_key(self) -> None:
         """Drop the API key, which errors and tracebacks must not hold."""
@@ -173,19 +165,13 @@ class DirectClient(_Connections[SyncLink]):
         connection, url = None, in_flight.sent.url
         try:
             connection = self._idle.take(url.origin)
-            if connection is not None:
-                try:
-                    return self._send_over(in_flight, connection)
-                except _CLOSED:
-                    if connection.http.heard:
-                        raise
-                    connection.link.close()
-            connection = Connection(url, SyncLink())
-            link, host = connection.link, url.host.decode("ascii")
-            link.limits = in_flight.limits
-            link.connect(host, url.origin[2])
-            if url.scheme == b"https":
-                link.start_tls(load_context(self._verify), host)
+            if connection is None:
+                connection = Connection(url, SyncLink())
+                link, host = connection.link, url.host.decode("ascii")
+                link.limits = in_flight.limits
+                link.connect(host, url.origin[2])
+                if url.scheme == b"https":
+                    link.start_tls(load_context(self._verify), host)
             return self._send_over(in_flight, connection)
         except BaseException:
             self.give_back(connection, reusable=False)
@@ -206,7 +192,7 @@ class DirectClient(_Connections[SyncLink]):
         link, http = connection.link, connection.http
         try:
             link.write(in_flight.head(http))
-            rest = in_flight.rest()
+            rest = in_flight.rest
             if rest is None:
                 return
             for piece in (rest,) if isinstance(rest, bytes) else cast("Iterator[bytes]", rest):
@@ -309,19 +295,13 @@ class AsyncDirectClient(_Connections[AsyncLink]):
         connection, url = None, in_flight.sent.url
         try:
             connection = self._idle.take(url.origin)
-            if connection is not None:
-                try:
-                    return await self._send_over(in_flight, connection)
-                except _CLOSED:
-                    if connection.http.heard:
-                        raise
-                    connection.link.close()
-            connection = Connection(url, AsyncLink())
-            link, host = connection.link, url.host.decode("ascii")
-            link.limits = in_flight.limits
-            await link.connect(host, url.origin[2])
-            if url.scheme == b"https":
-                await link.start_tls(await aload_context(self._verify), host)
+            if connection is None:
+                connection = Connection(url, AsyncLink())
+                link, host = connection.link, url.host.decode("ascii")
+                link.limits = in_flight.limits
+                await link.connect(host, url.origin[2])
+                if url.scheme == b"https":
+                    await link.start_tls(await aload_context(self._verify), host)
             return await self._send_over(in_flight, connection)
         except BaseException:
             self.give_back(connection, reusable=False)
@@ -342,7 +322,7 @@ class AsyncDirectClient(_Connections[AsyncLink]):
         link, http = connection.link, connection.http
         try:
             await link.write(in_flight.head(http))
-            rest = in_flight.rest()
+            rest = in_flight.rest
             if rest is None:
                 return
             if isinstance(rest, bytes):

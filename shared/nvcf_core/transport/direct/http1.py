@@ -13,13 +13,10 @@ import h11
 from .chunk_reader import ChunkReader, MalformedChunk
 from .heads import Headers, ResponseHead, request_head, response_head
 
-__all__ = ["HTTP1", "Disconnected", "ProtocolError", "Response"]
+__all__ = ["HTTP1", "ProtocolError", "Response"]
 
 ProtocolError = h11.ProtocolError
 """What came is not HTTP/1.1, or what is to be sent is not."""
-
-Disconnected = h11.RemoteProtocolError
-"""What came is not HTTP/1.1, or the other side has ended instead."""
 
 _LONGEST_HEAD = 100 * 1024
 """Bytes that the head of a response may have, or that of one of its chunks, where h11 reads it."""
@@ -40,7 +37,6 @@ class HTTP1:
 
     __slots__ = (
         "_arrived", "_body_left", "_chunks", "_failure", "_h11", "_head", "_to_send", "ended",
-        "heard",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -63,8 +59,6 @@ class HTTP1:
         self._failure: ProtocolError | None = None
         self.ended = False
         """Whether the response has been read to its end."""
-        self.heard = False
-        """Whether anything has come since the request began."""
 
     def begin(self, method: str, target: bytes, headers: Headers) -> bytes:
         """The head of a request.
@@ -118,7 +112,6 @@ class HTTP1:
         """
         if not data and not self._has_begun():
             raise h11.RemoteProtocolError("Server disconnected without sending a response.")
-        self.heard = self.heard or bool(data)
         if self._h11 is not None:
             self._h11.receive_data(data)
         elif data:
