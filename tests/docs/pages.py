@@ -70,7 +70,7 @@ def emulator_of(page: Path) -> dict[str, Any]:
 
 
 def prints_the_same(said: str, printed: str) -> bool:
-    """Whether a program printed what a page says, where … stands for anything and white space does not count."""
+    """Whether a program printed what a page says, where ... stands for anything and white space does not count."""
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     return doctest.OutputChecker().check_output(said, printed, flags)
 
