@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -237,14 +238,14 @@ class Tracing(httpx.MockTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         for event, method in self.events:
-            request.extensions["trace"](event, {"request": httpx.Request(method, "http://x")})
+            request.extensions["trace"](event, {"request": SimpleNamespace(method=method)})
             self.noted.append(len(self.told))
         return super().handle_request(request)
 
     told: list[float]
     noted: list[int]
     events = (
-        ("connection.connect_tcp.started", "POST"),
+        ("connection.connect_tcp.started", b"POST"),
         ("http11.send_request_headers.started", b"CONNECT"),
         ("http11.send_request_headers.started", b"POST"),
         ("http11.send_request_body.started", b"POST"),
