@@ -103,8 +103,8 @@ def _result_part(entry: Any, place: str, warn: Warn) -> Part | None:
             return part_of(block, place)
         except CoreInvalidRequestError as error:
             about = _flat(block)
-            if type_of(block) in _READERS and _DATA_KEYS & set(about):
-                facts = ", ".join(filter(None, (type_of(block), _mime_of(about))))
+            if type_or_keys(block) in _READERS and _DATA_KEYS & set(about):
+                facts = ", ".join(filter(None, (type_or_keys(block), _mime_of(about))))
                 line = f"[{facts}; not shown: this model cannot read it]"
                 warn("unseen_media", f"{error}. {line} is sent in its place")
                 return line
@@ -117,14 +117,14 @@ def part_of(block: Block, place: str) -> Part:
     Raises:
         InvalidRequestError: no model takes such a block. The message names its place and type.
     """
-    kind = type_of(block)
+    kind = type_or_keys(block)
     reader = _READERS.get(kind)
     if reader is None:
         raise invalid_block(place, f"a block of type {kind!r} cannot be sent")
     return reader(block, place)
 
 
-def type_of(block: Block) -> str:
+def type_or_keys(block: Block) -> str:
     """The type of a block; of one that has none, the names of its keys (`json` of `{"json": …}`)."""
     kind = block.get("type")
     return ", ".join(map(str, block)) if kind is None else str(kind)
@@ -135,7 +135,7 @@ def reasoning_of(block: Block) -> str | None:
 
     Reasoning that is encrypted for its own maker has no text.
     """
-    match type_of(block):
+    match type_or_keys(block):
         case "reasoning":
             return (
                 _text_or_none(block.get("reasoning"))
@@ -155,7 +155,7 @@ def reasoning_of(block: Block) -> str | None:
 
 def is_encrypted(block: Block) -> bool:
     """Return whether a block is reasoning that its maker alone can read."""
-    return type_of(block) == "redacted_thinking" or bool(block.get("encrypted_content"))
+    return type_or_keys(block) == "redacted_thinking" or bool(block.get("encrypted_content"))
 
 
 def _texts(entries: object) -> str:
@@ -186,7 +186,7 @@ def _block(entry: Any, place: str) -> Block:
 
 
 def _text(block: Block, place: str) -> str:
-    kind = type_of(block)
+    kind = type_or_keys(block)
     text = block.get("refusal" if kind == "refusal" else "text")
     if not isinstance(text, str):
         raise invalid_block(place, f"the {kind} block has no text")
@@ -348,7 +348,7 @@ def _url_reader(kind: MediaKind, key: str) -> Reader:
         about = value if isinstance(value, dict) else {"url": value}
         url = about.get("url")
         if not isinstance(url, str):
-            raise invalid_block(place, f"the {type_of(block)} block has no url")
+            raise invalid_block(place, f"the {type_or_keys(block)} block has no url")
         media = media_from_url(url, kind=kind, field=place, mime=block.get("mime_type"))
         detail = about.get("detail") or block.get("detail")
         return replace(media, detail=detail) if isinstance(detail, str) else media

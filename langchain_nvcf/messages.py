@@ -28,7 +28,7 @@ from .content import (
     parts_of,
     reasoning_of,
     result_parts,
-    type_of,
+    type_or_keys,
 )
 from .provider_parts import Block, legacy_id
 
@@ -138,7 +138,7 @@ def _from_human(message: HumanMessage, place: str, warn: Warn) -> list[Message]:
     results: list[Message] = []
     parts: list[Part] = []
     for where, block in blocks_of(message.content, place):
-        if type_of(block) == "tool_result":
+        if type_or_keys(block) == "tool_result":
             found = tuple(result_parts(block.get("content"), where, warn))
             results.append(Message(role="tool", parts=found, tool_call_id=block.get("tool_use_id")))
         else:
@@ -160,7 +160,7 @@ def _from_ai(message: AIMessage, number: int, warn: Warn) -> Message:
             warn(
                 "foreign_blocks", f"{where}: encrypted reasoning is left out of the earlier answer"
             )
-        elif reasoning is None and type_of(block) not in _CALL_BLOCKS:
+        elif reasoning is None and type_or_keys(block) not in _CALL_BLOCKS:
             part = answer_part(block, where, warn)
             parts += [] if part is None else [part]
     if not parts and isinstance(said := message.additional_kwargs.get("refusal"), str):
@@ -204,4 +204,4 @@ def _calls(message: AIMessage, blocks: list[tuple[str, Block]]) -> list[PastCall
 
 def _call_in_block(block: Block) -> PastCall | None:
     """A call that a message has in its content alone, as other providers' messages written by hand do."""
-    return past_call(block) if type_of(block) in _WHOLE_CALLS else None
+    return past_call(block) if type_or_keys(block) in _WHOLE_CALLS else None

@@ -48,7 +48,7 @@ def with_stream_callbacks(callback: Callback) -> Callable[[Method], Method]:
 
             responses = callback()(opened)(self, *args, **kwargs)
             if outcome is None:
-                return _closing(responses, sources[0])
+                return _close_source_after(responses, sources[0])
             return _unobserved(sources[0], responses, outcome)
 
         return cast(Method, stream)
@@ -175,7 +175,7 @@ async def _areport(responses: AsyncGenerator[Any], outcome: _Outcome) -> None:
         outcome.error = None  # As above.
 
 
-def _closing(responses: Generator[Any], source: Generator[Any]) -> Generator[Any]:
+def _close_source_after(responses: Generator[Any], source: Generator[Any]) -> Generator[Any]:
     try:
         yield from responses
     finally:

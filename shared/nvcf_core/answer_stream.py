@@ -185,11 +185,11 @@ class _AnswerReader:
         """Return the error for a broken connection, None if the answer is complete already."""
         if self.decoder.can_end or self.decoder.done:
             return None
-        if isinstance(error, APITimeoutError) and self._is_polled_too_long():
+        if isinstance(error, APITimeoutError) and self._only_polling_deadline_passed():
             return polled_too_long(self.call, self.response.headers.get("nvcf-reqid"))
         return self.interruption(error)
 
-    def _is_polled_too_long(self) -> bool:
+    def _only_polling_deadline_passed(self) -> bool:
         """Return whether the time of the polls is over before the answer begins, and that of all of the call is not."""
         arriving, now = self._arriving, time.monotonic()
         if arriving is None or arriving.polls_end is None or self._begun:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from pydantic import PrivateAttr, SecretStr
 
 from .config.endpoints import Endpoints, validate_root_url
-from .config.options import RequestOptions, request_options, validate_headers
+from .config.options import RequestOptions, normalize_headers, request_options
 from .config.settings import Settings, key_from_env
 from .errors import InvalidRequestError
 from .exchange import Flow
@@ -54,7 +54,7 @@ class BaseNVCF(Settings):
         for name in ("base_url", "nvcf_url"):
             if getattr(self, name) is not None:
                 validate_root_url(getattr(self, name), name)
-        validate_headers(self.default_headers)
+        normalize_headers(self.default_headers)
         check_client_limits(self)
         _check_limiter(self.request_limiter)
         _check_client("http_client", self.http_client, asynchronous=False)

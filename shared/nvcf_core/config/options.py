@@ -14,7 +14,7 @@ from nvcf_core.values import value_class
 from .auth import Auth
 from .settings import CallSettings, Settings, key_from_env
 
-__all__ = ["RequestOptions", "request_options", "validate_headers"]
+__all__ = ["RequestOptions", "normalize_headers", "request_options"]
 
 
 @value_class(kw_only=True)
@@ -49,7 +49,7 @@ _LONGEST_WAIT = 1_000_000.0
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
-def validate_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+def normalize_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Headers under lower-case names.
 
     Raises:
@@ -96,7 +96,7 @@ def request_options(settings: Settings, call: CallSettings, roots: Sequence[str]
         )
     return RequestOptions(
         auth=auth,
-        headers=validate_headers(call.default_headers),
+        headers=normalize_headers(call.default_headers),
         timeout=call.timeout,
         chunk_timeout=min(call.stream_chunk_timeout, _LONGEST_WAIT),
         call_timeout=call.call_timeout,

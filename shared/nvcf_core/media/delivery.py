@@ -12,10 +12,10 @@ from nvcf_core.models.validator import Validator
 from nvcf_core.values import value_class
 
 from .formats import (
-    describe,
     format_can_hold,
     kind_of_mime_type,
     mime_of_format,
+    omitted_media_text,
     sniff_format,
 )
 from .sources import base64_length, first_bytes, sha256_hex
@@ -203,7 +203,7 @@ def _content_key(delivery: Delivery) -> ContentKey:
 
 def _omission_line(delivery: Delivery, validator: Validator) -> str:
     """Return the text that is sent in place of a media item that would be one asset too many."""
-    line = describe(
+    line = omitted_media_text(
         delivery, f"a request has {MOST_ASSETS} assets at most, and newer ones are in it"
     )
     validator.warn(

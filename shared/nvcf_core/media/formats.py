@@ -14,7 +14,6 @@ from .sources import first_bytes
 __all__ = [
     "AMBIGUOUS_FORMATS",
     "MIME_TYPES",
-    "describe",
     "detect_media_type",
     "format_can_hold",
     "format_of",
@@ -22,6 +21,7 @@ __all__ = [
     "kind_of_mime_type",
     "matches_kind",
     "mime_of_format",
+    "omitted_media_text",
     "sniff_format",
 ]
 
@@ -99,7 +99,7 @@ def format_can_hold(kind: MediaKind, found: str) -> bool:
     return kind_of_mime_type(MIME_TYPES[found]) == kind
 
 
-def describe(media: Media, reason: str) -> str:
+def omitted_media_text(media: Media, reason: str) -> str:
     """Return a line of text in place of a media item that is not sent: its kind, format and size, and why."""
     facts: list[str] = [media.kind, format_of(media) or media.mime_type or ""]
     if media.source is not None:

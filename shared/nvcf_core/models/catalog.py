@@ -29,7 +29,7 @@ def _precisions(name: str) -> tuple[str, ...]:
 
 _CHAT_ROLES = frozenset(("system", "user", "assistant"))
 
-_SAMPLING = frozenset(("temperature", "top_p", "max_tokens"))
+_COMMON_PARAMETERS = frozenset(("temperature", "top_p", "max_tokens"))
 
 _ROWS = (
     ModelSpec(
@@ -44,7 +44,7 @@ _ROWS = (
         alternating=True,
         system_first=True,
         first_roles=frozenset(("user",)),
-        parameters=_SAMPLING | {"seed", "stop", "frequency_penalty", "presence_penalty"},
+        parameters=_COMMON_PARAMETERS | {"seed", "stop", "frequency_penalty", "presence_penalty"},
         bounds={
             "frequency_penalty": Range(-2, 2),
             "max_tokens": Range(1, 8192),
@@ -70,7 +70,7 @@ _ROWS = (
         audio_part="audio_url",
         roles=_CHAT_ROLES,
         message_keys=frozenset(),
-        parameters=_SAMPLING | {"seed", "reasoning_budget", "chat_template_kwargs"},
+        parameters=_COMMON_PARAMETERS | {"seed", "reasoning_budget", "chat_template_kwargs"},
         bounds={
             "max_tokens": Range(1, 65_536),
             "reasoning_budget": Range(-1, 32_768),
@@ -96,7 +96,7 @@ _ROWS = (
         roles=frozenset(("user",)),
         message_keys=frozenset(),
         single_message=True,
-        parameters=_SAMPLING,
+        parameters=_COMMON_PARAMETERS,
         bounds={
             "max_tokens": Range(1, 1024),
             "temperature": Range(0, 1),
@@ -114,7 +114,7 @@ _ROWS = (
         message_keys=frozenset(("name", "reasoning_content")),
         # Its maker's API answers 400 where thinking is on and an earlier call has no reasoning, or an empty one.
         past_call_reasoning="The reasoning behind this call is not recorded.",
-        parameters=_SAMPLING
+        parameters=_COMMON_PARAMETERS
         | {"seed", "chat_template_kwargs", "tools", "tool_choice", "stream_options"},
         bounds={
             "max_tokens": Range(1, 65_536),
@@ -142,7 +142,7 @@ _ROWS = (
         last_roles=frozenset(("user", "tool")),
         # The documentation says "Compatible with OpenAI": the fields of that API which it does not list itself
         # are those after the break.
-        parameters=_SAMPLING
+        parameters=_COMMON_PARAMETERS
         | {"seed", "stop", "reasoning_effort", "reasoning_budget", "chat_template_kwargs"}
         | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "stream_options"}
         | {"logprobs", "top_logprobs", "logit_bias", "n", "user"},

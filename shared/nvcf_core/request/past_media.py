@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nvcf_core.media.formats import describe, format_of, kind_of_mime_type, matches_kind
+from nvcf_core.media.formats import format_of, kind_of_mime_type, matches_kind, omitted_media_text
 from nvcf_core.messages import Media, MediaKind, Message, Part
 from nvcf_core.models.validator import Validator
 
@@ -74,7 +74,7 @@ def _why_unseen(media: Media, message: Message, validator: Validator) -> str | N
 def _part_or_line(media: Media, reason: str | None, validator: Validator) -> Part:
     if reason is None:
         return media
-    line = describe(media, reason)
+    line = omitted_media_text(media, reason)
     validator.warn(
         "unseen_media", f"{media.place}: {line} is sent in its place ({validator.spec.id})"
     )

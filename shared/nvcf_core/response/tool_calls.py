@@ -25,14 +25,14 @@ _NO_ID = frozenset(("null", "none", "undefined"))
 class _PartialCall:
     """A call whose fragments are still arriving. It is passed on from the fragment that names it."""
 
-    __slots__ = ("_unsent", "arguments", "index", "may_be_copy", "wire_id", "wire_name")
+    __slots__ = ("_unsent", "arguments", "index", "may_be_duplicate", "wire_id", "wire_name")
 
     def __init__(self) -> None:
         self.index = -1
         """Its place among the calls that have a name, -1 before it has one."""
         self.wire_id = ""
         self.wire_name = ""
-        self.may_be_copy = False
+        self.may_be_duplicate = False
         """Whether it has done no more so far than to repeat the name of the call before it, which was whole."""
         self.arguments = ArgumentsDecoder()
         self._unsent: list[str] = []
@@ -90,7 +90,7 @@ class ToolCallAssembler:
     def feed(self, pieces: Sequence[Any]) -> tuple[ToolCall, ...]:
         """Take the `tool_calls` of one delta; return what is certain of them."""
         growing = self._continued(pieces)
-        if (growing is None or self._doubled) and self._is_sent_twice(pieces):
+        if (growing is None or self._doubled) and self._is_duplicate_delta(pieces):
             return ()
         if growing is not None:
             self._last_delta = self._last_delta if self._doubled else None
@@ -126,7 +126,7 @@ class ToolCallAssembler:
         """Learn the answer's id."""
         self._answer_id = self._answer_id or answer_id
 
-    def _is_sent_twice(self, pieces: Sequence[Any]) -> bool:
+    def _is_duplicate_delta(self, pieces: Sequence[Any]) -> bool:
         """Return whether a delta is the one before it once more. A server that repeats how a call begins repeats all of
         it.
 
@@ -156,7 +156,7 @@ class ToolCallAssembler:
         growing = self._find(place, arguments, touched)
         if growing is None:
             growing = _PartialCall()
-            growing.may_be_copy = self._may_be_copy(place, arguments)
+            growing.may_be_duplicate = self._may_be_duplicate(place, arguments)
             self._calls.append(growing)
             self._began = True
         if place.index is not None and (place.name or place.index not in self._by_wire_index):
@@ -175,15 +175,17 @@ class ToolCallAssembler:
         if place.id and (known is None or place.index is None or not place.name):
             return known
         if known is not None:
-            return known if _is_copy(known, place, arguments) else None
+            return known if _is_duplicate(known, place, arguments) else None
         last = self._calls[-1] if self._calls else None
         if last is None or not place.name:
             return last
         if place.index is not None or place.name != last.wire_name or id(last) in touched:
             return None
-        return last if not last.arguments.complete or last.arguments.is_copy(arguments) else None
+        return (
+            last if not last.arguments.complete or last.arguments.is_duplicate(arguments) else None
+        )
 
-    def _may_be_copy(self, place: _Place, arguments: str) -> bool:
+    def _may_be_duplicate(self, place: _Place, arguments: str) -> bool:
         last = self._calls[-1] if self._calls else None
         if last is None or place.id or arguments.strip():
             return False
@@ -191,8 +193,8 @@ class ToolCallAssembler:
 
     def _fragment(self, growing: _PartialCall, name: str, arguments: str) -> ToolCall:
         growing.wire_name = growing.wire_name or name
-        growing.may_be_copy = growing.may_be_copy and not arguments.strip()
-        if growing.index < 0 and growing.wire_name and not growing.may_be_copy:
+        growing.may_be_duplicate = growing.may_be_duplicate and not arguments.strip()
+        if growing.index < 0 and growing.wire_name and not growing.may_be_duplicate:
             return self._announce(growing, arguments)
         return ToolCall(growing.index, arguments=growing.feed(arguments))
 
@@ -239,9 +241,9 @@ def _names_a_call(piece: object) -> bool:
     return bool(is_placed and get_text(get_object(piece, "function"), "name"))
 
 
-def _is_copy(growing: _PartialCall, place: _Place, arguments: str) -> bool:
+def _is_duplicate(growing: _PartialCall, place: _Place, arguments: str) -> bool:
     """Return whether a fragment is a whole call once more."""
-    return place.name == growing.wire_name and growing.arguments.is_copy(arguments)
+    return place.name == growing.wire_name and growing.arguments.is_duplicate(arguments)
 
 
 def _begins_another(growing: _PartialCall, place: _Place, arguments: str) -> bool:
@@ -252,7 +254,7 @@ def _begins_another(growing: _PartialCall, place: _Place, arguments: str) -> boo
         return place.id != growing.wire_id
     if place.name != growing.wire_name:
         return growing.arguments.complete or growing.arguments.empty
-    return growing.arguments.complete and not _is_copy(growing, place, arguments)
+    return growing.arguments.complete and not _is_duplicate(growing, place, arguments)
 
 
 def _merge_fragments_of_delta(fragments: list[ToolCall]) -> ToolCall:

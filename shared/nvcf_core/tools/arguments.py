@@ -73,7 +73,7 @@ class ArgumentsDecoder:
         """Whether nothing has arrived."""
         return self._state == "start" and not self._held
 
-    def is_copy(self, text: str) -> bool:
+    def is_duplicate(self, text: str) -> bool:
         """Return whether the object that has arrived is the same text."""
         return self.complete and "".join(self._first).strip() == text.strip()
 

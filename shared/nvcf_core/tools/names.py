@@ -26,7 +26,7 @@ class ToolNames:
         taken = set(self._safe)
         for name in wanted:
             if name not in self._safe:
-                safe = _free_name(name, taken)
+                safe = _unique_safe_name(name, taken)
                 taken.add(safe)
                 self._safe[name] = safe
         self._original = {safe: name for name, safe in self._safe.items() if safe != name}
@@ -49,7 +49,7 @@ def _is_safe(name: str) -> bool:
     return 0 < len(name) <= _LONGEST_NAME and not _REFUSED.search(name)
 
 
-def _free_name(name: str, taken: set[str]) -> str:
+def _unique_safe_name(name: str, taken: set[str]) -> str:
     safe = safe_name(name)
     if safe not in taken:
         return safe

@@ -30,7 +30,7 @@ __all__ = [
     "proxied_client",
 ]
 
-_KEPT = 20
+_MOST_IDLE = 20
 """Connections kept open for the next request."""
 
 
@@ -68,7 +68,7 @@ def _proxied(
 ) -> HTTPXClient:
     limits = httpx.Limits(
         max_connections=max_connections,
-        max_keepalive_connections=_KEPT,
+        max_keepalive_connections=_MOST_IDLE,
         keepalive_expiry=30.0,
     )
     try:

@@ -122,7 +122,7 @@ def _text(request: ParsedRequest) -> str:
     if wanted["type"] == "json_schema":
         schema = wanted["json_schema"]["schema"]
         return _json_text(SampleMaker(request.question, schema).make(schema))
-    asked = _asked_by_prompt(request)
+    asked = _answer_to_prompt_schema(request)
     if asked is not None:
         return asked
     if request.last.role == "tool":
@@ -130,7 +130,7 @@ def _text(request: ParsedRequest) -> str:
     return _understood(request)
 
 
-def _asked_by_prompt(request: ParsedRequest) -> str | None:
+def _answer_to_prompt_schema(request: ParsedRequest) -> str | None:
     """Return an object of the schema that stands in the prompt; None where there is none."""
     found = prompt_schema(request.question)
     if found:

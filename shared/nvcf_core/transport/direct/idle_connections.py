@@ -14,7 +14,7 @@ from .urls import Origin, ParsedURL
 
 __all__ = ["Connection", "IdleConnections", "L"]
 
-_KEPT = 256
+_MOST_IDLE_PER_ORIGIN = 256
 """Connections of one origin that are kept open for the next request. To open another costs half of what a call does."""
 
 _KEEP_ALIVE = 30.0
@@ -65,7 +65,7 @@ class IdleConnections(Generic[L]):
             if self.closed:
                 return False
             waiting = self._idle.setdefault(connection.origin, deque())
-            if len(waiting) >= _KEPT:
+            if len(waiting) >= _MOST_IDLE_PER_ORIGIN:
                 return False
             connection.idle_since = time.monotonic()
             waiting.append(connection)

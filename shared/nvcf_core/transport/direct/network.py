@@ -212,7 +212,7 @@ class AsyncLink(_Link):
                         break
                     except ssl.SSLWantReadError:
                         await self._flush()
-                        self._take(await self._receive(_SLICE))
+                        self._feed_tls(await self._receive(_SLICE))
                 await self._flush()
         except TimeoutError as error:
             raise ConnectTimeout(str(error)) from error
@@ -278,11 +278,11 @@ class AsyncLink(_Link):
             except ssl.SSLWantReadError:
                 if self._outgoing.pending:
                     await self._flush()
-                self._take(await self._receive(_SLICE))
+                self._feed_tls(await self._receive(_SLICE))
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
 
-    def _take(self, data: bytes) -> None:
+    def _feed_tls(self, data: bytes) -> None:
         if data:
             self._incoming.write(data)
         else:
